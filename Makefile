@@ -1,0 +1,35 @@
+# Everything a fresh machine with Python 3.11 and make needs. A second call installs nothing again.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: serve test lint docs lock clean
+
+serve: $(STAMP)
+	$(BIN)/kerascope serve --log-format console
+
+test: lint
+	$(BIN)/pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff check service tests openapi_examples
+	$(BIN)/ruff format --check service tests openapi_examples
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+docs: $(STAMP)
+	$(BIN)/python openapi_examples/make_docs.py
+
+lock: $(STAMP)
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--all-extras --no-header --quiet pyproject.toml --output-file requirements.lock
+
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $(STAMP)
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,142 @@
+"""The `kerascope` command."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from service import __version__
+from service.errors import KerascopeError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Shows what a Keras convolutional network sees.")
+models_app = typer.Typer(no_args_is_help=True, help="Models that can be loaded.")
+demo_app = typer.Typer(no_args_is_help=True, help="The small network that is trained from scratch.")
+app.add_typer(models_app, name="models")
+app.add_typer(demo_app, name="demo")
+
+Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
+Port = Annotated[int | None, typer.Option(help="TCP port; 0 takes a free one.")]
+DataDir = Annotated[Path | None, typer.Option(help="Folder for the service's own files.")]
+ModelsDir = Annotated[Path | None, typer.Option(help="Folder with your models.")]
+LogFormat = Annotated[str | None, typer.Option(help="`json` or `console`.")]
+
+
+@app.command()
+def serve(
+    host: Host = None,
+    port: Port = None,
+    data_dir: DataDir = None,
+    models_dir: ModelsDir = None,
+    log_format: LogFormat = None,
+) -> None:
+    """Start the service."""
+    import structlog
+    import uvicorn
+
+    from service.app import create_app
+    from service.settings import load_settings
+    from service.telemetry import configure_logging
+
+    settings = load_settings(host=host, port=port, data_dir=data_dir, models_dir=models_dir, log_format=log_format)
+    configure_logging(settings.log_level, settings.log_format, process="api")
+    config = uvicorn.Config(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=settings.shutdown_grace_s,
+        server_header=False,
+    )
+    listener = config.bind_socket()
+    address, port = listener.getsockname()[:2]
+    structlog.get_logger(__name__).info("listening", url=f"http://{address}:{port}", data_dir=str(settings.data_dir))
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+@app.command("settings")
+def show_settings(data_dir: DataDir = None, models_dir: ModelsDir = None, host: Host = None, port: Port = None) -> None:
+    """Print every setting with its unit and where it came from."""
+    from service.settings import load_settings, origins
+
+    flags = {"data_dir": data_dir, "models_dir": models_dir, "host": host, "port": port}
+    for item in origins(load_settings(**flags), **flags):
+        value = "(set)" if item.name == "api_keys" and item.value else item.value
+        typer.echo(f"{item.name:<20} {value!s:<32} {item.unit:<10} {item.source:<28} {item.description}")
+
+
+@models_app.command("list")
+def list_models(data_dir: DataDir = None, models_dir: ModelsDir = None) -> None:
+    """List the shipped models and those in the model folder."""
+    from service.models.library import Library
+    from service.settings import load_settings
+
+    library = Library(load_settings(data_dir=data_dir, models_dir=models_dir).models_folder)
+    for spec in library.specs().values():
+        typer.echo(f"{spec.id:<24} {spec.source:<20} {spec.title or spec.weights}")
+    for model_id, reason in library.broken().items():
+        typer.echo(f"{model_id:<24} {'not valid':<20} {reason}")
+
+
+@models_app.command("check")
+def check_model(path: Path, data_dir: DataDir = None) -> None:
+    """Load a model file and print what was found in it, or why it cannot be loaded."""
+    from service.models.device import DeviceSettings, environment, quiet_start
+    from service.settings import load_settings
+
+    settings = load_settings(data_dir=data_dir)
+    os.environ.update(environment(DeviceSettings("cpu"), str(settings.data_dir / "keras")))
+    with quiet_start():
+        from service.usecases.check_model import report
+    for line in report(path, settings.data_dir / "cache"):
+        typer.echo(line)
+
+
+@demo_app.command("train-shapes")
+def train_shapes(
+    out: Annotated[Path, typer.Option(help="Folder for weights, history and curves.")] = Path("shapes"),
+    seed: Annotated[int, typer.Option(help="Everything random follows from it.")] = 0,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training pictures.")] = 20,
+) -> None:
+    """Draw circles, squares and triangles and train the network that tells them apart."""
+    from service.models.device import DeviceSettings, environment, quiet_start
+    from service.settings import load_settings
+
+    os.environ.update(environment(DeviceSettings("cpu"), str(load_settings().data_dir / "keras")))
+    with quiet_start():
+        from service.demo.training import train
+    done = train(
+        out,
+        seed=seed,
+        epochs=epochs,
+        progress=lambda epoch, total: typer.echo(
+            f"epoch {epoch.epoch}/{total}  accuracy {epoch.accuracy:.4f}  loss {epoch.loss:.4f}  "
+            f"val_accuracy {epoch.val_accuracy:.4f}  val_loss {epoch.val_loss:.4f}"
+        ),
+    )
+    typer.echo(f"kept epoch {done.best.epoch}, accuracy on unseen pictures {done.test_accuracy:.4f}")
+    typer.echo(f"wrote {done.model_path}, {done.history_path}, {done.curves_path}")
+
+
+@app.callback(invoke_without_command=True)
+def version(show: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if show:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Runs the command; a domain error ends it with its sentence and exit code 1."""
+    try:
+        app()
+    except KerascopeError as error:
+        typer.echo(f"{error.title()}: {error.detail}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

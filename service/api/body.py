@@ -1,0 +1,123 @@
+"""The body forms of a POST → image and parameters: the image itself, multipart, JSON, an npy array."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import Message
+
+from service.errors import BodyTooLarge, InvalidParameter, MalformedBody, UnsupportedMediaType
+from service.imaging.decode import decode_base64
+from service.imaging.formats import MEDIA_TYPES
+from service.usecases.explain import ImageInput
+
+NPY = "application/x-npy"
+ACCEPTED = f"{', '.join(MEDIA_TYPES)}, {NPY}, multipart/form-data, application/json"
+MAX_FIELDS = 64
+
+
+@dataclass(frozen=True)
+class Body:
+    """What a request carries: at most one image, and parameters as text or JSON values."""
+
+    image: ImageInput | None
+    params: dict[str, Any]
+
+
+async def read(request: Request, max_bytes: int) -> Body:
+    """Raises MalformedBody, BodyTooLarge, UnsupportedMediaType, InvalidParameter or UndecodableImage."""
+    query = _query(request)
+    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    limited = _limited(request, max_bytes)
+    if media_type in MEDIA_TYPES or media_type == NPY:
+        data = await limited.body()
+        if not data:
+            raise MalformedBody(f"the body is empty; send the image itself as {media_type}")
+        return Body(ImageInput(data, npy=media_type == NPY), query)
+    if media_type == "multipart/form-data":
+        image, params = await _multipart(limited)
+    elif media_type == "application/json":
+        image, params = _json(await limited.body())
+    else:
+        given = repr(media_type) if media_type else "none"
+        raise UnsupportedMediaType(f"the Content-Type is {given}; send one of {ACCEPTED}")
+    for name, value in params.items():
+        if name in query and str(query[name]) != str(value):
+            raise InvalidParameter(f"{name!r} stands in the query and in the body with two values; give it once")
+    return Body(image, query | params)
+
+
+def _query(request: Request) -> dict[str, Any]:
+    """Query parameters; one that is repeated becomes a comma-separated list."""
+    found: dict[str, Any] = {}
+    for name, value in request.query_params.multi_items():
+        found[name] = f"{found[name]},{value}" if name in found else value
+    return found
+
+
+def _limited(request: Request, max_bytes: int) -> Request:
+    """The request with a body that ends in BodyTooLarge once it is longer than `max_bytes`, announced or not."""
+    detail = f"the body is larger than {max_bytes} bytes, the most this service takes"
+    announced = request.headers.get("content-length", "")
+    if announced.isdigit() and int(announced) > max_bytes:
+        raise BodyTooLarge(detail)
+    received = 0
+
+    async def receive() -> Message:
+        nonlocal received
+        message = await request.receive()
+        received += len(message.get("body", b""))
+        if received > max_bytes:
+            raise BodyTooLarge(detail)
+        return message
+
+    return Request(request.scope, receive)
+
+
+async def _multipart(request: Request) -> tuple[ImageInput | None, dict[str, Any]]:
+    params: dict[str, Any] = {}
+    image = None
+    try:
+        async with request.form(max_files=1, max_fields=MAX_FIELDS) as form:
+            for name, value in form.multi_items():
+                if isinstance(value, UploadFile):
+                    if name != "image":
+                        raise MalformedBody(f"the file part is named {name!r}; name it 'image'")
+                    image = ImageInput(await value.read(), npy=value.content_type == NPY)
+                elif name == "params":
+                    params |= _object(value.encode(), "the part 'params'")
+                elif name == "image":
+                    raise MalformedBody("the part 'image' is text; send it as a file (curl: -F image=@cat.png)")
+                else:
+                    params[name] = f"{params[name]},{value}" if name in params else value
+    except HTTPException as error:
+        raise MalformedBody(f"the multipart body cannot be read: {error.detail}") from error
+    return image, params
+
+
+def _json(data: bytes) -> tuple[ImageInput | None, dict[str, Any]]:
+    params = _object(data, "the body")
+    image = params.pop("image", None)
+    if image is None:
+        return None, params
+    if isinstance(image, dict) and set(image) == {"url"}:
+        raise InvalidParameter("this service fetches no URLs; send the image itself, base64-encoded")
+    if not isinstance(image, str):
+        raise MalformedBody("'image' must be a text: the base64 of an image file, or a data URI")
+    return ImageInput(decode_base64(image)), params
+
+
+def _object(data: bytes, what: str) -> dict[str, Any]:
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise MalformedBody(f"{what} is not valid JSON: {error.msg} at character {error.pos}") from None
+    if not isinstance(value, dict):
+        kind = {list: "an array", str: "a text", type(None): "null"}.get(type(value), "a value")
+        raise MalformedBody(f'{what} is {kind}; it must be a JSON object such as {{"image": "<base64>"}}')
+    return value

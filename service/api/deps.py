@@ -1,0 +1,32 @@
+"""What routes take from the application."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, cast
+
+from fastapi import Depends, Path, Request
+
+from service.engine.pool import EnginePool
+from service.settings import Settings
+from service.usecases.explain import Explain
+from service.usecases.models import Models
+
+
+@dataclass(frozen=True)
+class Services:
+    """The use cases of one application, made in `create_app`."""
+
+    settings: Settings
+    engines: EnginePool
+    explain: Explain
+    models: Models
+
+
+def services(request: Request) -> Services:
+    return cast(Services, request.app.state.services)
+
+
+ServicesDep = Annotated[Services, Depends(services)]
+ModelId = Annotated[str, Path(description="ID of a model, as `GET /v1/models` lists them.", max_length=128)]
+LayerPath = Annotated[str, Path(description="Path, index or unambiguous name of a layer.", max_length=300)]

@@ -1,0 +1,124 @@
+"""THE table: domain error → status and problem type (RFC 9457). Every error of the service leaves through here."""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from service import errors
+from service.errors import FieldError, KerascopeError
+
+log = structlog.get_logger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+STATUS: dict[type[KerascopeError], int] = {
+    KerascopeError: 500,
+    errors.InvalidRequest: 422,
+    errors.MalformedBody: 400,
+    errors.InvalidParameter: 422,
+    errors.UndecodableImage: 422,
+    errors.MethodNotValid: 422,
+    errors.NonFiniteResult: 422,
+    errors.TooLarge: 413,
+    errors.BodyTooLarge: 413,
+    errors.ImageTooLarge: 413,
+    errors.UnsupportedMediaType: 415,
+    errors.NotAcceptable: 406,
+    errors.NotFound: 404,
+    errors.UnknownModel: 404,
+    errors.UnknownLayer: 404,
+    errors.UnknownClass: 404,
+    errors.UnknownMethod: 404,
+    errors.NotAuthenticated: 401,
+    errors.Unavailable: 503,
+    errors.EngineUnavailable: 503,
+    errors.QueueFull: 503,
+    errors.WeightsUnavailable: 503,
+    errors.ModelNotLoadable: 409,
+    errors.DeadlineExceeded: 504,
+    errors.ConfigurationError: 500,
+}
+
+
+def problem_type(error: type[KerascopeError]) -> str:
+    """`urn:kerascope:problem:unknown-layer` for UnknownLayer."""
+    return "urn:kerascope:problem:" + re.sub(r"(?<!^)(?=[A-Z])", "-", error.__name__).lower()
+
+
+def problem(
+    request_id: str, status: int, title: str, detail: str, kind: str = "about:blank", **more: Any
+) -> dict[str, Any]:
+    return {"type": kind, "title": title, "status": status, "detail": detail, "instance": request_id, **more}
+
+
+def problem_response(error: KerascopeError, request_id: str) -> Response:
+    """The answer for a domain error."""
+    status = STATUS[type(error)]
+    body = problem(
+        request_id,
+        status,
+        error.title(),
+        error.detail,
+        problem_type(type(error)),
+        errors=[{"loc": list(item.loc), "msg": item.msg} for item in error.errors],
+    )
+    headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return Response(orjson.dumps(body), status, headers, MEDIA_TYPE)
+
+
+def _request_id(request: Request) -> str:
+    return str(request.scope.get("state", {}).get("request_id", ""))
+
+
+async def _domain_error(request: Request, error: Exception) -> Response:
+    if not isinstance(error, KerascopeError):
+        return await _unknown_error(request, error)
+    if STATUS[type(error)] >= 500:
+        log.warning("call failed", kind=type(error).__name__, detail=error.detail)
+    return problem_response(error, _request_id(request))
+
+
+async def _framework_error(request: Request, error: Exception) -> Response:
+    """404 for a path, 405 for a method, and whatever else Starlette itself refuses."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+    phrase = HTTPStatus(status).phrase
+    detail = {
+        404: f"there is nothing at {request.url.path!r}; /docs lists every route",
+        405: f"{request.url.path!r} does not take {request.method}; it takes {headers.get('allow', 'another method')}",
+    }.get(status, str(getattr(error, "detail", phrase)))
+    return Response(
+        orjson.dumps(problem(_request_id(request), status, phrase, detail, errors=[])), status, headers, MEDIA_TYPE
+    )
+
+
+async def _validation_error(request: Request, error: Exception) -> Response:
+    """Path and query parameters that FastAPI itself checks."""
+    found = error.errors() if isinstance(error, RequestValidationError) else []
+    fields = [FieldError(tuple(str(part) for part in item["loc"]), str(item["msg"])) for item in found]
+    detail = "; ".join(f"{item.loc[-1]}: {item.msg}" for item in fields) or "the request is not valid"
+    return problem_response(errors.InvalidParameter(detail, errors=fields), _request_id(request))
+
+
+async def _unknown_error(request: Request, error: Exception) -> Response:
+    body = problem(
+        _request_id(request), 500, "Internal error", "the service failed on this call; its log says why", errors=[]
+    )
+    return Response(orjson.dumps(body), 500, media_type=MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Every error of `app` becomes a problem."""
+    app.add_exception_handler(KerascopeError, _domain_error)
+    app.add_exception_handler(HTTPException, _framework_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(Exception, _unknown_error)

@@ -1,0 +1,61 @@
+"""Around every request: its ID, its log line, its key, and headers that browsers need."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.api.auth import Keys
+from service.api.errors import problem_response
+from service.errors import NotAuthenticated
+
+log = structlog.get_logger(__name__)
+
+QUIET_PATHS = ("/livez", "/readyz")
+_REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,128}$")
+
+
+class RequestContext:
+    """Sets `X-Request-Id` (the caller's own where it is well-formed), logs the outcome, asks for the key."""
+
+    def __init__(self, app: ASGIApp, keys: Keys) -> None:
+        self._app = app
+        self._keys = keys
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        headers = Headers(scope=scope)
+        given = headers.get("x-request-id", "")
+        request_id = given if _REQUEST_ID.match(given) else uuid.uuid4().hex
+        scope.setdefault("state", {})["request_id"] = request_id
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        status = 500
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                added = MutableHeaders(raw=message.setdefault("headers", []))
+                added["X-Request-Id"] = request_id
+                added["X-Content-Type-Options"] = "nosniff"
+            await send(message)
+
+        try:
+            if self._keys.allow(scope["path"], headers):
+                await self._app(scope, receive, send_with_headers)
+            else:
+                error = NotAuthenticated("send one of the service's keys as 'Authorization: Bearer <key>'")
+                await problem_response(error, request_id)(scope, receive, send_with_headers)
+        finally:
+            if scope["path"] not in QUIET_PATHS:
+                duration = round((time.perf_counter() - started) * 1e3, 1)
+                log.info("request", method=scope["method"], path=scope["path"], status=status, duration_ms=duration)
+            structlog.contextvars.unbind_contextvars("request_id")

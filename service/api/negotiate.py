@@ -1,0 +1,112 @@
+"""Which form the answer takes, and the answer in that form: json, png, npy or npz."""
+
+from __future__ import annotations
+
+import base64
+import io
+import zipfile
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+import orjson
+from fastapi import Response
+
+from service.errors import NotAcceptable
+from service.usecases.answer import Answer, AnswerOptions, Format
+
+MEDIA: dict[Format, str] = {
+    "json": "application/json",
+    "png": "image/png",
+    "npy": "application/x-npy",
+    "npz": "application/x-npz",
+}
+
+
+def choose(stated: Format | None, accept: str | None) -> Format:
+    """`stated` where there is one, else what `Accept` wants most. Raises NotAcceptable when it wants none of ours."""
+    if stated:
+        return stated
+    if not accept:
+        return "json"
+    wanted: list[tuple[float, int, Format]] = []
+    for place, part in enumerate(accept.split(",")):
+        name, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        quality = next((_quality(item[2:]) for item in parameters if item.startswith("q=")), 1.0)
+        for form, media in MEDIA.items():
+            if quality > 0 and name in (media, media.split("/")[0] + "/*", "*/*"):
+                wanted.append((-quality, place, form))
+                break
+    if not wanted:
+        raise NotAcceptable(f"none of {accept!r} can be given; this route gives {', '.join(MEDIA.values())}")
+    return min(wanted)[2]
+
+
+def respond(answer: Answer, options: AnswerOptions) -> Response:
+    """Raises NotAcceptable when the method has nothing to give in that form."""
+    headers = {"Server-Timing": ", ".join(f"{name};dur={value:.1f}" for name, value in answer.timing_ms.items())}
+    if options.format == "png":
+        if not answer.pictures:
+            name = answer.body["method"]["name"]
+            raise NotAcceptable(f"{name!r} was to draw no picture; ask for json, npy or npz, or for other 'outputs'")
+        return Response(answer.pictures[0].png, headers=headers, media_type=MEDIA["png"])
+    if options.format in ("npy", "npz"):
+        buffer = io.BytesIO()
+        if options.format == "npy":
+            np.save(buffer, answer.arrays[answer.primary], allow_pickle=False)
+        else:
+            _write_npz(buffer, answer.arrays)
+        return Response(buffer.getvalue(), headers=headers, media_type=MEDIA[options.format])
+    return Response(
+        orjson.dumps(_json(answer, options), option=orjson.OPT_SERIALIZE_NUMPY),
+        headers=headers,
+        media_type=MEDIA["json"],
+    )
+
+
+def _json(answer: Answer, options: AnswerOptions) -> dict[str, Any]:
+    images = [
+        {
+            "name": picture.name,
+            "media_type": MEDIA["png"],
+            "width": picture.width,
+            "height": picture.height,
+            "data": base64.b64encode(picture.png).decode(),
+        }
+        for picture in answer.pictures
+    ]
+    arrays = (
+        []
+        if options.arrays == "none"
+        else [_array(name, value, options.arrays) for name, value in answer.arrays.items()]
+    )
+    timing = {name: round(value, 2) for name, value in answer.timing_ms.items()}
+    return {**answer.body, "images": images, "arrays": arrays, "timing_ms": timing}
+
+
+def _array(name: str, array: np.ndarray[Any, Any], encoding: Literal["base64", "list"]) -> dict[str, Any]:
+    data = base64.b64encode(array.tobytes()).decode() if encoding == "base64" else array.tolist()
+    return {
+        "name": name,
+        "dtype": array.dtype.name,
+        "shape": list(array.shape),
+        "min": float(array.min()) if array.size else None,
+        "max": float(array.max()) if array.size else None,
+        "encoding": encoding,
+        "data": data,
+    }
+
+
+def _write_npz(buffer: io.BytesIO, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
+    """As `numpy.savez`, which takes the names as keywords and so cannot take every layer's."""
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in arrays.items():
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
+
+
+def _quality(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0

@@ -1,0 +1,93 @@
+"""The parts of the OpenAPI document that follow from the catalogue of methods."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from service.api.body import NPY
+from service.api.negotiate import MEDIA
+from service.api.parameters import RequestOptions
+from service.api.schemas import Problem
+from service.explainers.base import Explainer
+from service.imaging.formats import MEDIA_TYPES
+
+BINARY = {"schema": {"type": "string", "format": "binary"}}
+_PROBLEMS = {
+    400: "The body cannot be read.",
+    401: "A valid API key is needed.",
+    404: "There is no such model, layer or class.",
+    406: "The answer cannot be given in that form.",
+    409: "The model cannot be loaded.",
+    413: "The body or the image is too large.",
+    415: "The media type is not supported.",
+    422: "A parameter, the image, or the method for this model is not valid.",
+    503: "The engine is starting, or too many calls are waiting.",
+    504: "The call took longer than its deadline.",
+}
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route for these statuses."""
+    media = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {status: {"description": _PROBLEMS[status], "model": Problem, "content": media} for status in statuses}
+
+
+def picture_responses() -> dict[int | str, dict[str, Any]]:
+    """The 200 of a route that negotiates, beside its JSON schema."""
+    content = {media: BINARY for form, media in MEDIA.items() if form != "json"}
+    return {200: {"description": "The answer in the form asked for.", "content": content}}
+
+
+def query_parameters(*models: type[BaseModel], leave_out: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+    """Each field as a query parameter; lists are written comma-separated."""
+    found = []
+    for model in models:
+        schema = model.model_json_schema(by_alias=True)
+        for name, field in schema["properties"].items():
+            if name not in leave_out:
+                required = name in schema.get("required", ())
+                found.append({"name": name, "in": "query", "required": required, **_as_parameter(field)})
+    return found
+
+
+def explain_operation(explainer: Explainer) -> dict[str, Any]:
+    """Query parameters and the four body forms of a method's route."""
+    properties = {
+        name: {key: value for key, value in field.items() if key != "title"}
+        for model in (explainer.Params, RequestOptions)
+        for name, field in model.model_json_schema(by_alias=True)["properties"].items()
+    }
+    image = {"type": "string", "description": "Base64 of an image file, or a data URI."}
+    as_json = {
+        "type": "object",
+        "required": ["image"],
+        "additionalProperties": False,
+        "properties": {"image": image, **properties},
+    }
+    as_form = {
+        "type": "object",
+        "required": ["image"],
+        "properties": {"image": {"type": "string", "format": "binary"}, **properties},
+    }
+    media_types = [name for name in MEDIA_TYPES if name != "image/jpg"]
+    content: dict[str, Any] = dict.fromkeys([*media_types, NPY], BINARY)
+    content |= {"application/json": {"schema": as_json}, "multipart/form-data": {"schema": as_form}}
+    return {
+        "parameters": query_parameters(explainer.Params, RequestOptions),
+        "requestBody": {"required": True, "content": content},
+    }
+
+
+def _as_parameter(field: dict[str, Any]) -> dict[str, Any]:
+    """A JSON Schema property as a query parameter: the null of an optional one goes, a list becomes text."""
+    schema = {key: value for key, value in field.items() if key not in ("title", "description", "default")}
+    kinds = [kind for kind in schema.pop("anyOf", []) if kind.get("type") != "null"]
+    if kinds:
+        schema |= kinds[0]
+    if schema.get("type") == "array":
+        schema = {"type": "string"}
+    if field.get("default") is not None:
+        schema["default"] = field["default"]
+    return {"description": field.get("description", ""), "schema": schema}

@@ -1,0 +1,73 @@
+"""One flat set of names in a request → the method's parameters and the caller's wishes for the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from service.errors import FieldError, InvalidParameter, nearest
+from service.explainers.base import Explainer
+from service.explainers.params import ExplainerParams
+from service.usecases.answer import AnswerOptions, ArrayEncoding
+from service.usecases.draw import split_names
+
+
+class RequestOptions(BaseModel):
+    """What every method takes beside its own parameters."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal["json", "png", "npy", "npz"] | None = Field(
+        None, description="Form of the answer; goes before the `Accept` header."
+    )
+    outputs: Annotated[tuple[str, ...] | None, BeforeValidator(split_names)] = Field(
+        None, description="Pictures to draw, comma-separated; all when absent."
+    )
+    arrays: ArrayEncoding = Field(
+        "none", description="Raw arrays in a JSON answer: none, base64 of their bytes, or lists."
+    )
+    top: int = Field(5, ge=1, le=1000, description="How many predictions to report.")
+    preprocess: bool = Field(True, description="`false` feeds an npy array to the network as it is.")
+
+    def answer(self, form: Literal["json", "png", "npy", "npz"]) -> AnswerOptions:
+        return AnswerOptions(format=form, outputs=self.outputs, arrays=self.arrays, top=self.top)
+
+
+def parse(explainer: Explainer, given: Mapping[str, Any]) -> tuple[ExplainerParams, RequestOptions]:
+    """Raises InvalidParameter naming every unknown name with the closest valid one, and every invalid value."""
+    known = names_of(explainer.Params)
+    options_given = {name: value for name, value in given.items() if name in RequestOptions.model_fields}
+    params_given = {name: value for name, value in given.items() if name in known}
+    problems = [
+        FieldError((name,), f"unknown parameter{nearest(name, [*known, *RequestOptions.model_fields])}")
+        for name in given
+        if name not in known and name not in RequestOptions.model_fields
+    ]
+    parsed: list[BaseModel] = []
+    for kind, values in ((explainer.Params, params_given), (RequestOptions, options_given)):
+        try:
+            parsed.append(kind.model_validate(values))
+        except ValidationError as error:
+            problems += [_field_error(item, values) for item in error.errors()]
+    if problems:
+        detail = "; ".join(f"{'.'.join(problem.loc)}: {problem.msg}" for problem in problems)
+        raise InvalidParameter(detail, errors=problems)
+    params, options = parsed
+    if not isinstance(params, ExplainerParams) or not isinstance(options, RequestOptions):
+        raise TypeError("the parameters were parsed into another class")
+    return params, options
+
+
+def names_of(params: type[ExplainerParams]) -> list[str]:
+    """The names callers write: a field's alias where it has one."""
+    return [info.alias or name for name, info in params.model_fields.items()]
+
+
+def _field_error(item: Any, values: Mapping[str, Any]) -> FieldError:
+    loc = tuple(str(part) for part in item["loc"])
+    value = repr(values.get(loc[0])) if loc and loc[0] in values else ""
+    message = str(item["msg"]).removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    return FieldError(loc, f"{message}, got {value[:100]}" if value else message)

@@ -1,0 +1,55 @@
+"""Whether the service lives and is ready, and its documentation page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Response
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from service.api.deps import ServicesDep
+from service.api.schemas import Health
+
+router = APIRouter(tags=["health"])
+DOCS_ASSETS = "/docs/assets"
+
+
+@router.get("/livez", operation_id="livez", summary="Is the process alive?", response_model=Health)
+async def livez(services: ServicesDep) -> Any:
+    """Answers as long as the event loop turns, whatever the engine does."""
+    return {"status": "ok", "engines": [client.state.value for client in services.engines.clients]}
+
+
+@router.get(
+    "/readyz",
+    operation_id="readyz",
+    summary="Can calls be answered?",
+    response_model=Health,
+    responses={503: {"model": Health, "description": "An engine is starting or models are being preloaded."}},
+)
+async def readyz(services: ServicesDep, response: Response) -> Any:
+    """200 once every engine answers and the preloaded models are warm; 503 with the reason before."""
+    statuses = await services.engines.statuses()
+    engines = [client.state.value for client in services.engines.clients]
+    waiting = [model for status in statuses if status for model in status["preloading"]]
+    problem = "engine not up" if None in statuses else f"preloading {', '.join(waiting)}" if waiting else "ok"
+    response.status_code = 200 if problem == "ok" else 503
+    return {"status": problem, "engines": engines}
+
+
+@router.get("/docs", include_in_schema=False)
+async def docs() -> HTMLResponse:
+    """Swagger UI, from this service and nowhere else."""
+    return get_swagger_ui_html(
+        openapi_url="/openapi.json",
+        title="Kerascope",
+        swagger_js_url=f"{DOCS_ASSETS}/swagger-ui-bundle.js",
+        swagger_css_url=f"{DOCS_ASSETS}/swagger-ui.css",
+        swagger_favicon_url=f"{DOCS_ASSETS}/favicon-32x32.png",
+    )
+
+
+@router.get("/", include_in_schema=False)
+async def root() -> RedirectResponse:
+    return RedirectResponse("/docs")

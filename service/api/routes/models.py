@@ -1,0 +1,102 @@
+"""Models, their layers and kernels."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from service.api import negotiate
+from service.api.deps import LayerPath, ModelId, ServicesDep
+from service.api.openapi import picture_responses, problems, query_parameters
+from service.api.parameters import RequestOptions, parse
+from service.api.schemas import ExplanationOut, LayerDetails, LayerList, ModelDetails, ModelList, SummaryOut
+from service.explainers import BY_NAME
+from service.usecases.explain import ExplainRequest
+
+router = APIRouter(prefix="/v1/models", tags=["models"])
+LOADS = problems(401, 404, 409, 503, 504)
+KERNELS = BY_NAME["kernels"]
+
+
+@router.get("", operation_id="list_models", summary="List models", response_model=ModelList, responses=problems(401))
+async def list_models(services: ServicesDep) -> Any:
+    """Every model that can be loaded, with its state. Answers while the engine starts."""
+    authentication = "keys" if services.settings.key_digests else "open"
+    return {"models": await services.models.overview(), "authentication": authentication}
+
+
+@router.get(
+    "/{model_id}",
+    operation_id="describe_model",
+    summary="Describe a model",
+    response_model=ModelDetails,
+    responses=LOADS,
+)
+async def describe_model(model_id: ModelId, services: ServicesDep) -> Any:
+    """Input, preprocessing, head, labels, default CAM layer and digest. Loads the model when it is cold."""
+    return await services.models.describe(model_id)
+
+
+@router.post("/{model_id}/load", operation_id="load_model", summary="Warm a model", status_code=204, responses=LOADS)
+async def load_model(model_id: ModelId, services: ServicesDep) -> None:
+    """Loads the model now, so that the next call finds it warm."""
+    await services.models.ask("load", model_id)
+
+
+@router.post("/{model_id}/unload", operation_id="unload_model", summary="Make a model cold", responses=LOADS)
+async def unload_model(model_id: ModelId, services: ServicesDep) -> dict[str, bool]:
+    """Frees the model's memory; `unloaded` is false when it is in use or was not warm."""
+    return await services.models.ask("unload", model_id)
+
+
+@router.get(
+    "/{model_id}/summary",
+    operation_id="model_summary",
+    summary="Summary of a model",
+    response_model=SummaryOut,
+    responses=LOADS | {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
+async def model_summary(model_id: ModelId, request: Request, services: ServicesDep) -> Any:
+    """`model.summary()` as text; with `Accept: application/json` its rows as well."""
+    summary = await services.models.ask("summary", model_id)
+    if "application/json" in request.headers.get("accept", ""):
+        return summary
+    return Response(summary["text"], media_type="text/plain; charset=utf-8")
+
+
+@router.get(
+    "/{model_id}/layers", operation_id="list_layers", summary="List layers", response_model=LayerList, responses=LOADS
+)
+async def list_layers(model_id: ModelId, services: ServicesDep) -> Any:
+    """Every layer in order of execution, those of nested models by path, with the methods it is valid for."""
+    return await services.models.ask("layers", model_id)
+
+
+@router.get(
+    "/{model_id}/layers/{layer:path}/kernels",
+    operation_id="kernels",
+    summary=KERNELS.title,
+    response_model=ExplanationOut,
+    responses=picture_responses() | problems(401, 404, 406, 409, 422, 503, 504),
+    openapi_extra={"parameters": query_parameters(KERNELS.Params, RequestOptions, leave_out=("layer", "preprocess"))},
+)
+async def kernels(model_id: ModelId, layer: LayerPath, request: Request, services: ServicesDep) -> Response:
+    """The kernels of a convolution, as pictures and raw."""
+    params, options = parse(KERNELS, {**request.query_params, "layer": layer})
+    wishes = options.answer(negotiate.choose(options.format, request.headers.get("accept")))
+    answer = await services.explain(ExplainRequest(model_id, KERNELS, params, None, wishes))
+    return await asyncio.to_thread(negotiate.respond, answer, wishes)
+
+
+@router.get(
+    "/{model_id}/layers/{layer:path}",
+    operation_id="describe_layer",
+    summary="Describe a layer",
+    response_model=LayerDetails,
+    responses=LOADS,
+)
+async def describe_layer(model_id: ModelId, layer: LayerPath, services: ServicesDep) -> Any:
+    """The layer's config and the statistics of its weights."""
+    return await services.models.ask("layer", model_id, layer=layer)

@@ -1,0 +1,216 @@
+"""The shapes of the answers, for the OpenAPI document and for clients generated from it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Schema(BaseModel):
+    """An answer without unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details; `instance` is the request's ID."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    errors: list[FieldProblem]
+
+
+class FieldProblem(Schema):
+    """One invalid input."""
+
+    loc: list[str]
+    msg: str
+
+
+class ModelRef(Schema):
+    """Which model answered; the digest is over the bytes of its file."""
+
+    id: str
+    digest: str
+
+
+class MethodRef(Schema):
+    """Which definition was computed, with every effective parameter."""
+
+    name: str
+    variant: str
+    parameters: dict[str, Any]
+    reference: str | None
+
+
+class Prediction(Schema):
+    """One class. `probability` is None where the model's output is none."""
+
+    class_index: int
+    label: str | None
+    probability: float | None
+    logit: float
+
+
+class TargetRef(Schema):
+    """The score that is explained; of a contrast, minus that of the class `minus`."""
+
+    class_index: int
+    label: str | None
+    probability: float | None
+    score: float
+    score_kind: Literal["logit", "output"]
+    minus: Prediction | None = None
+
+
+class ImageOut(Schema):
+    """A picture; `data` is base64."""
+
+    name: str
+    media_type: Literal["image/png"]
+    width: int
+    height: int
+    data: str
+
+
+class ArrayOut(Schema):
+    """A raw array; `data` is the base64 of its little-endian C-order bytes, or nested lists."""
+
+    name: str
+    dtype: str
+    shape: list[int]
+    min: float | None
+    max: float | None
+    encoding: Literal["base64", "list"]
+    data: str | list[Any]
+
+
+class Warned(Schema):
+    """Something to know about an otherwise good answer."""
+
+    code: str
+    detail: str
+
+
+class ExplanationOut(Schema):
+    """What a method found. Raw arrays are never normalised; times are in ms."""
+
+    model: ModelRef
+    method: MethodRef
+    target: TargetRef | None
+    predictions: list[Prediction]
+    image: dict[str, Any] | None = Field(description="How the image was decoded.")
+    images: list[ImageOut]
+    arrays: list[ArrayOut]
+    statistics: dict[str, Any]
+    warnings: list[Warned]
+    timing_ms: dict[str, float]
+
+
+class ModelOut(Schema):
+    """A model in the list; `device` is where it is warm."""
+
+    id: str
+    title: str
+    source: str
+    origin: str
+    licence: str
+    state: Literal["cold", "loading", "warm", "evicting", "failed"]
+    pinned: bool
+    users: int
+    weight_bytes: int | None
+    device: str | None
+    last_error: str | None
+
+
+class ModelList(Schema):
+    """Every model that can be loaded, the warm ones first."""
+
+    models: list[ModelOut]
+    authentication: Literal["open", "keys"]
+
+
+class ModelDetails(ModelOut):
+    """A model with everything that loading it found."""
+
+    digest: str
+    input: dict[str, Any]
+    preprocessing: dict[str, Any]
+    head: dict[str, Any]
+    labels: list[str]
+    parameters: int
+    layers: int
+    cam_layer: str | None
+    notes: list[str]
+    spec: dict[str, Any]
+
+
+class LayerOut(Schema):
+    """A layer: how to address it and which methods take it. `index` is its place in `model.layers`."""
+
+    path: str
+    index: int | None
+    class_name: str = Field(alias="class")
+    output_shape: list[int | None]
+    parameters: int
+    trainable: bool
+    methods: list[str]
+
+
+class LayerList(Schema):
+    """The layers in order of execution."""
+
+    layers: list[LayerOut]
+
+
+class SummaryOut(Schema):
+    """`model.summary()` as text and as rows."""
+
+    text: str
+    rows: list[LayerOut]
+
+
+class LayerDetails(LayerOut):
+    """One layer with its config, the statistics of its weights, and why it is not valid for the other methods."""
+
+    config: dict[str, Any]
+    weights: list[dict[str, Any]]
+    not_valid: dict[str, str]
+
+
+class VariantOut(Schema):
+    """A definition within a method's family."""
+
+    name: str
+    summary: str
+    paper: str | None
+
+
+class MethodOut(Schema):
+    """A method of the catalogue; `parameters` is a JSON Schema."""
+
+    name: str
+    title: str
+    summary: str
+    cost: str
+    route: str
+    outputs: list[str]
+    variants: list[VariantOut]
+    parameters: dict[str, Any]
+
+
+class MethodList(Schema):
+    """The catalogue."""
+
+    methods: list[MethodOut]
+
+
+class Health(Schema):
+    """`status` is `ok`, or what is missing."""
+
+    status: str
+    engines: list[str]

@@ -1,0 +1,87 @@
+"""Composition root: settings in, application out."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+
+import cv2
+from fastapi import FastAPI
+from starlette.staticfiles import StaticFiles
+
+from service import __version__
+from service.api import errors
+from service.api.auth import Keys
+from service.api.deps import Services
+from service.api.middleware import RequestContext
+from service.api.routes import explain, health, methods, models
+from service.engine.pool import EnginePool
+from service.engine.protocol import EngineConfig
+from service.imaging.decode import DecodeLimits
+from service.models.library import Library
+from service.settings import Settings, split
+from service.usecases.explain import Explain
+from service.usecases.models import Models
+
+DESCRIPTION = "Shows what a Keras convolutional network sees: send an image and a model ID, get pictures or raw arrays."
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The whole service. Its engines start and stop with the application's lifespan."""
+    cv2.setNumThreads(1)
+    library = Library(settings.models_folder)
+    engines = EnginePool(
+        [engine_config(settings) for _ in range(settings.engines)],
+        deadline_s=settings.call_deadline_s,
+        queue_limit=settings.queue_limit,
+    )
+    threads = ThreadPoolExecutor(settings.render_threads, thread_name_prefix="render")
+    limits = DecodeLimits(settings.max_pixels, settings.max_side_px)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        settings.models_folder.mkdir(parents=True, exist_ok=True)
+        engines.start()
+        try:
+            yield
+        finally:
+            await engines.stop()
+            threads.shutdown(wait=False, cancel_futures=True)
+
+    app = FastAPI(
+        title="Kerascope",
+        version=__version__,
+        description=DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.state.services = Services(
+        settings,
+        engines,
+        Explain(engines, library, limits, threads, settings.max_response_bytes),
+        Models(engines, library),
+    )
+    errors.install(app)
+    app.add_middleware(RequestContext, keys=Keys(settings.key_digests))
+    for router in (health.router, methods.router, explain.router, models.router):
+        app.include_router(router)
+    app.mount(health.DOCS_ASSETS, StaticFiles(packages=[("fastapi_swagger", "resources")]))
+    return app
+
+
+def engine_config(settings: Settings) -> EngineConfig:
+    """What an engine child is told."""
+    return EngineConfig(
+        socket="",
+        data_dir=settings.data_dir,
+        models_dir=settings.models_folder,
+        registry_bytes=settings.registry_bytes,
+        preload=tuple(split(settings.preload)),
+        device=settings.device,
+        threads=settings.cpu_threads,
+        engines=settings.engines,
+        log_level=settings.log_level,
+        log_format=settings.log_format,
+    )

@@ -1,0 +1,178 @@
+"""Asking the engine: with a deadline, one retry when the engine dies, and a bound on how many may wait."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+import zmq
+import zmq.asyncio
+from numpy.typing import NDArray
+
+from service.engine.protocol import Arrays, Call, EngineConfig, Reply, error_of, pack, unpack
+from service.engine.supervisor import EngineState, Supervisor
+from service.errors import DeadlineExceeded, EngineUnavailable, QueueFull
+
+log = structlog.get_logger(__name__)
+
+HELLO_INTERVAL_S = 0.25
+STATUS_DEADLINE_S = 1.0
+# How long a call may overrun its deadline before the engine that runs it is taken for hung.
+HANG_GRACE_S = 5.0
+RETRY_AFTER_S = 5
+
+
+class _EngineLost(Exception):
+    """The engine ended while a call waited for its answer."""
+
+
+@dataclass(frozen=True)
+class EngineReply:
+    """Payload and arrays of an answer, with the engine's own times in ms."""
+
+    payload: dict[str, Any]
+    arrays: dict[str, NDArray[Any]]
+    timing_ms: Mapping[str, float]
+
+
+class EngineClient:
+    """The api's side of one engine child. `queue_limit` bounds the calls that wait or run at a time."""
+
+    def __init__(self, config: EngineConfig, *, deadline_s: float, queue_limit: int) -> None:
+        self.supervisor = Supervisor(config, self._connect, self._lost)
+        self._deadline_s = deadline_s
+        self._queue_limit = queue_limit
+        self._socket: zmq.asyncio.Socket | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._pending: dict[str, asyncio.Future[EngineReply]] = {}
+        self._up = asyncio.Event()
+        self._calls = 0
+
+    @property
+    def state(self) -> EngineState:
+        return self.supervisor.state
+
+    def start(self) -> None:
+        self.supervisor.start()
+
+    async def stop(self) -> None:
+        await self.supervisor.stop()
+        self._lost()
+
+    async def ask(self, op: str, payload: dict[str, Any], arrays: Arrays | None = None) -> EngineReply:
+        """The engine's answer. Waits for an engine that is starting, as long as the deadline allows.
+
+        Raises the domain error the engine answered with, QueueFull, EngineUnavailable, or DeadlineExceeded.
+        """
+        if self._calls >= self._queue_limit:
+            raise QueueFull(f"{self._calls} calls are waiting, the most allowed", retry_after_s=RETRY_AFTER_S)
+        self._calls += 1
+        deadline = time.monotonic() + self._deadline_s
+        try:
+            for _ in range(2):
+                await self._wait_until_up(deadline)
+                try:
+                    return await self._send(op, payload, arrays or {}, deadline)
+                except _EngineLost:
+                    log.warning("engine lost during a call", op=op)
+            raise EngineUnavailable("the engine ended twice while it worked on this call", retry_after_s=RETRY_AFTER_S)
+        finally:
+            self._calls -= 1
+
+    async def status(self) -> dict[str, Any] | None:
+        """The engine's own status, or None when it does not answer at once."""
+        if not self._up.is_set():
+            return None
+        with contextlib.suppress(_EngineLost, TimeoutError):
+            return (
+                await asyncio.wait_for(self._exchange("status", {}, {}, STATUS_DEADLINE_S), STATUS_DEADLINE_S)
+            ).payload
+        return None
+
+    async def _wait_until_up(self, deadline: float) -> None:
+        try:
+            await asyncio.wait_for(self._up.wait(), max(0.0, deadline - time.monotonic()))
+        except TimeoutError:
+            raise EngineUnavailable(
+                f"the engine is {self.state.value} and did not come up within the deadline of {self._deadline_s:g} s",
+                retry_after_s=RETRY_AFTER_S,
+            ) from None
+
+    async def _send(self, op: str, payload: dict[str, Any], arrays: Arrays, deadline: float) -> EngineReply:
+        remaining = max(0.001, deadline - time.monotonic())
+        call_id = uuid.uuid4().hex
+        try:
+            return await asyncio.wait_for(
+                self._exchange(op, payload, arrays, remaining, call_id), remaining + HANG_GRACE_S
+            )
+        except TimeoutError:
+            await self._end_if_hung(call_id)
+            raise DeadlineExceeded(f"the call took longer than its deadline of {self._deadline_s:g} s") from None
+
+    async def _end_if_hung(self, call_id: str) -> None:
+        """A call far past its deadline that still runs, or an engine that says nothing at all: only ending it helps."""
+        status = await self.status()
+        if status is None or status["running"] == call_id:
+            log.error("engine hangs, ending it", call=call_id)
+            self.supervisor.kill()
+
+    async def _exchange(
+        self, op: str, payload: dict[str, Any], arrays: Arrays, deadline_s: float, call_id: str | None = None
+    ) -> EngineReply:
+        socket = self._socket
+        if socket is None:
+            raise _EngineLost
+        call = Call(id=call_id or uuid.uuid4().hex, op=op, payload=payload, deadline_s=deadline_s)
+        answer: asyncio.Future[EngineReply] = asyncio.get_running_loop().create_future()
+        self._pending[call.id] = answer
+        try:
+            await socket.send_multipart(pack(call, arrays), copy=False)
+            return await answer
+        except zmq.ZMQError as error:
+            raise _EngineLost from error
+        finally:
+            self._pending.pop(call.id, None)
+
+    def _connect(self, address: str) -> asyncio.Future[None]:
+        self._socket = zmq.asyncio.Context.instance().socket(zmq.DEALER)
+        self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.connect(f"ipc://{address}")
+        self._reader = asyncio.create_task(self._read(self._socket))
+        return asyncio.ensure_future(self._hello())
+
+    async def _hello(self) -> None:
+        """Returns once the child answers; its import of TensorFlow takes seconds."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._exchange("status", {}, {}, STATUS_DEADLINE_S), HELLO_INTERVAL_S)
+                self._up.set()
+                return
+
+    async def _read(self, socket: zmq.asyncio.Socket) -> None:
+        while True:
+            frames = await socket.recv_multipart(copy=False)
+            reply, arrays = unpack(Reply, [frame.buffer for frame in frames])
+            waiting = self._pending.get(reply.id)
+            if waiting is None or waiting.done():
+                continue
+            if reply.fault:
+                waiting.set_exception(error_of(reply.fault))
+            else:
+                waiting.set_result(EngineReply(reply.payload, arrays, reply.timing_ms))
+
+    def _lost(self) -> None:
+        self._up.clear()
+        if self._reader:
+            self._reader.cancel()
+        if self._socket:
+            self._socket.close(linger=0)
+            self._socket = None
+        for waiting in list(self._pending.values()):
+            if not waiting.done():
+                waiting.set_exception(_EngineLost())

@@ -1,0 +1,109 @@
+"""What the engine tells about a warm model: the model itself, its layers, one layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from service.errors import KerascopeError
+from service.explainers import EXPLAINERS
+from service.explainers.cam import default_layer
+from service.models.graph import LayerEntry
+from service.models.loaded import LoadedModel
+
+
+def model_details(model: LoadedModel, device: str) -> dict[str, Any]:
+    """Everything that was found or inferred about a model, as JSON values."""
+    shape = model.input_shape
+    return {
+        "digest": model.digest,
+        "input": {
+            "height": shape.height,
+            "width": shape.width,
+            "channels": shape.channels,
+            "resize": model.spec.input.resize,
+            "colour_order": model.spec.input.colour_order,
+        },
+        "preprocessing": {**model.preprocessing.model_dump(mode="json"), "assumed": model.preprocessing_assumed},
+        "head": {
+            "kind": model.head.kind,
+            "activation": model.head.activation,
+            "classes": model.head.classes,
+            "inferred": model.head.inferred,
+        },
+        "labels": list(model.labels),
+        "parameters": int(model.keras_model.count_params()),
+        "layers": len(model.graph.layers),
+        "cam_layer": cam_layer(model),
+        "device": device,
+        "notes": list(model.notes),
+    }
+
+
+def cam_layer(model: LoadedModel) -> str | None:
+    """The spec's CAM layer, else the default one; None for a network without spatial maps."""
+    if model.spec.cam_layer:
+        return model.spec.cam_layer
+    try:
+        return default_layer(model.graph).path
+    except KerascopeError:
+        return None
+
+
+def layer_row(entry: LayerEntry) -> dict[str, Any]:
+    """One line of the layer list: how to address it, what it is, which methods take it."""
+    return {
+        "path": entry.path,
+        "index": entry.index,
+        "class": type(entry.layer).__name__,
+        "output_shape": list(entry.output.shape[1:]),
+        "parameters": int(sum(int(np.prod(weight.shape)) for weight in entry.layer.weights)),
+        "trainable": bool(entry.layer.trainable and entry.layer.trainable_weights),
+        "methods": [explainer.name for explainer in EXPLAINERS if explainer.why_not(entry) is None],
+    }
+
+
+def layer_details(entry: LayerEntry) -> dict[str, Any]:
+    """One layer whole: its row, its config, the statistics of its weights."""
+    config = entry.layer.get_config()
+    config.pop("layers", None)
+    return {
+        **layer_row(entry),
+        "config": _plain(config),
+        "weights": [
+            {"name": weight.path.rsplit("/", 1)[-1], **_statistics(np.asarray(weight))}
+            for weight in entry.layer.weights
+        ],
+        "not_valid": {
+            explainer.name: reason for explainer in EXPLAINERS if (reason := explainer.why_not(entry)) is not None
+        },
+    }
+
+
+def _statistics(values: np.ndarray[Any, Any]) -> dict[str, Any]:
+    if not values.size or values.dtype.kind not in "fiu":
+        return {"shape": list(values.shape), "dtype": values.dtype.name}
+    wide = values.astype(np.float64)
+    return {
+        "shape": list(values.shape),
+        "dtype": values.dtype.name,
+        "mean": float(wide.mean()),
+        "std": float(wide.std()),
+        "min": float(wide.min()),
+        "max": float(wide.max()),
+        "zero_share": float((values == 0).mean()),
+    }
+
+
+def _plain(value: Any) -> Any:
+    """A config as JSON values, without the modules Keras writes beside its own classes."""
+    if isinstance(value, dict):
+        if "class_name" in value and "module" in value:
+            return {"class_name": value["class_name"], "config": _plain(value.get("config", {}))}
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, (str, int, float, bool)) or value is None:
+        return value
+    return str(value)

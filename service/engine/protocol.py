@@ -1,0 +1,115 @@
+"""Messages between api and engine: frame 0 a JSON header, the other frames raw C-order array bytes. No pickle."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from service import errors
+from service.errors import FieldError, KerascopeError
+
+Arrays = Mapping[str, NDArray[Any]]
+Frame = bytes | memoryview
+DType = Literal["bool", "uint8", "int32", "int64", "float16", "float32", "float64"]
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ArrayHeader(_Message):
+    """What the bytes of one frame mean."""
+
+    name: str = Field(max_length=512)
+    dtype: DType
+    shape: tuple[int, ...] = Field(max_length=8)
+
+
+class Fault(_Message):
+    """A domain error on its way to the caller; `kind` is the name of its class."""
+
+    kind: str
+    detail: str
+    errors: tuple[FieldError, ...] = ()
+    retry_after_s: int | None = None
+
+
+class Call(_Message):
+    """One question to the engine. `deadline_s` are the seconds its caller still waits."""
+
+    id: str
+    op: str
+    deadline_s: float
+    payload: dict[str, Any] = {}
+    arrays: tuple[ArrayHeader, ...] = ()
+
+
+class Reply(_Message):
+    """The answer to the call of the same `id`: a payload with arrays, or a fault."""
+
+    id: str
+    payload: dict[str, Any] = {}
+    arrays: tuple[ArrayHeader, ...] = ()
+    fault: Fault | None = None
+    timing_ms: dict[str, float] = {}
+
+
+class EngineConfig(_Message):
+    """What an engine child is told at its start, as one line of JSON on its standard input."""
+
+    socket: str
+    data_dir: Path
+    models_dir: Path
+    registry_bytes: int
+    preload: tuple[str, ...]
+    device: str
+    threads: int
+    engines: int
+    log_level: str
+    log_format: Literal["json", "console"]
+
+
+Message = TypeVar("Message", Call, Reply)
+
+
+def pack(message: Call | Reply, arrays: Arrays) -> list[Frame]:
+    """The frames of a message; array bytes are not copied where they are C-ordered already."""
+    ordered = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    headers = [ArrayHeader(name=name, dtype=array.dtype.name, shape=array.shape) for name, array in ordered.items()]
+    header = message.model_copy(update={"arrays": tuple(headers)})
+    frames: list[Frame] = [orjson.dumps(header.model_dump(mode="python"), option=orjson.OPT_SERIALIZE_NUMPY)]
+    return frames + [array.reshape(-1).view(np.uint8).data if array.size else b"" for array in ordered.values()]
+
+
+def unpack(kind: type[Message], frames: Sequence[Frame]) -> tuple[Message, dict[str, NDArray[Any]]]:
+    """The message and its arrays, which are read-only views of the frames. Raises ValueError for anything malformed."""
+    message = kind.model_validate_json(bytes(frames[0]))
+    if len(frames) - 1 != len(message.arrays):
+        raise ValueError(f"{len(message.arrays)} arrays announced, {len(frames) - 1} sent")
+    arrays: dict[str, NDArray[Any]] = {}
+    for header, frame in zip(message.arrays, frames[1:], strict=True):
+        dtype = np.dtype(header.dtype)
+        if memoryview(frame).nbytes != math.prod(header.shape) * dtype.itemsize:
+            raise ValueError(f"array {header.name!r} does not have the bytes of {header.dtype} {header.shape}")
+        array = np.frombuffer(frame, dtype).reshape(header.shape)
+        arrays[header.name] = array
+    return message, arrays
+
+
+def fault_of(error: KerascopeError) -> Fault:
+    return Fault(kind=type(error).__name__, detail=error.detail, errors=error.errors, retry_after_s=error.retry_after_s)
+
+
+def error_of(fault: Fault) -> KerascopeError:
+    """The domain error a fault stands for."""
+    kind = getattr(errors, fault.kind, None)
+    if not (isinstance(kind, type) and issubclass(kind, KerascopeError)):
+        kind = KerascopeError
+    return kind(fault.detail, errors=fault.errors, retry_after_s=fault.retry_after_s)

@@ -1,0 +1,189 @@
+"""The engine process: owns the device and the warm models, answers calls one after another, dies with its parent.
+
+`python -m service.engine.server` reads its configuration as one line on standard input, which the api keeps open:
+its end means that the api is gone, however it went.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+import zmq
+import zmq.asyncio
+
+from service.engine.protocol import Call, EngineConfig, Reply, fault_of, pack, unpack
+from service.errors import DeadlineExceeded, KerascopeError
+from service.models.device import DeviceSettings, configure, quiet_start
+from service.telemetry import configure_logging
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass
+class Running:
+    """The call that computes right now, for the api to know what a hung engine hangs in."""
+
+    id: str = ""
+    since: float = field(default_factory=time.monotonic)
+
+
+class Engine:
+    """Answers calls. Loads run in threads of their own, computing in one thread: one call has the device at a time."""
+
+    def __init__(self, config: EngineConfig) -> None:
+        import tensorflow as tf
+
+        device = configure(DeviceSettings(config.device, config.threads, config.engines), tf)
+
+        from service.engine.operations import Operations
+        from service.models.library import Library
+        from service.models.loaded import load_model
+        from service.models.registry import Registry
+
+        self._config = config
+        self._device = device
+        self._operations = Operations(device)
+        self._registry = Registry(
+            Library(config.models_dir),
+            lambda spec: load_model(spec, config.data_dir / "cache"),
+            budget_bytes=config.registry_bytes,
+            pinned=frozenset(config.preload),
+        )
+        self._loads = ThreadPoolExecutor(2, thread_name_prefix="load")
+        self._compute = ThreadPoolExecutor(1, thread_name_prefix="compute")
+        self._running = Running()
+        self._waiting = 0
+        self._preloading = set(config.preload)
+
+    async def serve(self) -> None:
+        """Answers until the process ends."""
+        router = zmq.asyncio.Context.instance().socket(zmq.ROUTER)
+        router.setsockopt(zmq.LINGER, 0)
+        router.bind(f"ipc://{self._config.socket}")
+        tasks = {asyncio.create_task(self._preload(model_id)) for model_id in self._config.preload}
+        log.info("engine up", device=self._device)
+        while True:
+            sender, *frames = await router.recv_multipart(copy=False)
+            task = asyncio.create_task(self._handle(router, sender.bytes, [frame.buffer for frame in frames]))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+
+    async def _handle(self, router: zmq.asyncio.Socket, sender: bytes, frames: list[memoryview]) -> None:
+        received = time.monotonic()
+        try:
+            call, arrays = unpack(Call, frames)
+        except ValueError:
+            log.exception("unreadable call")
+            return
+        timing: dict[str, float] = {}
+        result: tuple[dict[str, Any], Any] = ({}, {})
+        fault = None
+        try:
+            result = await self._answer(call, arrays, received + call.deadline_s, timing)
+        except KerascopeError as error:
+            fault = fault_of(error)
+        except Exception:
+            log.exception("call failed", op=call.op, model=call.payload.get("model"))
+            fault = fault_of(KerascopeError("the engine failed on this call; its log says why"))
+        payload, out = result
+        await router.send_multipart(
+            [sender, *pack(Reply(id=call.id, payload=payload, fault=fault, timing_ms=timing), out)]
+        )
+
+    async def _answer(
+        self, call: Call, arrays: dict[str, Any], deadline: float, timing: dict[str, float]
+    ) -> tuple[dict[str, Any], Any]:
+        if call.op == "status":
+            return self._status(), {}
+        model_id = str(call.payload["model"])
+        loop = asyncio.get_running_loop()
+        if call.op == "unload":
+            return {"unloaded": await loop.run_in_executor(self._loads, self._registry.unload, model_id)}, {}
+        started = time.monotonic()
+        await loop.run_in_executor(self._loads, self._warm, model_id)
+        timing["load"] = (time.monotonic() - started) * 1e3
+        if call.op == "load":
+            return {}, {}
+        self._waiting += 1
+        queued = time.monotonic()
+        try:
+            return await loop.run_in_executor(self._compute, self._run, call, arrays, deadline, queued, timing)
+        finally:
+            self._waiting -= 1
+
+    def _run(
+        self, call: Call, arrays: dict[str, Any], deadline: float, queued: float, timing: dict[str, float]
+    ) -> tuple[dict[str, Any], Any]:
+        """In the compute thread: the call's turn has come."""
+        started = time.monotonic()
+        timing["queue"] = (started - queued) * 1e3
+
+        def progress(done: int, total: int) -> None:
+            if time.monotonic() > deadline:
+                raise DeadlineExceeded(
+                    f"the call passed its deadline of {call.deadline_s:.0f} s at step {done} of {total}"
+                )
+
+        if started > deadline:
+            raise DeadlineExceeded(f"the call waited {started - queued:.1f} s for its turn, longer than its deadline")
+        self._running = Running(call.id, started)
+        try:
+            with self._registry.use(str(call.payload["model"])) as model:
+                return self._operations.by_name[call.op](model, call.payload, arrays, progress)
+        finally:
+            self._running = Running()
+            timing["engine"] = (time.monotonic() - started) * 1e3
+
+    def _warm(self, model_id: str) -> None:
+        with self._registry.use(model_id):
+            pass
+
+    async def _preload(self, model_id: str) -> None:
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._loads, self._warm, model_id)
+        except KerascopeError as error:
+            log.error("preload failed", model=model_id, reason=error.detail)
+        finally:
+            self._preloading.discard(model_id)
+
+    def _status(self) -> dict[str, Any]:
+        return {
+            "device": self._device,
+            "pid": os.getpid(),
+            "models": self._registry.status(),
+            "warm_bytes": self._registry.warm_bytes,
+            "budget_bytes": self._config.registry_bytes,
+            "preloading": sorted(self._preloading),
+            "waiting": self._waiting,
+            "running": self._running.id,
+            "running_s": time.monotonic() - self._running.since if self._running.id else 0.0,
+        }
+
+
+def _die_with_parent() -> None:
+    """Ends this process at once when standard input ends: nobody is left to answer, and nothing here needs saving."""
+    while sys.stdin.buffer.read(1):
+        pass
+    os._exit(0)
+
+
+def main() -> None:
+    """Entry point of the child process."""
+    config = EngineConfig.model_validate_json(sys.stdin.buffer.readline())
+    threading.Thread(target=_die_with_parent, daemon=True, name="parent-watch").start()
+    configure_logging(config.log_level, config.log_format, process="engine")
+    with quiet_start():
+        engine = Engine(config)
+    asyncio.run(engine.serve())
+
+
+if __name__ == "__main__":
+    main()

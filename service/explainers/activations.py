@@ -1,0 +1,133 @@
+"""What the layers of a network answer to an image: their feature maps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from service.errors import InvalidParameter, MethodNotValid
+from service.explainers.base import Cost, Explainer, Explanation, Picture, Progress, Target, Variant, Warned, is_map
+from service.explainers.params import Indices, LayerNames, TileParams
+
+if TYPE_CHECKING:
+    from service.models.backend import TensorFlowBackend
+    from service.models.graph import Graph, LayerEntry
+
+DEFAULT_LAYERS = 12
+
+
+class ActivationParams(TileParams):
+    """Which feature maps, and how they are drawn."""
+
+    layers: LayerNames | None = Field(
+        None,
+        max_length=64,
+        description="Names, paths or indices, e.g. `conv2d,3,backbone/conv1` or `0-7`. By default every convolution "
+        "and pooling layer before the first flatten or global pooling, at most 12.",
+    )
+
+
+class Activations(Explainer):
+    """Feature maps of one or many layers from one forward pass that stops at the deepest of them."""
+
+    name = "activations"
+    title = "Activations"
+    summary = "Feature maps of one or many layers, with the mean, deviation and share of active cells of each channel."
+    cost = Cost.FORWARD
+    picture = Picture.TILES
+    outputs = ("activations",)
+    variants = (Variant("activations", "The layer's output itself.", ""),)
+    Params = ActivationParams
+
+    def explain(
+        self,
+        backend: TensorFlowBackend,
+        graph: Graph,
+        image: NDArray[np.float32],
+        target: Target,
+        params: ActivationParams,
+        progress: Progress,
+    ) -> Explanation:
+        """Gives for each layer an array named by its path, (h, w, channels) float32, the channels asked for only."""
+        names = params.layers or default_layers(graph)
+        tensors = [graph.value(name) for name in names]
+        for tensor in tensors:
+            if len(tensor.shape) not in (2, 4):
+                raise MethodNotValid(
+                    f"layer {tensor.path!r} has the output shape {tensor.shape[1:]}; feature maps need (height, width, "
+                    "channels), and a vector of units is drawn as one row"
+                )
+
+        def forward(batch: object) -> object:
+            return graph.run({graph.inputs[0]: batch}, tensors)
+
+        key = ("activations", *(tensor.path for tensor in tensors))
+        plan = backend.compiled(key, forward, [((None, *image.shape[1:]), "float32")])
+        arrays: dict[str, NDArray[Any]] = {}
+        statistics: dict[str, Any] = {}
+        warnings: list[Warned] = []
+        for tensor, value in zip(tensors, plan(image), strict=True):
+            maps = value[0].astype(np.float32) if value.ndim == 4 else value[0].astype(np.float32)[None, :, None]
+            maps = choose(maps, params.channels, tensor.path)
+            arrays[tensor.path] = maps
+            statistics[tensor.path] = channel_statistics(maps, params.channels)
+            dead = statistics[tensor.path]["dead_channels"]
+            if dead:
+                warnings.append(
+                    Warned("dead_channels", f"{len(dead)} channels of {tensor.path!r} are 0 everywhere: {dead[:32]}")
+                )
+        return Explanation(
+            arrays,
+            tensors[0].path,
+            parameters={"layers": [tensor.path for tensor in tensors]},
+            titles={
+                path: f"{path}   {maps.shape[0]}×{maps.shape[1]}   {maps.shape[2]} channels"
+                for path, maps in arrays.items()
+            },
+            statistics=statistics,
+            warnings=tuple(warnings),
+        )
+
+    @classmethod
+    def why_not(cls, entry: LayerEntry) -> str | None:
+        return None if len(entry.output.shape) in (2, 4) else f"its output has the shape {entry.output.shape[1:]}"
+
+
+def choose(maps: NDArray[np.float32], channels: Indices | None, path: str) -> NDArray[np.float32]:
+    """The channels asked for, in that order. Raises InvalidParameter naming the range there is."""
+    count = maps.shape[-1]
+    wrong = [channel for channel in channels or () if channel >= count]
+    if wrong:
+        raise InvalidParameter(f"layer {path!r} has the channels 0 to {count - 1}, not {wrong[0]}")
+    return maps if channels is None else np.ascontiguousarray(maps[..., list(channels)])
+
+
+def channel_statistics(maps: NDArray[np.float32], channels: Indices | None) -> dict[str, Any]:
+    """Per channel of (h, w, channels): mean, std, max and the share of cells above 0; which are 0 everywhere."""
+    flat = maps.reshape(-1, maps.shape[-1]).astype(np.float64)
+    numbers = list(channels) if channels is not None else list(range(maps.shape[-1]))
+    return {
+        "channels": numbers,
+        "mean": flat.mean(axis=0).tolist(),
+        "std": flat.std(axis=0).tolist(),
+        "max": flat.max(axis=0).tolist(),
+        "active_share": (flat > 0).mean(axis=0).tolist(),
+        "dead_channels": [number for number, dead in zip(numbers, (flat == 0).all(axis=0), strict=True) if dead],
+    }
+
+
+def default_layers(graph: Graph) -> tuple[str, ...]:
+    """Every convolution and pooling layer before the first flatten or global pooling; the first 12 of them."""
+    names: list[str] = []
+    for entry in graph.layers:
+        kind = type(entry.layer).__name__
+        if kind == "Flatten" or kind.startswith("Global"):
+            break
+        if ("Conv" in kind or "Pooling" in kind) and is_map(entry.output):
+            names.append(entry.path)
+    if not names:
+        raise MethodNotValid("the model has no convolution or pooling layer; name the layers to show with 'layers'")
+    return tuple(names[:DEFAULT_LAYERS])

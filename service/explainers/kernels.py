@@ -1,0 +1,110 @@
+"""The weights of a convolution, drawn."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from service.errors import InvalidParameter, MethodNotValid
+from service.explainers.base import Cost, Explainer, Explanation, Picture, Progress, Target, Variant
+from service.explainers.params import Indices, LayerName, TileParams
+
+if TYPE_CHECKING:
+    from service.models.backend import TensorFlowBackend
+    from service.models.graph import Graph, LayerEntry
+
+
+class KernelParams(TileParams):
+    """Which kernels of which layer, and how they are drawn."""
+
+    layer: LayerName = Field(max_length=300, description="Name, path or index of a convolution.")
+    channels: Indices | None = Field(
+        None, alias="filters", description="Filters, e.g. `0,4` or `0-15`; all when absent."
+    )
+    input_channel: LayerName = Field(
+        "0",
+        pattern=r"^(\d{1,6}|mean|rgb)$",
+        description="Which slice of each kernel: an input channel's index, their `mean`, or `rgb` for a layer with 3.",
+    )
+
+
+class Kernels(Explainer):
+    """Kernels of a layer as pictures: no pass through the network."""
+
+    name = "kernels"
+    title = "Kernels"
+    summary = "The kernels a convolution has learned."
+    cost = Cost.READ
+    picture = Picture.TILES
+    outputs = ("kernels",)
+    variants = (Variant("kernels", "The layer's weights themselves.", ""),)
+    needs_image = False
+    Params = KernelParams
+
+    def explain(
+        self,
+        backend: TensorFlowBackend,
+        graph: Graph,
+        image: NDArray[np.float32],
+        target: Target,
+        params: KernelParams,
+        progress: Progress,
+    ) -> Explanation:
+        """Gives `kernels` (h, w, filters) float32, or (h, w, 3, filters) for `rgb`; unit: that of the weights.
+
+        Raises MethodNotValid for a layer without a two-dimensional kernel, InvalidParameter for a slice there is not.
+        """
+        entry = graph.entry(params.layer)
+        problem = self.why_not(entry)
+        if problem:
+            raise MethodNotValid(f"layer {entry.path!r} has no kernels to draw: {problem}")
+        kernels = kernel_of(entry.layer)
+        count = kernels.shape[-1]
+        wrong = [number for number in params.channels or () if number >= count]
+        if wrong:
+            raise InvalidParameter(f"layer {entry.path!r} has the filters 0 to {count - 1}, not {wrong[0]}")
+        slices = _slice(kernels, params.input_channel, entry.path)
+        chosen = slices if params.channels is None else np.ascontiguousarray(slices[..., list(params.channels)])
+        height, width = kernels.shape[:2]
+        shown = f"{chosen.shape[-1]} of {count} kernels"
+        title = f"{entry.path} · {height}×{width} · {shown} · input channel {params.input_channel}"
+        return Explanation({"kernels": chosen}, "kernels", parameters={"layer": entry.path}, titles={"kernels": title})
+
+    @classmethod
+    def why_not(cls, entry: LayerEntry) -> str | None:
+        return None if kernel_variable(entry.layer) is not None else "it is no convolution over height and width"
+
+
+def kernel_variable(layer: Any) -> Any | None:
+    """The layer's kernel variable (h, w, in, out), or None when it has none with two spatial axes."""
+    for name in ("depthwise_kernel", "kernel"):
+        variable = getattr(layer, name, None)
+        if variable is not None and len(variable.shape) == 4:
+            return variable
+    return None
+
+
+def kernel_of(layer: Any) -> NDArray[np.float32]:
+    """(h, w, in, filters) float32. A depthwise kernel (h, w, in, multiplier) is (h, w, 1, in·multiplier)."""
+    values: NDArray[np.float32] = np.asarray(kernel_variable(layer), np.float32)
+    if getattr(layer, "depthwise_kernel", None) is not None:
+        return values.reshape(*values.shape[:2], 1, -1)
+    if "Transpose" in type(layer).__name__:
+        return values.transpose(0, 1, 3, 2)
+    return values
+
+
+def _slice(kernels: NDArray[np.float32], which: str, path: str) -> NDArray[np.float32]:
+    inputs = kernels.shape[2]
+    if which == "mean":
+        return np.asarray(kernels.mean(axis=2), np.float32)
+    if which == "rgb":
+        if inputs != 3:
+            raise InvalidParameter(f"input_channel=rgb needs a layer with 3 input channels; {path!r} has {inputs}")
+        return kernels
+    if int(which) >= inputs:
+        raise InvalidParameter(f"layer {path!r} has the input channels 0 to {inputs - 1}, not {which}")
+    return kernels[:, :, int(which)]

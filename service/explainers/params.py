@@ -1,0 +1,99 @@
+"""Parameters that several methods share, and the text forms in which query strings and forms carry them."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+Colormap = Literal["viridis", "jet", "gray", "inferno", "coolwarm"]
+Size = Literal["original", "input", "map"]
+MAX_INDICES = 4096
+
+
+class ExplainerParams(BaseModel):
+    """Frozen, finite, and without unknown names: what a caller may ask of a method."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
+
+
+def _split(value: Any) -> Any:
+    """`"a,b"` and `3` as lists; an empty text as none."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return [str(value)]
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    if isinstance(value, list):
+        return [str(part) if isinstance(part, int) and not isinstance(part, bool) else part for part in value]
+    return value
+
+
+def _indices(value: Any) -> Any:
+    """`"0,4,8-11"`, `5` or `[0, 4]` as a list of indices."""
+    parts = _split(value)
+    if not isinstance(parts, list):
+        return parts
+    found: list[int] = []
+    for part in parts:
+        match = re.fullmatch(r"(\d{1,6})(?:-(\d{1,6}))?", str(part))
+        if match is None:
+            raise ValueError(f"{part!r} is no index; write indices and ranges such as 0,4,8-11")
+        first = int(match[1])
+        last = int(match[2] or match[1])
+        if last < first or len(found) + last - first >= MAX_INDICES:
+            raise ValueError(f"the range {part!r} is empty or longer than {MAX_INDICES}")
+        found.extend(range(first, last + 1))
+    return found
+
+
+def _layer_names(value: Any) -> Any:
+    """Names, paths and indices; a range of indices such as `0-7` is written out."""
+    parts = _split(value)
+    if not isinstance(parts, list):
+        return parts
+    names: list[Any] = []
+    for part in parts:
+        is_range = isinstance(part, str) and re.fullmatch(r"\d{1,6}-\d{1,6}", part)
+        names.extend(str(index) for index in _indices(part)) if is_range else names.append(part)
+    return names
+
+
+Indices = Annotated[tuple[int, ...], BeforeValidator(_indices)]
+LayerNames = Annotated[tuple[str, ...], BeforeValidator(_layer_names)]
+LayerName = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
+
+
+class TargetParams(ExplainerParams):
+    """What is explained."""
+
+    target: LayerName = Field(
+        "top1",
+        max_length=200,
+        description="The class: `top1`, an index (`386`), a label (`African_elephant`), or a contrast (`386-101`).",
+    )
+
+
+class HeatmapParams(TargetParams):
+    """How a map over the image is drawn. The raw array is never normalised; pictures are, as `normalize` says."""
+
+    alpha: float = Field(
+        0.4, ge=0, le=1, description="Share of the colours in the overlay; the photograph has the rest."
+    )
+    colormap: Colormap = Field("jet", description="Colours of the heat map.")
+    size: Size = Field(
+        "original", description="Size of the pictures: the photograph's, the model input's, or the raw map's."
+    )
+
+
+class TileParams(ExplainerParams):
+    """How a stack of channels is drawn."""
+
+    channels: Indices | None = Field(None, description="Channels, e.g. `0,4,18` or `0-15`; all when absent.")
+    view: Literal["grid", "channel"] = Field("grid", description="One picture a layer, or one picture a channel.")
+    per_row: int = Field(16, ge=1, le=256, description="Tiles in a row of the grid.")
+    normalize: Literal["standard", "minmax", "shared"] = Field(
+        "standard",
+        description="`standard` is (x-mean)/std·64+128, clipped; `minmax` spans each channel; `shared` all.",
+    )
+    colormap: Colormap = Field("viridis", description="Colours of the tiles.")

@@ -1,0 +1,247 @@
+"""Untrusted bytes to pixels: one allow-listed decoder per file, sizes checked before anything is allocated.
+
+Whatever the bytes are, only `UndecodableImage` and `ImageTooLarge` leave this module, and their sentences are its own.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from service.errors import ImageTooLarge, KerascopeError, UndecodableImage
+from service.imaging.formats import ACCEPTED, MEDIA_TYPES, gif_frames, is_cut_off, jpeg_scans, sniff, webp_size
+
+__all__ = ["MEDIA_TYPES", "DecodeLimits", "DecodedImage", "decode", "decode_base64", "decode_npy", "sniff", "to_rgb"]
+
+_NAMES = {"png": "PNG", "jpeg": "JPEG", "webp": "WebP", "gif": "GIF", "bmp": "BMP"}
+# Pillow's classes rather than Image.open: that one warns about large files before it tells their size, and a warning
+# cannot be caught in one thread without changing the filters of all the others.
+_OPENERS: dict[str, Callable[[io.BytesIO], ImageFile]] = {
+    "png": PngImageFile,
+    "jpeg": JpegImageFile,
+    "webp": WebPImageFile,
+    "gif": GifImageFile,
+    "bmp": BmpImageFile,
+}
+_MAX_READS = 100_000
+_MAX_JPEG_SCANS = 100
+_ORIENTATION_TAG = 0x0112
+_TRANSPOSITIONS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@dataclass(frozen=True)
+class DecodeLimits:
+    """What an image may measure, in pixels; more is refused before it is decoded."""
+
+    max_pixels: int = 50_000_000
+    max_side_px: int = 16_384
+
+    def check(self, width: int, height: int) -> None:
+        """Raises `UndecodableImage` for an empty image, `ImageTooLarge` beyond a limit."""
+        if min(width, height) < 1:
+            raise UndecodableImage(f"The image is {width} x {height} pixels: it has no pixel.")
+        if width * height > self.max_pixels or max(width, height) > self.max_side_px:
+            raise ImageTooLarge(
+                f"The image is {width} x {height} pixels; at most {self.max_pixels} pixels in all and "
+                f"{self.max_side_px} pixels a side are accepted."
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class DecodedImage:
+    """What a file shows, and how it was read.
+
+    `pixels`: (H, W, 3) uint8 RGB, C-contiguous, read-only, upright. `format` and `mode` (Pillow's name) are the file's;
+    `orientation` is the EXIF value that was undone, 1 to 8; `frames` counts an animation's pictures, of which the first
+    is taken (a GIF's are counted up to 1000); `alpha` says that the file has transparency, composited on white.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    format: str
+    mode: str
+    orientation: int
+    frames: int
+    alpha: bool
+
+    @property
+    def notes(self) -> dict[str, str | int | bool]:
+        """How the image was read, ready for JSON; `width` and `height` are those of `pixels`."""
+        height, width = self.pixels.shape[:2]
+        fields = ("format", "mode", "orientation", "frames", "alpha")
+        return {"width": width, "height": height} | {name: getattr(self, name) for name in fields}
+
+
+def decode(data: bytes, limits: DecodeLimits) -> DecodedImage:
+    """The first frame of an image file, upright, on white, as 8-bit RGB.
+
+    Raises `UndecodableImage`, or `ImageTooLarge` before anything is decoded.
+    """
+    format_ = sniff(data)
+    try:
+        if format_ == "webp":
+            limits.check(*webp_size(data))
+        if format_ == "jpeg" and jpeg_scans(data) > _MAX_JPEG_SCANS:
+            raise UndecodableImage(f"The JPEG file has more than {_MAX_JPEG_SCANS} scans.")
+        with _OPENERS[format_](_Reader(data)) as image:
+            limits.check(*image.size)
+            image.load()
+            frames = gif_frames(data) if format_ == "gif" else getattr(image, "n_frames", 1)
+            orientation = _orientation(image)
+            if format_ == "png" and "transparency" in image.info:
+                image.info["transparency"] = _in_eight_bits(image.info["transparency"], data[24], image.mode)
+            rgb, alpha = to_rgb(image)
+            if orientation in _TRANSPOSITIONS:
+                rgb = rgb.transpose(_TRANSPOSITIONS[orientation])
+            return DecodedImage(np.asarray(rgb), format_, image.mode, orientation, frames, alpha)
+    except KerascopeError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageTooLarge(
+            f"The image has too many pixels; at most {limits.max_pixels} in all and {limits.max_side_px} a side "
+            "are accepted."
+        ) from error
+    except Exception as error:
+        if is_cut_off(data, format_):
+            raise UndecodableImage(
+                f"The {_NAMES[format_]} file ends too early ({len(data)} bytes arrived): it was cut off on its way."
+            ) from error
+        raise UndecodableImage(f"The {_NAMES[format_]} file is damaged: its pixels cannot be read.") from error
+
+
+def to_rgb(image: Image.Image) -> tuple[Image.Image, bool]:
+    """An image of any Pillow mode as mode RGB, composited on white, and whether it had transparency.
+
+    16-bit grey is scaled by 1/257 where Pillow would saturate it; floating-point grey is taken as 0 to 255.
+    """
+    if image.mode == "F":
+        level = np.rint(np.clip(np.nan_to_num(np.asarray(image)), 0, 255)).astype(np.uint8)
+        return Image.fromarray(level).convert("RGB"), False
+    if image.mode.startswith("I"):
+        values = np.clip(np.asarray(image), 0, 65535).astype(np.uint16)
+        level = cv2.convertScaleAbs(values, alpha=1 / 257).astype(np.uint8, copy=False)
+        transparent = image.info.get("transparency")
+        if transparent is not None:
+            level[values == transparent] = 255
+        return Image.fromarray(level).convert("RGB"), transparent is not None
+    if image.mode == "LAB":
+        lab = np.asarray(image, np.uint8) ^ np.array([0, 128, 128], np.uint8)  # Pillow hands a and b out signed
+        return Image.fromarray(np.asarray(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB), np.uint8)), False
+    if not image.has_transparency_data:
+        return image if image.mode == "RGB" else image.convert("RGB"), False
+    rgba = image.convert("RGBA")
+    canvas = Image.new("RGB", image.size, "white")
+    canvas.paste(rgba, mask=rgba)
+    return canvas, True
+
+
+def decode_npy(data: bytes, limits: DecodeLimits) -> npt.NDArray[np.uint8] | npt.NDArray[np.float32]:
+    """A NumPy file's array: (H, W, C) uint8 or float32, C in {1, 3, 4}, C-contiguous; (H, W) becomes (H, W, 1).
+
+    Other numbers become float32. The header is believed only where the bytes that follow agree with it.
+    Raises `UndecodableImage` (not such an array, not finite) or `ImageTooLarge`.
+    """
+    stream = io.BytesIO(data)
+    try:
+        version = np.lib.format.read_magic(stream)
+        read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[
+            version
+        ]
+        shape, fortran_order, dtype = read_header(stream)
+    except Exception as error:
+        raise UndecodableImage(
+            "The body is not a NumPy file as numpy.save writes it: its header is damaged."
+        ) from error
+    if dtype.kind not in "uif":
+        raise UndecodableImage(f"The array holds {dtype.name}; send uint8 or float32 numbers.")
+    if len(shape) == 2:
+        shape = (*shape, 1)
+    if len(shape) != 3 or shape[2] not in (1, 3, 4):
+        raise UndecodableImage(
+            f"The array has the shape {shape}; send (height, width, channels) with 1, 3 or 4 channels."
+        )
+    limits.check(shape[1], shape[0])
+    expected, there = shape[0] * shape[1] * shape[2] * dtype.itemsize, len(data) - stream.tell()
+    if expected != there:
+        raise UndecodableImage(f"The header announces {expected} bytes of numbers, and {there} follow.")
+    flat = np.frombuffer(data, dtype, offset=stream.tell())
+    with np.errstate(over="ignore"):
+        numbers = flat if dtype == np.uint8 else flat.astype(np.float32)
+    if not np.isfinite(numbers).all():
+        raise UndecodableImage("The array holds NaN, infinity, or numbers beyond float32.")
+    return np.ascontiguousarray(numbers.reshape(shape, order="F" if fortran_order else "C"))
+
+
+def decode_base64(text: str) -> bytes:
+    """The bytes of strict base64, bare or as a data URI of an accepted media type. Raises `UndecodableImage`."""
+    text = text.removesuffix("\n").removesuffix("\r")
+    if text[:5].lower() == "data:":
+        head, comma, text = text.partition(",")
+        media_type, *parameters = head[5:].lower().split(";")
+        if media_type not in MEDIA_TYPES:
+            raise UndecodableImage(f"The data URI is of type {media_type[:40]!r}; {ACCEPTED}.")
+        if not comma or parameters[-1:] != ["base64"]:
+            raise UndecodableImage(
+                "The data URI is not base64: write data:image/png;base64,... with the text after it."
+            )
+    if not text:
+        raise UndecodableImage("The image is empty: the base64 text has no character.")
+    if re.search(r"\s", text):
+        raise UndecodableImage("The base64 text contains white space or line breaks: send it in one piece.")
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise UndecodableImage(
+            "The image is not valid base64: letters, digits, + and / are allowed, padded with = to a multiple of 4."
+        ) from error
+
+
+class _Reader(io.BytesIO):
+    """Bounds the Python loop over a file's chunks: a few MB of empty chunks would keep Pillow busy for a minute."""
+
+    reads = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.reads += 1
+        if self.reads > _MAX_READS:
+            raise UndecodableImage("The file consists of too many small pieces.")
+        return super().read(size)
+
+
+def _orientation(image: ImageFile) -> int:
+    """1 to 8; metadata that cannot be read is no reason to refuse the pixels."""
+    try:
+        value = image.getexif().get(_ORIENTATION_TAG, 1)
+    except Exception:
+        return 1
+    return value if value in _TRANSPOSITIONS else 1
+
+
+def _in_eight_bits(sample: object, depth: int, mode: str) -> object:
+    """A PNG's transparent colour in the units of the pixels: Pillow leaves it in those of the file."""
+    if mode == "RGB" and depth == 16 and isinstance(sample, tuple):
+        return tuple(value >> 8 for value in sample)
+    if mode == "L" and depth < 8 and isinstance(sample, int):
+        return sample * 255 // ((1 << depth) - 1)
+    return sample

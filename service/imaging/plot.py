@@ -1,0 +1,130 @@
+"""A small line chart: training curves, histories of an objective."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from math import ceil, floor, log10
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+# Okabe and Ito's palette, told apart by colour-blind readers too.
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+_INK, _AXIS, _GRID = "#333333", "#8c8c8c", "#e6e6e6"
+_TEXT_PX, _TITLE_PX, _LINE_PX = 11, 14, 18
+# Drawn larger and averaged down: Pillow's lines have no smooth edges of their own.
+_OVERSAMPLING = 4
+_MAX_ABS = 1e300
+
+
+def line_plot(
+    series: Mapping[str, Sequence[float]], title: str, x_label: str, y_label: str, size: tuple[int, int] = (480, 320)
+) -> npt.NDArray[np.uint8]:
+    """Lines through each series' values at 1, 2, 3, ...: (H, W, 3) uint8 RGB, where `size` is (W, H) in pixels.
+
+    NaN and infinity leave a gap. An eighth series repeats the first colour. No series, or an empty one, is no error.
+    """
+    values = [value for line in series.values() for value in line if abs(value) < _MAX_ABS]
+    y_ticks = ticks(min(values, default=0), max(values, default=1), 6)
+    last = max([2, *map(len, series.values())])
+    x_ticks = sorted({round(tick) for tick in ticks(1, last, 8) if 1 <= tick <= last})
+    paper = _Paper(size)
+    legend = _legend_places(paper, list(series), size[0])
+    left = 2 * _LINE_PX + max(paper.width(_label(tick)) for tick in y_ticks)
+    top = 2 * _LINE_PX + (1 + max((row for row, _ in legend), default=0)) * _LINE_PX
+    right, bottom = size[0] - _LINE_PX, size[1] - 2.4 * _LINE_PX
+
+    def x(position: float) -> float:
+        return left + (position - 1) / (last - 1) * (right - left)
+
+    def y(value: float) -> float:
+        return bottom - (value - y_ticks[0]) / (y_ticks[-1] - y_ticks[0]) * (bottom - top)
+
+    for tick in y_ticks:
+        paper.line([(left, y(tick)), (right, y(tick))], _GRID, 1)
+        paper.text((left - 6, y(tick)), _label(tick), "rm")
+    for position in x_ticks:
+        paper.line([(x(position), bottom), (x(position), bottom + 4)], _AXIS, 1)
+        paper.text((x(position), bottom + 6), str(position), "ma")
+    paper.line([(left, top), (left, bottom), (right, bottom)], _AXIS, 1)
+    paper.text((left, 0.8 * _LINE_PX), title, "lm", _TITLE_PX)
+    paper.text(((left + right) / 2, size[1] - 0.6 * _LINE_PX), x_label, "mm")
+    paper.text_upwards((0.7 * _LINE_PX, (top + bottom) / 2), y_label)
+    for index, (name, line) in enumerate(series.items()):
+        colour = _COLOURS[index % len(_COLOURS)]
+        for finite, run in groupby(enumerate(line, 1), lambda point: abs(point[1]) < _MAX_ABS):
+            if finite:
+                paper.line([(x(position), y(value)) for position, value in run], colour, 1.8)
+        row, offset = legend[index]
+        middle = (1.9 + row) * _LINE_PX
+        paper.line([(left + offset, middle), (left + offset + 14, middle)], colour, 2.5)
+        paper.text((left + offset + 19, middle), name, "lm")
+    return paper.pixels()
+
+
+def ticks(low: float, high: float, most: int) -> list[float]:
+    """About `most` round numbers, 1, 2 or 5 times a power of ten apart, that enclose [low, high]."""
+    if high - low <= 1e-9 * max(abs(low), abs(high)):
+        around = abs(low) / 2 or 0.5
+        low, high = low - around, high + around
+    rough = (high - low) / (most - 1)
+    power = 10.0 ** floor(log10(rough))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= 0.999 * rough)
+    return [index * step for index in range(floor(low / step + 1e-6), ceil(high / step - 1e-6) + 1)]
+
+
+def _label(value: float) -> str:
+    return f"{value:.10g}".replace("e+", "e")
+
+
+def _legend_places(paper: _Paper, names: list[str], width: float) -> list[tuple[int, float]]:
+    """Row and horizontal offset of each entry."""
+    places, row, offset = [], 0, 0.0
+    for name in names:
+        wanted = paper.width(name) + 35
+        if offset and offset + wanted > width - 4 * _LINE_PX:
+            row, offset = row + 1, 0.0
+        places.append((row, offset))
+        offset += wanted
+    return places
+
+
+class _Paper:
+    """A white picture addressed in final pixels, drawn `_OVERSAMPLING` times larger."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        self._image = Image.new("RGB", (size[0] * _OVERSAMPLING, size[1] * _OVERSAMPLING), "white")
+        self._draw = ImageDraw.Draw(self._image)
+
+    def pixels(self) -> npt.NDArray[np.uint8]:
+        return np.asarray(self._image.reduce(_OVERSAMPLING))
+
+    def width(self, text: str) -> float:
+        return _font(_TEXT_PX).getlength(text) / _OVERSAMPLING
+
+    def line(self, points: list[tuple[float, float]], colour: str, thickness: float) -> None:
+        """A polyline; a single point becomes a dot."""
+        large = [(px * _OVERSAMPLING, py * _OVERSAMPLING) for px, py in points]
+        if len(large) == 1:
+            self._draw.circle(large[0], thickness * _OVERSAMPLING, colour)
+        else:
+            self._draw.line(large, colour, round(thickness * _OVERSAMPLING), joint="curve")
+
+    def text(self, at: tuple[float, float], text: str, anchor: str, size_px: int = _TEXT_PX) -> None:
+        self._draw.text((at[0] * _OVERSAMPLING, at[1] * _OVERSAMPLING), text, _INK, _font(size_px), anchor=anchor)
+
+    def text_upwards(self, centre: tuple[float, float], text: str) -> None:
+        mask = Image.new("L", (ceil(self.width(text)) * _OVERSAMPLING + 4, _LINE_PX * _OVERSAMPLING))
+        ImageDraw.Draw(mask).text((mask.width // 2, mask.height // 2), text, 255, _font(_TEXT_PX), anchor="mm")
+        mask = mask.transpose(Image.Transpose.ROTATE_90)
+        corner = (
+            round(centre[0] * _OVERSAMPLING - mask.width / 2),
+            round(centre[1] * _OVERSAMPLING - mask.height / 2),
+        )
+        self._image.paste(_INK, corner, mask)
+
+
+def _font(size_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size_px * _OVERSAMPLING)

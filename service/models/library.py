@@ -1,0 +1,129 @@
+"""Which models can be loaded: the shipped catalogue and the operator's model folder. Reads no weights."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from service.errors import ModelNotLoadable, UnknownModel, nearest
+from service.models.spec import ModelSpec
+
+CATALOGUE = Path(__file__).parent / "catalogue"
+MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
+PAIR_SUFFIXES = (".weights.h5", ".h5", ".hdf5", "_weights.h5", "_weights.hdf5")
+
+
+@dataclass(frozen=True)
+class Library:
+    """The loadable models. The folder is read again whenever it is asked, so new files need no restart."""
+
+    models_dir: Path | None = None
+    shipped: dict[str, ModelSpec] = field(default_factory=lambda: read_catalogue())
+
+    def specs(self) -> dict[str, ModelSpec]:
+        """Every readable spec by ID; one in the folder goes before a shipped one of the same ID."""
+        return self.shipped | {spec.id: spec for spec in self._folder() if isinstance(spec, ModelSpec)}
+
+    def broken(self) -> dict[str, str]:
+        """Folder entries that are no valid spec, and why."""
+        return dict(item for item in self._folder() if not isinstance(item, ModelSpec))
+
+    def get(self, model_id: str) -> ModelSpec:
+        """Raises UnknownModel with the closest IDs, ModelNotLoadable when the spec itself is broken."""
+        specs = self.specs()
+        if model_id in specs:
+            return specs[model_id]
+        broken = self.broken()
+        if model_id in broken:
+            raise ModelNotLoadable(broken[model_id])
+        raise UnknownModel(f"there is no model {model_id!r}{nearest(model_id, specs)}")
+
+    def _folder(self) -> Iterator[ModelSpec | tuple[str, str]]:
+        if self.models_dir is None or not self.models_dir.is_dir():
+            return
+        for path in sorted(self.models_dir.iterdir()):
+            if path.name.startswith("."):
+                continue
+            if path.is_dir() and (path / "model.toml").is_file():
+                yield _read_spec(path / "model.toml")
+            elif path.suffix in MODEL_SUFFIXES and not _weights_of_a_pair(path):
+                yield _bare(path.stem, path.parent, {"weights": path.name})
+            elif path.suffix == ".json" and (weights := _pair(path)) is not None:
+                yield _bare(path.stem, path.parent, {"weights": weights.name, "architecture": path.name})
+
+
+def spec_of_file(path: Path) -> ModelSpec:
+    """The spec of one file on disk: a `model.toml`, a model file, or the JSON of a pair. Raises ModelNotLoadable."""
+    if path.is_dir():
+        path = path / "model.toml"
+    if not path.is_file():
+        raise ModelNotLoadable(f"there is no file {path.name!r}")
+    if path.suffix == ".toml":
+        found = _read_spec(path)
+    elif path.suffix == ".json":
+        weights = _pair(path)
+        if weights is None:
+            endings = ", ".join(path.stem + suffix for suffix in PAIR_SUFFIXES)
+            raise ModelNotLoadable(
+                f"{path.name!r} is an architecture; its weights must lie beside it as one of {endings}"
+            )
+        found = _bare(path.stem, path.parent, {"weights": weights.name, "architecture": path.name})
+    else:
+        found = _bare(path.stem, path.parent, {"weights": path.name})
+    if isinstance(found, tuple):
+        raise ModelNotLoadable(found[1])
+    return found
+
+
+def read_catalogue() -> dict[str, ModelSpec]:
+    """The shipped specs: a folder for each model with files of its own, and the families of keras.applications."""
+    specs = [_read_spec(path) for path in sorted(CATALOGUE.glob("*/model.toml"))]
+    families = tomllib.loads((CATALOGUE / "applications.toml").read_text(encoding="utf-8"))["model"]
+    found = [spec for spec in specs if isinstance(spec, ModelSpec)]
+    found += [
+        ModelSpec(**{"source": "application", "weights": "imagenet", "labels": "imagenet", **item}) for item in families
+    ]
+    return {spec.id: spec for spec in found}
+
+
+def _read_spec(path: Path) -> ModelSpec | tuple[str, str]:
+    fallback = _slug(path.parent.name)
+    try:
+        values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        return ModelSpec(**{"id": fallback, **values, "folder": path.parent})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "spec"
+        return fallback, f"model.toml in the folder {path.parent.name!r} is not valid: {where}: {first['msg']}"
+    except (OSError, ValueError) as error:
+        return fallback, f"model.toml in the folder {path.parent.name!r} cannot be read: {error}"
+
+
+def _bare(stem: str, folder: Path, values: dict[str, str]) -> ModelSpec | tuple[str, str]:
+    model_id = _slug(stem)
+    try:
+        return ModelSpec(**{"id": model_id, "folder": folder, **values})
+    except ValidationError:
+        return model_id or "unnamed", f"the file name {stem!r} gives no model ID; use letters, digits, '.', '_' and '-'"
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-._")[:64]
+
+
+def _pair(architecture: Path) -> Path | None:
+    candidates = (architecture.with_name(architecture.stem + suffix) for suffix in PAIR_SUFFIXES)
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _weights_of_a_pair(path: Path) -> bool:
+    return any(
+        path.name.endswith(suffix) and (path.parent / f"{path.name.removesuffix(suffix)}.json").is_file()
+        for suffix in PAIR_SUFFIXES
+    )

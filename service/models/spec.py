@@ -1,0 +1,95 @@
+"""What a model is before it is loaded: where its weights are and how an image becomes its input."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+ModelId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+PreprocessingMode = Literal["none", "rescale01", "tf", "caffe", "torch", "mean_std"]
+HeadKind = Literal["softmax", "sigmoid", "logits"]
+
+
+class Frozen(BaseModel):
+    """Immutable, and every unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Preprocessing(Frozen):
+    """How pixels 0..255 become what the network was trained on.
+
+    `none` feeds 0..255; `rescale01` is x/255; `tf` is x/127.5-1; `caffe` is BGR minus the ImageNet mean;
+    `torch` is x/255 minus mean, over std of ImageNet; `mean_std` is (x-mean)/std with the two lists given here.
+    """
+
+    mode: PreprocessingMode = "rescale01"
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+    @model_validator(mode="after")
+    def _lists_belong_to_mean_std(self) -> Self:
+        if (self.mode == "mean_std") != bool(self.mean and self.std):
+            raise ValueError("mode 'mean_std' needs the lists 'mean' and 'std', and no other mode takes them")
+        if any(value <= 0 for value in self.std):
+            raise ValueError("every 'std' must be greater than 0")
+        return self
+
+
+class InputSpec(Frozen):
+    """The image the network takes; sizes in px. `resize` says how another aspect ratio is made to fit."""
+
+    height: int | None = Field(None, gt=0, le=4096)
+    width: int | None = Field(None, gt=0, le=4096)
+    colour_order: Literal["rgb", "bgr"] = "rgb"
+    resize: Literal["stretch", "crop", "pad"] = "stretch"
+    interpolation: Literal["nearest", "box", "bilinear", "bicubic", "lanczos"] = "bilinear"
+
+
+class ModelSpec(Frozen):
+    """One model: a `model.toml` beside the weights, a catalogue entry, or what was inferred from a bare file."""
+
+    id: ModelId
+    title: str = ""
+    source: Literal["file", "application", "efficientnet-lite0"] = "file"
+    weights: str | None = Field(None, description="File beside the spec; 'imagenet' or 'random' for applications.")
+    architecture: str | None = Field(None, description="JSON of `model.to_json()`, when `weights` holds weights alone.")
+    application: str | None = Field(None, description="Name in keras.applications, e.g. 'VGG16'.")
+    sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
+    input: InputSpec = InputSpec()
+    preprocessing: Preprocessing | None = None
+    labels: Literal["imagenet"] | tuple[str, ...] | str | None = None
+    head: HeadKind | None = None
+    cam_layer: str | None = None
+    licence: str = ""
+    origin: str = ""
+    folder: Path | None = Field(None, exclude=True, description="Where relative file names start.")
+
+    @model_validator(mode="after")
+    def _source_is_complete(self) -> Self:
+        if self.source == "file" and not self.weights:
+            raise ValueError("source 'file' needs 'weights', the name of the model file")
+        if self.source == "application" and not self.application:
+            raise ValueError("source 'application' needs 'application', a name of keras.applications")
+        return self
+
+    def path(self, name: str) -> Path:
+        """`name` as a file inside this spec's folder. Raises ValueError when it points outside of it."""
+        folder = (self.folder or Path()).resolve()
+        path = (folder / name).resolve()
+        if not path.is_relative_to(folder):
+            raise ValueError(f"{name!r} points outside the model's folder")
+        return path
+
+    def files(self) -> Sequence[Path]:
+        """Every file the model is made of; empty for sources that are no files."""
+        if self.source != "file":
+            return ()
+        return [self.path(name) for name in (self.architecture, self.weights) if name]
+
+    def public(self) -> dict[str, Any]:
+        """The spec as callers may see it: no path of this machine."""
+        return self.model_dump(mode="json", exclude={"folder", "labels"})

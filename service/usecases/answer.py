@@ -1,0 +1,44 @@
+"""What a use case gives back: pictures, arrays and everything that is known about them. Knows no HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Format = Literal["json", "png", "npy", "npz"]
+ArrayEncoding = Literal["none", "base64", "list"]
+
+
+@dataclass(frozen=True)
+class AnswerOptions:
+    """What the caller wants of the answer: `outputs` None means every picture of the method."""
+
+    format: Format = "json"
+    outputs: tuple[str, ...] | None = None
+    arrays: ArrayEncoding = "none"
+    top: int = 5
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An encoded picture."""
+
+    name: str
+    width: int
+    height: int
+    png: bytes
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`body` holds model, method, target, predictions, warnings and statistics as JSON values; times are in ms."""
+
+    body: Mapping[str, Any]
+    pictures: tuple[Picture, ...]
+    arrays: Mapping[str, NDArray[np.generic]]
+    primary: str
+    timing_ms: Mapping[str, float]

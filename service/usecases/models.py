@@ -1,0 +1,54 @@
+"""Which models there are and what is known about them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from service.engine.pool import EnginePool, engine_of
+from service.models.library import Library
+from service.models.spec import ModelSpec
+
+COLD: dict[str, Any] = {"state": "cold", "pinned": False, "users": 0, "weight_bytes": None, "last_error": None}
+
+
+class Models:
+    """The use cases around models. Listing works while the engine starts; describing loads the model."""
+
+    def __init__(self, engines: EnginePool, library: Library) -> None:
+        self._engines = engines
+        self._library = library
+
+    async def overview(self) -> list[dict[str, Any]]:
+        """Every loadable model with its state, and every broken spec with its reason."""
+        statuses = await self._engines.statuses()
+        rows = [self._row(spec, statuses) for spec in self._library.specs().values()]
+        rows += [
+            {"id": model_id, "title": "", "source": "file", "origin": "", "licence": "", **COLD}
+            | {"state": "failed", "last_error": reason, "device": None}
+            for model_id, reason in self._library.broken().items()
+        ]
+        return sorted(rows, key=lambda row: (row["state"] == "cold", str(row["id"])))
+
+    async def describe(self, model_id: str) -> dict[str, Any]:
+        """The model's row with all that loading it found. Raises UnknownModel, ModelNotLoadable, …"""
+        spec = self._library.get(model_id)
+        details = (await self._engines.ask("describe", model_id, {})).payload
+        return {**self._row(spec, await self._engines.statuses()), **details, "spec": spec.public()}
+
+    async def ask(self, op: str, model_id: str, **payload: Any) -> dict[str, Any]:
+        """`summary`, `layers`, `layer`, `load` or `unload` of a known model."""
+        self._library.get(model_id)
+        return (await self._engines.ask(op, model_id, payload)).payload
+
+    def _row(self, spec: ModelSpec, statuses: list[dict[str, Any] | None]) -> dict[str, Any]:
+        status = statuses[engine_of(spec.id, len(statuses))]
+        state = (status or {}).get("models", {}).get(spec.id, COLD)
+        return {
+            "id": spec.id,
+            "title": spec.title,
+            "source": spec.source,
+            "origin": spec.origin,
+            "licence": spec.licence,
+            "device": status["device"] if status and state["state"] == "warm" else None,
+            **{key: state.get(key) for key in ("state", "pinned", "users", "weight_bytes", "last_error")},
+        }

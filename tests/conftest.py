@@ -1,0 +1,114 @@
+"""What all tests share: a clean environment, the test data where it is there, one real running service."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_HOME = tempfile.TemporaryDirectory(prefix="kerascope-tests-")
+# Before anything imports Keras or TensorFlow.
+os.environ.update(
+    {
+        "KERAS_BACKEND": "tensorflow",
+        "KERAS_HOME": _HOME.name,
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "CUDA_VISIBLE_DEVICES": "-1",
+    }
+)
+for _name in [name for name in os.environ if name.startswith("KERASCOPE_") and name != "KERASCOPE_TEST_DATA"]:
+    del os.environ[_name]
+
+import httpx  # noqa: E402
+import orjson  # noqa: E402
+import pytest  # noqa: E402
+
+ROOT = Path(__file__).parent.parent
+DATA = Path(os.environ.get("KERASCOPE_TEST_DATA", ROOT.parent / "shared" / "data"))
+START_LIMIT_S = 90
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder with real models and photographs; tests that need it are skipped where it is not."""
+    if not DATA.is_dir():
+        pytest.skip("the test data folder is not there (set KERASCOPE_TEST_DATA)")
+    return DATA
+
+
+@dataclass
+class Service:
+    """A running `kerascope serve` and a client for it."""
+
+    process: subprocess.Popen[bytes]
+    client: httpx.Client
+    log: Path
+
+    @property
+    def url(self) -> str:
+        return str(self.client.base_url).rstrip("/")
+
+    def events(self) -> list[dict[str, object]]:
+        """The service's log lines so far."""
+        lines = self.log.read_bytes().splitlines()
+        return [orjson.loads(line) for line in lines if line.startswith(b"{")]
+
+    def stop(self) -> int:
+        self.client.close()
+        if self.process.poll() is None:
+            self.process.terminate()
+        return self.process.wait(30)
+
+
+def start_service(folder: Path, *, ready: bool = True, models_dir: Path | None = None, **settings: str) -> Service:
+    """Starts the real service on a free loopback port and, unless told otherwise, waits until it is ready."""
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / "service.log"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("KERAS", "TF_", "CUDA"))}
+    environment |= {"HOME": str(folder), "KERASCOPE_DEVICE": "cpu"}
+    environment |= {f"KERASCOPE_{name.upper()}": value for name, value in settings.items()}
+    command = [sys.executable, "-m", "service", "serve", "--port", "0", "--data-dir", str(folder / "data")]
+    if models_dir:
+        command += ["--models-dir", str(models_dir)]
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output, env=environment, cwd=ROOT)
+    service = Service(process, httpx.Client(timeout=120), log)
+    deadline = time.monotonic() + START_LIMIT_S
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        found = [event["url"] for event in service.events() if event.get("event") == "listening"]
+        if found:
+            service.client = httpx.Client(base_url=str(found[0]), timeout=120)
+            if not ready or wait_ready(service, deadline):
+                return service
+            break
+        time.sleep(0.05)
+    service.stop()
+    raise RuntimeError(f"the service did not start:\n{log.read_text()}")
+
+
+def wait_ready(service: Service, deadline: float) -> bool:
+    while time.monotonic() < deadline:
+        try:
+            if service.client.get("/readyz").status_code == 200:
+                return True
+        except httpx.TransportError:
+            pass
+        time.sleep(0.1)
+    return False
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """One service with both shipped models and, where the test data is there, every model of it."""
+    folder = tmp_path_factory.mktemp("service")
+    models = DATA / "models" if DATA.is_dir() else None
+    running = start_service(folder, models_dir=models)
+    yield running
+    running.stop()

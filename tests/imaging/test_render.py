@@ -1,0 +1,130 @@
+"""Scaling, resizing, blending and encoding against numbers worked out by hand."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from service.imaging.colormaps import lookup
+from service.imaging.render import Scale, encode_png, heatmap, overlay, resize_map, scale_unit
+
+
+def test_png_gives_back_the_pixels_and_nothing_else() -> None:
+    colours = np.random.default_rng(0).integers(0, 256, (7, 5, 3), dtype=np.uint8)
+    data = encode_png(colours)
+    assert data == encode_png(colours.copy())
+    image = Image.open(io.BytesIO(data))
+    np.testing.assert_array_equal(np.asarray(image), colours)
+    assert image.info == {}
+    assert len(encode_png(np.zeros((99, 99, 3), np.uint8), compression=9)) < 400
+
+
+def test_png_of_grey_is_grey() -> None:
+    grey = np.uint8([[0, 128, 255]])
+    image = Image.open(io.BytesIO(encode_png(grey)))
+    assert image.mode == "L"
+    np.testing.assert_array_equal(np.asarray(image), grey)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [np.zeros((2, 2, 4), np.uint8), np.zeros((2, 2), np.float32), np.zeros(3, np.uint8), np.zeros((0, 3, 3), np.uint8)],
+)
+def test_png_of_something_else_is_refused(image: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="cannot encode shape"):
+        encode_png(image)
+
+
+@pytest.mark.parametrize(
+    ("mode", "values", "expected"),
+    [
+        ("max", [0, 1, 4], [0, 0.25, 1]),
+        ("max", [2, 3, 4], [0.5, 0.75, 1]),
+        ("max", [-8, 1, 4], [0, 0.25, 1]),
+        ("max", [-8, -1, -4], [0, 0, 0]),
+        ("max", [0, 0, 0], [0, 0, 0]),
+        ("minmax", [-1, 0, 3], [0, 0.25, 1]),
+        ("minmax", [7, 7, 7], [0.5, 0.5, 0.5]),
+        ("minmax", [-3e38, 0, 3e38], [0, 0.5, 1]),
+        ("symmetric", [-4, 0, 2], [0, 0.5, 0.75]),
+        ("symmetric", [1, 2, 4], [0.625, 0.75, 1]),
+        ("symmetric", [0, 0, 0], [0.5, 0.5, 0.5]),
+        ("symmetric", [-3e38, 0, 3e38], [0, 0.5, 1]),
+        ("max", [0, 1.4e-45, 2.8e-45], [0, 0.5, 1]),
+    ],
+)
+def test_scale_unit(mode: Scale, values: list[float], expected: list[float]) -> None:
+    given = np.float32([values])
+    before = given.copy()
+    unit = scale_unit(given, mode)
+    np.testing.assert_allclose(unit, [expected], atol=1e-6)
+    assert unit.dtype == np.float32
+    np.testing.assert_array_equal(given, before)
+
+
+@pytest.mark.parametrize("mode", ["max", "minmax", "symmetric"])
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_scale_unit_refuses_what_is_not_finite(mode: Scale, wrong: float) -> None:
+    with pytest.raises(ValueError, match="NaN or infinity"):
+        scale_unit(np.float32([[0, wrong, 1]]), mode)
+
+
+def test_resize_interpolates_between_half_pixel_centres() -> None:
+    resized = resize_map(np.float32([[0, 4]]), (1, 4))
+    np.testing.assert_allclose(resized, [[0, 1, 3, 4]])
+    np.testing.assert_allclose(resize_map(np.float32([[0], [4]]), (4, 2)), [[0, 0], [1, 1], [3, 3], [4, 4]])
+
+
+@pytest.mark.parametrize("size", [(35, 50), (7, 5), (3, 4), (224, 224)])
+def test_a_region_of_the_whole_picture_is_no_region(size: tuple[int, int]) -> None:
+    values = np.random.default_rng(3).normal(size=(7, 5)).astype(np.float32)
+    np.testing.assert_allclose(resize_map(values, size, (0, 0, *size)), resize_map(values, size), atol=1e-5)
+
+
+def test_a_region_inside_the_picture_leaves_zero_around_it() -> None:
+    laid = resize_map(np.float32([[1, 2], [3, 4]]), (4, 5), (1, 2, 2, 2))
+    np.testing.assert_allclose(laid, [[0, 0, 0, 0, 0], [0, 0, 1, 2, 0], [0, 0, 3, 4, 0], [0, 0, 0, 0, 0]])
+
+
+def test_a_region_beyond_the_picture_is_cut() -> None:
+    values = np.arange(16, dtype=np.float32).reshape(4, 4)
+    np.testing.assert_allclose(resize_map(values, (2, 4), (-1, 0, 4, 4)), values[1:3])
+    np.testing.assert_allclose(resize_map(values, (4, 2), (0, -2, 4, 4)), values[:, 2:])
+    assert not resize_map(values + 1, (2, 2), (5, 5, 4, 4)).any()
+
+
+def test_a_region_between_pixels_takes_the_pixels_whose_centre_it_holds() -> None:
+    laid = resize_map(np.float32([[6]]), (1, 5), (0, 0.6, 1, 3))
+    np.testing.assert_allclose(laid, [[0, 6, 6, 6, 0]])
+
+
+def test_a_long_thin_picture_needs_no_square_in_memory() -> None:
+    assert resize_map(np.ones((7, 7), np.float32), (16_384, 2), (0, -8191, 16_384, 16_384)).min() == pytest.approx(1)
+
+
+def test_heatmap() -> None:
+    np.testing.assert_array_equal(heatmap(np.float32([[0, 2]]), "jet", "max"), lookup("jet")[[[0, 255]]])
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.25, 0.4, 0.77, 1.0])
+def test_overlay_blends_exactly(alpha: float) -> None:
+    image = np.random.default_rng(1).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    unit = np.linspace(0, 1, 256, dtype=np.float32).reshape(16, 16)
+    image.setflags(write=False)
+    expected = (1 - alpha) * image + alpha * heatmap(unit, "jet", "max")
+    blended = overlay(image, unit, "jet", alpha)
+    assert np.abs(blended - expected).max() <= 0.5 + 1e-4
+    assert blended.dtype == np.uint8
+
+
+def test_overlay_by_hand() -> None:
+    # viridis ends in (253, 231, 37): 0.6 * 100 + 0.4 * 253 = 161.2, 0.6 * 50 + 0.4 * 231 = 122.4, 0.4 * 37 = 14.8
+    np.testing.assert_array_equal(
+        overlay(np.uint8([[[100, 50, 0]]]), np.float32([[1]]), "viridis", 0.4), [[[161, 122, 15]]]
+    )
+
+
+def test_overlay_of_another_size_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"the image is \(2, 3\), the map \(3, 2\)"):
+        overlay(np.zeros((2, 3, 3), np.uint8), np.zeros((3, 2), np.float32), "jet", 0.4)
