@@ -84,7 +84,7 @@ class Activations(Explainer):
             tensors[0].path,
             parameters={"layers": [tensor.path for tensor in tensors]},
             titles={
-                path: f"{path}   {maps.shape[0]}×{maps.shape[1]}   {maps.shape[2]} channels"
+                path: f"{path} · {maps.shape[0]}×{maps.shape[1]} · {maps.shape[2]} channels"
                 for path, maps in arrays.items()
             },
             statistics=statistics,

@@ -18,6 +18,8 @@ from service.usecases.answer import Picture
 
 Pixels = NDArray[np.uint8]
 MAX_CHANNEL_PICTURES = 1024
+GRID_TILE_PX = 48
+SINGLE_TILE_PX = 256
 
 
 def wanted_outputs(explainer: Explainer, outputs: tuple[str, ...] | None) -> tuple[str, ...]:
@@ -113,7 +115,12 @@ def _tile_pictures(
         tiles = _rgb_tiles(values, params.normalize) if values.ndim == 4 else grid.normalise(values, params.normalize)
         if params.view == "grid":
             pictures[name] = grid.grid(
-                tiles, colormap=params.colormap, per_row=params.per_row, title=reply["titles"].get(name)
+                tiles,
+                colormap=params.colormap,
+                per_row=params.per_row,
+                margin=2,
+                title=reply["titles"].get(name),
+                min_tile_px=GRID_TILE_PX,
             )
             continue
         count = values.shape[-1]
@@ -125,7 +132,9 @@ def _tile_pictures(
         numbers = params.channels if params.channels is not None else range(count)
         for place, number in enumerate(numbers):
             tile = [tiles[place]] if isinstance(tiles, list) else np.ascontiguousarray(tiles[..., place : place + 1])
-            pictures[f"{name}:{number}"] = grid.grid(tile, colormap=params.colormap, margin=0, min_tile_px=256)
+            pictures[f"{name}:{number}"] = grid.grid(
+                tile, colormap=params.colormap, margin=0, min_tile_px=SINGLE_TILE_PX
+            )
     return pictures
 
 

@@ -1,0 +1,112 @@
+"""Writes what is generated: `openapi.json`, a curl script for each example, and the tables of the README.
+
+`python openapi_examples/make_docs.py` writes, `--check` only says what is not current and exits with 1.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from service.api.errors import STATUS, problem_type
+from service.app import create_app
+from service.explainers import EXPLAINERS
+from service.settings import PREFIX, Settings
+
+FOLDER = Path(__file__).parent
+README = FOLDER.parent / "README.md"
+
+
+def main(check: bool) -> int:
+    """Compares or writes every generated file; gives the exit code."""
+    files = generated()
+    stale = [path for path, text in files.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
+    for path in stale:
+        if check:
+            print(f"{path.name} is not current: run `make docs`")
+        else:
+            path.write_text(files[path], encoding="utf-8")
+            if path.suffix == ".sh":
+                path.chmod(0o755)
+    return 1 if check and stale else 0
+
+
+def generated() -> dict[Path, str]:
+    """Every generated file with its text."""
+    app = create_app(Settings())
+    files = {FOLDER / "openapi.json": json.dumps(app.openapi(), indent=1, ensure_ascii=False) + "\n"}
+    for path in sorted(FOLDER.glob("*.request.json")):
+        name = path.name.removesuffix(".request.json")
+        files[FOLDER / f"{name}.sh"] = curl_script(json.loads(path.read_text(encoding="utf-8")))
+    files[README] = readme(README.read_text(encoding="utf-8"))
+    return files
+
+
+def curl_script(example: dict[str, Any]) -> str:
+    """A script that makes one example's call and prints the answer."""
+    query = f"?{urlencode(example['query'], safe=',')}" if example.get("query") else ""
+    target = f'"$URL{example["path"]}{query}"'
+    parts = ["curl --silent --show-error"]
+    before = ""
+    if "accept" in example:
+        parts.append(f"--header {shlex.quote('Accept: ' + example['accept'])}")
+    if "body" in example:
+        parts.append(f"--header 'Content-Type: {example['content_type']}' --data-binary @{example['body']}")
+    elif "form" in example:
+        form = example["form"]
+        parts += [f"--form {name}={'@' if name == 'image' else ''}{value}" for name, value in form.items()]
+    elif "json" in example:
+        rest = json.dumps({name: value for name, value in example["json"].items() if name != "image"})
+        before = f"""printf '{{"image":"%s",%s' "$(base64 -w0 {example["json"]["image"]})" {shlex.quote(rest[1:])} | """
+        parts.append("--header 'Content-Type: application/json' --data-binary @-")
+    elif example["method"] != "GET":
+        parts.append(f"--request {example['method']}")
+    return (
+        f'#!/bin/sh\n# {example["summary"]}.\nset -eu\ncd "$(dirname "$0")"\n'
+        f'URL="${{KERASCOPE_URL:-http://127.0.0.1:8000}}"\n{before}{" ".join(parts)} {target}\n'
+    )
+
+
+def readme(text: str) -> str:
+    """The README with its generated tables in place, each between two markers."""
+    for name, table in {"methods": methods_table(), "settings": settings_table(), "errors": errors_table()}.items():
+        begin, end = f"<!-- {name}: made by `make docs` -->", f"<!-- {name} end -->"
+        before, _, rest = text.partition(begin)
+        text = f"{before}{begin}\n{table}\n{end}{rest.partition(end)[2]}"
+    return text
+
+
+def methods_table() -> str:
+    rows = ["| method | what it shows | cost | definition |", "|---|---|---|---|"]
+    for explainer in EXPLAINERS:
+        variants = "; ".join(
+            f"[{variant.name}]({variant.paper})" if variant.paper else variant.name for variant in explainer.variants
+        )
+        rows.append(f"| `{explainer.name}` | {explainer.summary} | {explainer.cost.value} | {variants} |")
+    return "\n".join(rows)
+
+
+def settings_table() -> str:
+    rows = ["| setting | default | unit | what it does |", "|---|---|---|---|"]
+    for name, info in Settings.model_fields.items():
+        extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+        default = "~/.local/share/kerascope" if info.default_factory else info.default
+        shown = "" if default in (None, "") else f"`{default}`"
+        rows.append(f"| `{PREFIX}{name.upper()}` | {shown} | {extra['unit']} | {info.description} |")
+    return "\n".join(rows)
+
+
+def errors_table() -> str:
+    rows = ["| status | `type` | title |", "|---|---|---|"]
+    for error, status in sorted(STATUS.items(), key=lambda item: (item[1], item[0].__name__)):
+        if not error.__subclasses__() and error.__name__ != "ConfigurationError":
+            rows.append(f"| {status} | `{problem_type(error)}` | {error.title()} |")
+    return "\n".join(rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main("--check" in sys.argv[1:]))
