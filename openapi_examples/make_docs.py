@@ -19,6 +19,7 @@ from service.settings import PREFIX, Settings
 
 FOLDER = Path(__file__).parent
 README = FOLDER.parent / "README.md"
+METHODS = FOLDER.parent / "service" / "explainers" / "README.md"
 
 
 def main(check: bool) -> int:
@@ -42,6 +43,7 @@ def generated() -> dict[Path, str]:
     for path in sorted(FOLDER.glob("*.request.json")):
         name = path.name.removesuffix(".request.json")
         files[FOLDER / f"{name}.sh"] = curl_script(json.loads(path.read_text(encoding="utf-8")))
+    files[METHODS] = methods_page()
     files[README] = readme(README.read_text(encoding="utf-8"))
     return files
 
@@ -78,6 +80,35 @@ def readme(text: str) -> str:
         before, _, rest = text.partition(begin)
         text = f"{before}{begin}\n{table}\n{end}{rest.partition(end)[2]}"
     return text
+
+
+def methods_page() -> str:
+    """One section a method: definitions, papers, cost in passes, when not to trust it, parameters."""
+    parts = [
+        "# Methods",
+        "",
+        "Made from the classes of this folder by `make docs`. A is the layer's activations, G = ∂y/∂A, y the target's "
+        "score: "
+        "the logit unless said otherwise. Raw arrays are never normalised; pictures are, as `method.parameters` of "
+        "the answer "
+        "says.",
+    ]
+    for explainer in EXPLAINERS:
+        parts += ["", f"## {explainer.title}: `{explainer.name}`", "", explainer.summary, ""]
+        parts += ["| variant | definition | cost in passes | when not to trust it |", "|---|---|---|---|"]
+        for variant in explainer.variants:
+            name = f"[{variant.name}]({variant.paper})" if variant.paper else variant.name
+            parts.append(f"| {name} | {variant.summary} | {variant.passes} | {variant.caution} |")
+        properties = explainer.Params.model_json_schema(by_alias=True)["properties"]
+        parts += ["", "| parameter | default | what it does |", "|---|---|---|"]
+        for name, schema in properties.items():
+            default = "" if schema.get("default") is None else f"`{json.dumps(schema['default'])}`"
+            choices = schema.get("enum") or next(
+                (kind["enum"] for kind in schema.get("anyOf", []) if "enum" in kind), []
+            )
+            among = f" One of {', '.join(f'`{choice}`' for choice in choices)}." if choices else ""
+            parts.append(f"| `{name}` | {default} | {schema.get('description', '')}{among} |")
+    return "\n".join(parts) + "\n"
 
 
 def methods_table() -> str:

@@ -81,6 +81,8 @@ def engine_config(settings: Settings) -> EngineConfig:
         preload=tuple(split(settings.preload)),
         device=settings.device,
         threads=settings.cpu_threads,
+        max_passes=settings.max_passes,
+        call_bytes=settings.call_bytes,
         engines=settings.engines,
         log_level=settings.log_level,
         log_format=settings.log_format,

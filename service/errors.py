@@ -9,6 +9,7 @@ KerascopeError
 │   └── NonFiniteResult
 ├── TooLarge
 │   ├── BodyTooLarge
+│   ├── TooCostly
 │   └── ImageTooLarge
 ├── UnsupportedMediaType
 ├── NotAcceptable
@@ -86,6 +87,10 @@ class TooLarge(KerascopeError):
 
 class BodyTooLarge(TooLarge):
     """The body is too large."""
+
+
+class TooCostly(TooLarge):
+    """The call would take more computing than is allowed."""
 
 
 class ImageTooLarge(TooLarge):

@@ -57,6 +57,12 @@ class Settings(BaseSettings):
     call_deadline_s: float = _setting(
         60.0, "s", "Longest a call may take, waiting for the engine included.", gt=0, le=3600
     )
+    max_passes: int = _setting(
+        5000, "passes", "Most forward passes one call may take, a backward pass counted as two.", ge=1
+    )
+    call_bytes: int = _setting(
+        512 * 1024**2, "bytes", "Memory one step of a call may take; longer calls are cut into more steps.", ge=1024**2
+    )
     queue_limit: int = _setting(
         64, "calls", "Calls that may wait or run at a time in each engine; more are answered 503.", ge=1
     )

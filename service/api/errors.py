@@ -28,6 +28,7 @@ STATUS: dict[type[KerascopeError], int] = {
     errors.NonFiniteResult: 422,
     errors.TooLarge: 413,
     errors.BodyTooLarge: 413,
+    errors.TooCostly: 413,
     errors.ImageTooLarge: 413,
     errors.UnsupportedMediaType: 415,
     errors.NotAcceptable: 406,

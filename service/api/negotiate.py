@@ -13,7 +13,7 @@ import orjson
 from fastapi import Response
 
 from service.errors import NotAcceptable
-from service.usecases.answer import Answer, AnswerOptions, Format
+from service.usecases.answer import Answer, AnswerOptions, Format, Result
 
 MEDIA: dict[Format, str] = {
     "json": "application/json",
@@ -43,28 +43,47 @@ def choose(stated: Format | None, accept: str | None) -> Format:
 
 
 def respond(answer: Answer, options: AnswerOptions) -> Response:
-    """Raises NotAcceptable when the method has nothing to give in that form."""
-    headers = {"Server-Timing": ", ".join(f"{name};dur={value:.1f}" for name, value in answer.timing_ms.items())}
+    """The answer of one method. Raises NotAcceptable when the method has nothing to give in that form."""
+    (result,) = answer.results
     if options.format == "png":
-        if not answer.pictures:
-            name = answer.body["method"]["name"]
+        if not result.pictures:
+            name = result.body["method"]["name"]
             raise NotAcceptable(f"{name!r} was to draw no picture; ask for json, npy or npz, or for other 'outputs'")
-        return Response(answer.pictures[0].png, headers=headers, media_type=MEDIA["png"])
-    if options.format in ("npy", "npz"):
+        content = result.pictures[0].png
+    elif options.format == "npy":
         buffer = io.BytesIO()
-        if options.format == "npy":
-            np.save(buffer, answer.arrays[answer.primary], allow_pickle=False)
-        else:
-            _write_npz(buffer, answer.arrays)
-        return Response(buffer.getvalue(), headers=headers, media_type=MEDIA[options.format])
-    return Response(
-        orjson.dumps(_json(answer, options), option=orjson.OPT_SERIALIZE_NUMPY),
-        headers=headers,
-        media_type=MEDIA["json"],
-    )
+        np.save(buffer, result.arrays[result.primary], allow_pickle=False)
+        content = buffer.getvalue()
+    elif options.format == "npz":
+        content = _npz(result.arrays)
+    else:
+        body = {"model": answer.model, "image": answer.image, **_result(result, options), "timing_ms": _timing(answer)}
+        content = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
+    return Response(content, headers=_headers(answer), media_type=MEDIA[options.format])
 
 
-def _json(answer: Answer, options: AnswerOptions) -> dict[str, Any]:
+def respond_many(answer: Answer, options: AnswerOptions) -> Response:
+    """The answer of several methods, as JSON or npz. Raises NotAcceptable for another form."""
+    if options.format == "npz":
+        arrays = {f"{result.name}/{name}": array for result in answer.results for name, array in result.arrays.items()}
+        return Response(_npz(arrays), headers=_headers(answer), media_type=MEDIA["npz"])
+    if options.format != "json":
+        raise NotAcceptable("several methods are answered as json or npz; ask one method alone for a picture or npy")
+    results = [{"name": result.name, **_result(result, options)} for result in answer.results]
+    body = {"model": answer.model, "image": answer.image, "results": results, "timing_ms": _timing(answer)}
+    content = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
+    return Response(content, headers=_headers(answer), media_type=MEDIA["json"])
+
+
+def _headers(answer: Answer) -> dict[str, str]:
+    return {"Server-Timing": ", ".join(f"{name};dur={value:.1f}" for name, value in answer.timing_ms.items())}
+
+
+def _timing(answer: Answer) -> dict[str, float]:
+    return {name: round(value, 2) for name, value in answer.timing_ms.items()}
+
+
+def _result(result: Result, options: AnswerOptions) -> dict[str, Any]:
     images = [
         {
             "name": picture.name,
@@ -73,15 +92,14 @@ def _json(answer: Answer, options: AnswerOptions) -> dict[str, Any]:
             "height": picture.height,
             "data": base64.b64encode(picture.png).decode(),
         }
-        for picture in answer.pictures
+        for picture in result.pictures
     ]
-    arrays = (
-        []
-        if options.arrays == "none"
-        else [_array(name, value, options.arrays) for name, value in answer.arrays.items()]
-    )
-    timing = {name: round(value, 2) for name, value in answer.timing_ms.items()}
-    return {**answer.body, "images": images, "arrays": arrays, "timing_ms": timing}
+    encoding = options.arrays
+    arrays = [] if encoding == "none" else [_array(name, value, encoding) for name, value in result.arrays.items()]
+    said = {
+        name: result.body[name] for name in ("method", "target", "targets", "predictions", "warnings", "statistics")
+    }
+    return {**said, "images": images, "arrays": arrays}
 
 
 def _array(name: str, array: np.ndarray[Any, Any], encoding: Literal["base64", "list"]) -> dict[str, Any]:
@@ -97,12 +115,14 @@ def _array(name: str, array: np.ndarray[Any, Any], encoding: Literal["base64", "
     }
 
 
-def _write_npz(buffer: io.BytesIO, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
+def _npz(arrays: Mapping[str, np.ndarray[Any, Any]]) -> bytes:
     """As `numpy.savez`, which takes the names as keywords and so cannot take every layer's."""
+    buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name, array in arrays.items():
             with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, array, allow_pickle=False)
+    return buffer.getvalue()
 
 
 def _quality(text: str) -> float:

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from service.api.body import NPY
 from service.api.negotiate import MEDIA
-from service.api.parameters import RequestOptions
+from service.api.parameters import MAX_METHODS, RequestOptions, callable_names
 from service.api.schemas import Problem
 from service.explainers.base import Explainer
 from service.imaging.formats import MEDIA_TYPES
@@ -78,6 +78,38 @@ def explain_operation(explainer: Explainer) -> dict[str, Any]:
         "parameters": query_parameters(explainer.Params, RequestOptions),
         "requestBody": {"required": True, "content": content},
     }
+
+
+def explain_many_operation() -> dict[str, Any]:
+    """Query parameters and body forms of the route that takes several methods."""
+    one = {
+        "type": "object",
+        "required": ["method"],
+        "properties": {"method": {"type": "string", "enum": sorted(callable_names())}},
+        "description": "A method or a variant by name, with its own parameters beside it.",
+    }
+    methods = {"type": "array", "items": {"anyOf": [{"type": "string"}, one]}, "minItems": 1, "maxItems": MAX_METHODS}
+    shared = {
+        "target": {"type": "string", "description": "For every method that names none of its own."},
+        **RequestOptions.model_json_schema()["properties"],
+    }
+    names = {"name": "methods", "in": "query", "schema": {"type": "string"}, "description": "Names, comma-separated."}
+    target = {
+        "name": "target",
+        "in": "query",
+        "schema": {"type": "string"},
+        "description": shared["target"]["description"],
+    }
+    image = {"type": "string", "description": "Base64 of an image file, or a data URI."}
+    as_json = {
+        "type": "object",
+        "required": ["image", "methods"],
+        "properties": {"image": image, "methods": methods, **shared},
+    }
+    content: dict[str, Any] = dict.fromkeys([*(name for name in MEDIA_TYPES if name != "image/jpg"), NPY], BINARY)
+    content["application/json"] = {"schema": as_json}
+    parameters = [{**names, "required": False}, {**target, "required": False}, *query_parameters(RequestOptions)]
+    return {"parameters": parameters, "requestBody": {"required": True, "content": content}}
 
 
 def _as_parameter(field: dict[str, Any]) -> dict[str, Any]:

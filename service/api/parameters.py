@@ -7,11 +7,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from service.errors import FieldError, InvalidParameter, nearest
+from service.errors import FieldError, InvalidParameter, UnknownMethod, nearest
+from service.explainers import BY_NAME, FAMILY_OF
 from service.explainers.base import Explainer
 from service.explainers.params import ExplainerParams
 from service.usecases.answer import AnswerOptions, ArrayEncoding
 from service.usecases.draw import split_names
+from service.usecases.explain import MethodCall
+
+MAX_METHODS = 24
 
 
 class RequestOptions(BaseModel):
@@ -58,6 +62,46 @@ def parse(explainer: Explainer, given: Mapping[str, Any]) -> tuple[ExplainerPara
     if not isinstance(params, ExplainerParams) or not isinstance(options, RequestOptions):
         raise TypeError("the parameters were parsed into another class")
     return params, options
+
+
+def parse_many(given: Mapping[str, Any]) -> tuple[tuple[MethodCall, ...], RequestOptions]:
+    """`methods` as names or as objects with parameters of their own; a `target` beside it is for all that name none.
+
+    A name is a method's or a variant's; where the two are the same, as `cam`, an object's `variant` tells them apart.
+    Raises InvalidParameter and UnknownMethod.
+    """
+    entries = split_names(given.get("methods"))
+    if not isinstance(entries, list) or not 1 <= len(entries) <= MAX_METHODS:
+        raise InvalidParameter(f"'methods' must be a list of 1 to {MAX_METHODS} names, or of objects with a 'method'")
+    target = {"target": given["target"]} if "target" in given else {}
+    rest = {name: value for name, value in given.items() if name not in ("methods", "target")}
+    _, options = parse(BY_NAME["predict"], rest)
+    calls: list[MethodCall] = []
+    for entry in entries:
+        values = {"method": entry} if isinstance(entry, str) else entry
+        if not isinstance(values, dict) or not isinstance(values.get("method"), str):
+            raise InvalidParameter("each of 'methods' must be a name, or an object with a 'method' and its parameters")
+        name = values["method"]
+        if name not in callable_names():
+            raise UnknownMethod(f"there is no method {name!r}{nearest(name, callable_names())}")
+        misplaced = sorted(set(values) & set(RequestOptions.model_fields))
+        if misplaced:
+            raise InvalidParameter(f"{misplaced[0]!r} is for the whole answer: write it beside 'methods', not inside")
+        explainer = FAMILY_OF.get(name) or BY_NAME[name]
+        own = {key: value for key, value in values.items() if key not in ("method", "variant")}
+        if explainer.targeted:
+            own = target | own
+        if name not in BY_NAME or "variant" in values:
+            own["method"] = values.get("variant", name)
+        params, _ = parse(explainer, own)
+        label = name if name not in [call.name for call in calls] else f"{name}#{len(calls) + 1}"
+        calls.append(MethodCall(label, explainer, params))
+    return tuple(calls), options
+
+
+def callable_names() -> list[str]:
+    """Every method that takes an image, and every variant, by name."""
+    return [name for name, explainer in {**FAMILY_OF, **BY_NAME}.items() if explainer.needs_image]
 
 
 def names_of(params: type[ExplainerParams]) -> list[str]:

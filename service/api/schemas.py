@@ -57,14 +57,15 @@ class Prediction(Schema):
 
 
 class TargetRef(Schema):
-    """The score that is explained; of a contrast, minus that of the class `minus`."""
+    """The score that is explained; of a contrast, minus that of the class `minus`. A neuron has no class."""
 
-    class_index: int
+    class_index: int | None
+    neuron: str | None
     label: str | None
     probability: float | None
     score: float
-    score_kind: Literal["logit", "output"]
-    minus: Prediction | None = None
+    score_kind: Literal["logit", "output", "activation"]
+    minus: Prediction | None
 
 
 class ImageOut(Schema):
@@ -96,18 +97,39 @@ class Warned(Schema):
     detail: str
 
 
-class ExplanationOut(Schema):
-    """What a method found. Raw arrays are never normalised; times are in ms."""
+class ResultOut(Schema):
+    """What one method found. Raw arrays are never normalised. `target` is the first of `targets`, a map each."""
 
-    model: ModelRef
     method: MethodRef
     target: TargetRef | None
+    targets: list[TargetRef]
     predictions: list[Prediction]
-    image: dict[str, Any] | None = Field(description="How the image was decoded.")
     images: list[ImageOut]
     arrays: list[ArrayOut]
     statistics: dict[str, Any]
     warnings: list[Warned]
+
+
+class ExplanationOut(ResultOut):
+    """One method's answer; times are in ms."""
+
+    model: ModelRef
+    image: dict[str, Any] | None = Field(description="How the image was decoded.")
+    timing_ms: dict[str, float]
+
+
+class NamedResult(ResultOut):
+    """One of several methods, by the name the caller called it."""
+
+    name: str
+
+
+class ExplanationsOut(Schema):
+    """The answer of several methods that shared their passes."""
+
+    model: ModelRef
+    image: dict[str, Any] | None = Field(description="How the image was decoded.")
+    results: list[NamedResult]
     timing_ms: dict[str, float]
 
 
@@ -188,6 +210,18 @@ class VariantOut(Schema):
     name: str
     summary: str
     paper: str | None
+    passes: str
+    caution: str
+
+
+class ValidityOut(Schema):
+    """Whether a method is valid for a model; `not_valid` gives the reason for each variant that is not."""
+
+    valid: bool
+    not_valid: dict[str, str]
+    layers: list[str]
+    classes: int | None
+    outputs: list[str]
 
 
 class MethodOut(Schema):
@@ -201,6 +235,7 @@ class MethodOut(Schema):
     outputs: list[str]
     variants: list[VariantOut]
     parameters: dict[str, Any]
+    validity: ValidityOut | None = Field(None, description="For the model asked for with `model=`.")
 
 
 class MethodList(Schema):

@@ -8,6 +8,7 @@ import numpy as np
 
 from service.errors import KerascopeError
 from service.explainers import EXPLAINERS
+from service.explainers.base import Explainer
 from service.explainers.cam import default_layer
 from service.models.graph import LayerEntry
 from service.models.loaded import LoadedModel
@@ -49,6 +50,21 @@ def cam_layer(model: LoadedModel) -> str | None:
         return default_layer(model.graph).path
     except KerascopeError:
         return None
+
+
+def method_validity(model: LoadedModel, explainer: Explainer) -> dict[str, Any]:
+    """Whether a method is valid for a model, its variants that are not and why, and the layers and targets it takes."""
+    names = [variant.name for variant in explainer.variants]
+    reasons = {name: explainer.problem(name, model.graph, model.head) for name in names}
+    layers = [entry.path for entry in model.graph.layers if explainer.why_not(entry) is None]
+    return {
+        "name": explainer.name,
+        "valid": any(reason is None for reason in reasons.values()),
+        "not_valid": {name: reason for name, reason in reasons.items() if reason},
+        "layers": layers,
+        "classes": model.head.classes if explainer.targeted else None,
+        "outputs": [head.output.path for head in model.heads],
+    }
 
 
 def layer_row(entry: LayerEntry) -> dict[str, Any]:

@@ -5,30 +5,33 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from service.engine.describe import cam_layer, layer_details, layer_row, model_details
+from service.engine.answer import answer, check_finite, network_input, with_model_defaults
+from service.engine.describe import layer_details, layer_row, method_validity, model_details
 from service.engine.protocol import Arrays
-from service.errors import InvalidParameter, NonFiniteResult
-from service.explainers import BY_NAME
-from service.explainers.base import Explainer, Explanation, Progress, Target
+from service.engine.sharing import SharedPasses
+from service.errors import MethodNotValid, TooCostly
+from service.explainers import BY_NAME, EXPLAINERS
+from service.explainers.base import Explainer, Progress
 from service.explainers.params import ExplainerParams
-from service.explainers.targets import parse_target
+from service.explainers.targets import Targets, class_targets, parse_targets
 from service.models.loaded import LoadedModel
-from service.models.preprocess import Region, as_is, prepare
+from service.models.preprocess import NetworkInput
 
 Result = tuple[dict[str, Any], Arrays]
 Operation = Callable[[LoadedModel, dict[str, Any], dict[str, NDArray[Any]], Progress], Result]
 
 
 class Operations:
-    """The operations on one warm model; `device` is where its variables live."""
+    """The operations on one warm model; `device` is where its variables live, `max_passes` bounds one call."""
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, max_passes: int) -> None:
         self._device = device
+        self._max_passes = max_passes
         self.by_name: dict[str, Operation] = {
             "explain": self.explain,
+            "validity": self.validity,
             "describe": self.describe,
             "summary": self.summary,
             "layers": self.layers,
@@ -38,20 +41,59 @@ class Operations:
     def explain(
         self, model: LoadedModel, payload: dict[str, Any], arrays: dict[str, NDArray[Any]], progress: Progress
     ) -> Result:
-        """One method on one image."""
-        explainer = BY_NAME[payload["method"]]
-        params = _with_model_defaults(explainer.Params.model_validate(payload["params"]), model)
-        batch, region = _input(model, arrays.get("image"), payload.get("preprocess", True))
-        target = Target(model.head)
-        if explainer.targeted:
-            target = parse_target(getattr(params, "target", "top1"), model.head, model.labels)
-        explanation = explainer.explain(model.backend, model.graph, batch, target, params, progress)
-        for name, array in explanation.arrays.items():
-            if not np.isfinite(array).all():
-                raise NonFiniteResult(f"the values of {name!r} are not finite: the network overflows on this image")
-        return _answer(
-            model, explainer, params, explanation, target, region, int(payload.get("top", 5))
-        ), explanation.arrays
+        """One or more methods on one image. Their arrays are named `<place>/<name>`; passes they share run once."""
+        image = network_input(model, arrays.get("image"), payload["preprocess"])
+        backend = model.backend if len(payload["methods"]) == 1 else SharedPasses(model.backend)
+        calls = [self._prepared(model, image, item) for item in payload["methods"]]
+        self._check_cost(calls, model, image)
+        results: list[dict[str, Any]] = []
+        found: dict[str, NDArray[Any]] = {}
+        for explainer, params, targets in calls:
+            explanation = explainer.explain(backend, model.graph, image, targets, params, progress)
+            check_finite(model.graph, image, explanation)
+            found |= {f"{len(results)}/{name}": array for name, array in explanation.arrays.items()}
+            results.append(answer(model, explainer, params, explanation, int(payload["top"])))
+        region = image.region
+        return {
+            "model": {"id": model.spec.id, "digest": model.digest},
+            "results": results,
+            "region": [region.top, region.left, region.height, region.width],
+            "input_size": list(image.size),
+        }, found
+
+    def validity(
+        self, model: LoadedModel, payload: dict[str, Any], arrays: dict[str, NDArray[Any]], progress: Progress
+    ) -> Result:
+        """Which methods, layers and targets are valid for the model, and why not."""
+        return {"methods": [method_validity(model, explainer) for explainer in EXPLAINERS]}, {}
+
+    def _prepared(
+        self, model: LoadedModel, image: NetworkInput, item: dict[str, Any]
+    ) -> tuple[Explainer, ExplainerParams, Targets]:
+        explainer = BY_NAME[item["name"]]
+        params = with_model_defaults(explainer, explainer.Params.model_validate(item["params"]), model)
+        head = model.head_of(getattr(params, "output", None))
+        if not explainer.targeted:
+            problem = explainer.problem(explainer.name, model.graph, head)
+            if problem:
+                raise MethodNotValid(problem)
+            return explainer, params, class_targets(head)
+        return (
+            explainer,
+            params,
+            parse_targets(getattr(params, "target", "top1"), model.graph, head, model.labels_for(head)),
+        )
+
+    def _check_cost(
+        self, calls: list[tuple[Explainer, ExplainerParams, Targets]], model: LoadedModel, image: NetworkInput
+    ) -> None:
+        estimate = sum(explainer.passes(params, model.graph, image) for explainer, params, _ in calls)
+        if estimate > self._max_passes:
+            raise TooCostly(
+                f"the call would take about {estimate} passes through the network, more than the {self._max_passes} "
+                "one call "
+                "may take (setting KERASCOPE_MAX_PASSES); use fewer samples, steps or channels, or a larger stride"
+            )
 
     def describe(
         self, model: LoadedModel, payload: dict[str, Any], arrays: dict[str, NDArray[Any]], progress: Progress
@@ -72,79 +114,3 @@ class Operations:
         self, model: LoadedModel, payload: dict[str, Any], arrays: dict[str, NDArray[Any]], progress: Progress
     ) -> Result:
         return layer_details(model.graph.entry(payload["layer"])), {}
-
-
-def _input(model: LoadedModel, image: NDArray[Any] | None, preprocess: bool) -> tuple[NDArray[np.float32], Region]:
-    shape = model.input_shape
-    if image is None:
-        return np.zeros(shape.batch, np.float32), Region(0.0, 0.0, float(shape.height), float(shape.width))
-    if preprocess:
-        return prepare(image, shape, model.spec.input, model.preprocessing)
-    return as_is(image, shape)
-
-
-def _with_model_defaults(params: ExplainerParams, model: LoadedModel) -> ExplainerParams:
-    """The spec's CAM layer where the caller names none."""
-    if "method" in type(params).model_fields and getattr(params, "layer", "") is None and (layer := cam_layer(model)):
-        return params.model_copy(update={"layer": layer})
-    return params
-
-
-def _answer(
-    model: LoadedModel,
-    explainer: Explainer,
-    params: ExplainerParams,
-    explanation: Explanation,
-    target: Target,
-    region: Region,
-    top: int,
-) -> dict[str, Any]:
-    variant = explainer.variant(params)
-    warnings = [{"code": item.code, "detail": item.detail} for item in explanation.warnings]
-    if model.preprocessing_assumed and explainer.needs_image:
-        warnings += [{"code": "preprocessing_assumed", "detail": note} for note in model.notes if "assumed" in note]
-    return {
-        "model": {"id": model.spec.id, "digest": model.digest},
-        "method": {
-            "name": explainer.name,
-            "variant": variant.name,
-            "parameters": params.model_dump(mode="json") | dict(explanation.parameters),
-            "reference": variant.paper or None,
-        },
-        "target": _target(model, explanation.scores, target) if explainer.targeted else None,
-        "predictions": _predictions(model, explanation.scores, top),
-        "warnings": warnings,
-        "primary": explanation.primary,
-        "titles": dict(explanation.titles),
-        "statistics": dict(explanation.statistics),
-        "region": [region.top, region.left, region.height, region.width],
-        "input_size": [model.input_shape.height, model.input_shape.width],
-    }
-
-
-def _class_row(model: LoadedModel, scores: NDArray[np.float32], index: int) -> dict[str, Any]:
-    probabilities = model.head.probabilities(scores)
-    probability = None if probabilities is None else float(probabilities[index])
-    return {
-        "class_index": index,
-        "label": model.label(index),
-        "probability": probability,
-        "logit": float(scores[index]),
-    }
-
-
-def _predictions(model: LoadedModel, scores: NDArray[np.float32] | None, top: int) -> list[dict[str, Any]]:
-    if scores is None:
-        return []
-    order = np.argsort(-scores, kind="stable")[: max(1, top)]
-    return [_class_row(model, scores, int(index)) for index in order]
-
-
-def _target(model: LoadedModel, scores: NDArray[np.float32] | None, target: Target) -> dict[str, Any]:
-    if scores is None:
-        raise InvalidParameter("the method explains no class score")
-    index = int(scores.argmax()) if target.index < 0 else target.index
-    row = _class_row(model, scores, index)
-    score = row.pop("logit") - (float(scores[target.minus]) if target.minus >= 0 else 0.0)
-    contrast = {"minus": _class_row(model, scores, target.minus)} if target.minus >= 0 else {}
-    return {**row, "score": score, "score_kind": model.head.score_kind, **contrast}

@@ -71,6 +71,8 @@ class EngineConfig(_Message):
     preload: tuple[str, ...]
     device: str
     threads: int
+    max_passes: int
+    call_bytes: int
     engines: int
     log_level: str
     log_format: Literal["json", "console"]

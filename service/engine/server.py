@@ -50,10 +50,10 @@ class Engine:
 
         self._config = config
         self._device = device
-        self._operations = Operations(device)
+        self._operations = Operations(device, config.max_passes)
         self._registry = Registry(
             Library(config.models_dir),
-            lambda spec: load_model(spec, config.data_dir / "cache"),
+            lambda spec: load_model(spec, config.data_dir / "cache", config.call_bytes),
             budget_bytes=config.registry_bytes,
             pinned=frozenset(config.preload),
         )

@@ -4,7 +4,13 @@ from service.explainers.activations import Activations
 from service.explainers.base import Explainer
 from service.explainers.cam import Cam
 from service.explainers.kernels import Kernels
+from service.explainers.occlusion import Occlusion
 from service.explainers.predict import Predict
+from service.explainers.saliency import Saliency
 
-EXPLAINERS: tuple[Explainer, ...] = (Predict(), Activations(), Cam(), Kernels())
+EXPLAINERS: tuple[Explainer, ...] = (Predict(), Activations(), Cam(), Saliency(), Occlusion(), Kernels())
 BY_NAME = {explainer.name: explainer for explainer in EXPLAINERS}
+# A family's variants, by their own names: `gradcam` is `cam` with method=gradcam.
+FAMILY_OF = {
+    variant.name: explainer for explainer in EXPLAINERS for variant in explainer.variants if len(explainer.variants) > 1
+}

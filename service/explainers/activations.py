@@ -9,12 +9,15 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from service.errors import InvalidParameter, MethodNotValid
-from service.explainers.base import Cost, Explainer, Explanation, Picture, Progress, Target, Variant, Warned, is_map
+from service.explainers.base import Cost, Explainer, Explanation, Picture, Progress, Variant, Warned, is_map
 from service.explainers.params import Indices, LayerNames, TileParams
+from service.explainers.passes import batch_of
+from service.explainers.targets import Targets
 
 if TYPE_CHECKING:
-    from service.models.backend import TensorFlowBackend
+    from service.explainers.backend import Backend
     from service.models.graph import Graph, LayerEntry
+    from service.models.preprocess import NetworkInput
 
 DEFAULT_LAYERS = 12
 
@@ -44,10 +47,10 @@ class Activations(Explainer):
 
     def explain(
         self,
-        backend: TensorFlowBackend,
+        backend: Backend,
         graph: Graph,
-        image: NDArray[np.float32],
-        target: Target,
+        image: NetworkInput,
+        targets: Targets,
         params: ActivationParams,
         progress: Progress,
     ) -> Explanation:
@@ -65,11 +68,11 @@ class Activations(Explainer):
             return graph.run({graph.inputs[0]: batch}, tensors)
 
         key = ("activations", *(tensor.path for tensor in tensors))
-        plan = backend.compiled(key, forward, [((None, *image.shape[1:]), "float32")])
+        plan = backend.compiled(key, forward, [batch_of(image)])
         arrays: dict[str, NDArray[Any]] = {}
         statistics: dict[str, Any] = {}
         warnings: list[Warned] = []
-        for tensor, value in zip(tensors, plan(image), strict=True):
+        for tensor, value in zip(tensors, plan(image.batch), strict=True):
             maps = value[0].astype(np.float32) if value.ndim == 4 else value[0].astype(np.float32)[None, :, None]
             maps = choose(maps, params.channels, tensor.path)
             arrays[tensor.path] = maps

@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.explainers.params import ExplainerParams
+from service.explainers.targets import Targets
 
 if TYPE_CHECKING:
-    from service.models.backend import TensorFlowBackend
+    from service.explainers.backend import Backend
     from service.models.graph import Graph, LayerEntry, Tensor
     from service.models.head import Head
+    from service.models.preprocess import NetworkInput
 
 Progress = Callable[[int, int], None]
 """Called between chunks with (done, total); raises when the call is to stop."""
@@ -25,9 +27,10 @@ Progress = Callable[[int, int], None]
 class Cost(StrEnum):
     """What a call costs, in passes through the network."""
 
-    READ = "read"
-    FORWARD = "forward"
-    BACKWARD = "backward"
+    READ = "no pass"
+    FORWARD = "one pass"
+    BACKWARD = "a few passes"
+    SAMPLES = "up to thousands of passes"
 
 
 class Picture(StrEnum):
@@ -38,34 +41,23 @@ class Picture(StrEnum):
     TILES = "tiles"
 
 
+class Scale(StrEnum):
+    """How a map is brought to [0, 1] for drawing: by its maximum, its range, or symmetrically about 0."""
+
+    MAX = "max"
+    MINMAX = "minmax"
+    SYMMETRIC = "symmetric"
+
+
 @dataclass(frozen=True)
 class Variant:
-    """One definition within a method's family, with the paper it is taken from."""
+    """One definition within a method's family: the paper it is taken from, what it costs, when not to trust it."""
 
     name: str
     summary: str
     paper: str
-
-
-@dataclass(frozen=True)
-class Target:
-    """The score a map explains: class `index` (-1: the most probable), minus that of `minus` where this is not -1."""
-
-    head: Head
-    index: int = -1
-    minus: int = -1
-
-    def score(self, ops: Any, scores: Any, chosen: Any) -> Any:
-        """(batch, classes) scores and (2,) int32 `chosen` → (batch,) scores; -1 in front picks the highest."""
-        first = ops.where(chosen[0] < 0, ops.argmax(scores, axis=1), ops.cast(chosen[0], "int64"))
-        value = ops.sum(scores * ops.one_hot(first, scores.shape[1], dtype="float32"), axis=1)
-        other = ops.sum(scores * ops.one_hot(chosen[1], scores.shape[1], dtype="float32")[None], axis=1)
-        return value - other
-
-    @property
-    def chosen(self) -> NDArray[np.int32]:
-        """(2,) int32 for a compiled plan: the class and the one it is contrasted with, -1 for none."""
-        return np.array([self.index, self.minus], np.int32)
+    passes: str = "1 forward"
+    caution: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,14 +72,18 @@ class Warned:
 class Explanation:
     """Raw results, never normalised. `primary` names the array that `format=npy` gives.
 
-    `scores` holds the (classes,) float32 class scores of the same pass, when there was one; `parameters` what the
-    method chose itself (the layer, …); `titles` a line for each array that is drawn.
+    `scores` holds the (n,) float32 scores of the same pass that `targets`, with ranks resolved, pick from; `maps`
+    names the array of each target; `parameters` holds what the method chose itself (the layer, …); `scale` is for
+    drawing; `titles` a line for each array that is drawn.
     """
 
     arrays: Mapping[str, NDArray[Any]]
     primary: str
     scores: NDArray[np.float32] | None = None
+    targets: Targets | None = None
+    maps: tuple[str, ...] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    scale: Scale = Scale.MAX
     titles: Mapping[str, str] = field(default_factory=dict)
     statistics: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[Warned, ...] = ()
@@ -110,19 +106,34 @@ class Explainer(ABC):
     @abstractmethod
     def explain(
         self,
-        backend: TensorFlowBackend,
+        backend: Backend,
         graph: Graph,
-        image: NDArray[np.float32],
-        target: Target,
+        image: NetworkInput,
+        targets: Targets,
         params: Any,
         progress: Progress,
     ) -> Explanation:
-        """`image` is (1, h, w, c) float32, preprocessed for the model. Raises a KerascopeError."""
+        """Raw results for one image. Raises a KerascopeError."""
 
     @classmethod
     def why_not(cls, entry: LayerEntry) -> str | None:
         """Why a layer cannot be asked of this method, as half a sentence; None when it can."""
         return "the method takes no layer"
+
+    @classmethod
+    def passes(cls, params: Any, graph: Graph, image: NetworkInput) -> int:
+        """Forward passes the call takes, a backward pass counted as two more; estimated before any work."""
+        return 1
+
+    @classmethod
+    def problem(cls, variant: str, graph: Graph, head: Head) -> str | None:
+        """Why a variant is not valid for a model, as a sentence; None when it is."""
+        return None
+
+    @classmethod
+    def takes_cam_layer(cls, params: Any) -> bool:
+        """Whether the model's CAM layer is taken where the caller names no layer."""
+        return False
 
     @classmethod
     def variant(cls, params: ExplainerParams) -> Variant:

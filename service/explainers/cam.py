@@ -2,99 +2,213 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from service.errors import MethodNotValid
-from service.explainers.base import Cost, Explainer, Explanation, Picture, Progress, Target, Variant, Warned, is_map
+from service.explainers.base import Cost, Explainer, Explanation, Picture, Progress, Scale, Variant, Warned, is_map
+from service.explainers.cam_ablation import ablationcam, scorecam, usable_channels, values_at
+from service.explainers.cam_dense import dense_behind_pooling
+from service.explainers.cam_maps import FROM_GRADIENTS, Floats, eigencam, weighted
+from service.explainers.heatmaps import map_names, map_warnings, saturation_warnings
 from service.explainers.params import HeatmapParams, LayerName
+from service.explainers.passes import gradients_plan
+from service.explainers.targets import Targets
 
 if TYPE_CHECKING:
-    from service.models.backend import TensorFlowBackend
+    from service.explainers.backend import Backend
     from service.models.graph import Graph, LayerEntry
+    from service.models.head import Head
+    from service.models.preprocess import NetworkInput
 
-GRADCAM = Variant(
-    "gradcam",
-    "ReLU(Σ_k a_k A_k) with a_k the mean gradient of channel k (Selvaraju et al. 2017).",
-    "https://arxiv.org/abs/1610.02391",
+SIGNED = ("eigencam", "cam")
+_GRADIENT = "1 forward, 1 backward a target"
+_COARSE = "As coarse as the layer: one cell of a 7×7 map is a 32×32 px patch of a 224 px input."
+VARIANTS = (
+    Variant(
+        "gradcam",
+        "ReLU(Σ_k a_k A_k) with a_k the mean gradient of channel k.",
+        "https://arxiv.org/abs/1610.02391",
+        _GRADIENT,
+        f"{_COARSE} Averaging the gradients can point where the network does not look when a layer is far from the "
+        "head.",
+    ),
+    Variant(
+        "gradcam++",
+        "ReLU(Σ_k w_k A_k) with w_k = Σ α·ReLU(G), α = G²/(2G² + G³·ΣA).",
+        "https://arxiv.org/abs/1710.11063",
+        _GRADIENT,
+        "Only positive gradients count, so evidence against the class is not subtracted; α blows up where 2 + G·ΣA is "
+        "near 0.",
+    ),
+    Variant(
+        "hirescam",
+        "ReLU(Σ_k G_k·A_k), cell by cell.",
+        "https://arxiv.org/abs/2011.08891",
+        _GRADIENT,
+        "Faithful at the last convolution of a linear head; noisy at early layers, where gradients change from cell "
+        "to cell.",
+    ),
+    Variant(
+        "layercam",
+        "ReLU(Σ_k ReLU(G_k)·A_k), cell by cell.",
+        "https://doi.org/10.1109/TIP.2021.3089943",
+        _GRADIENT,
+        "Ignores negative gradients; at early layers it shows edges of whatever the class is near.",
+    ),
+    Variant(
+        "xgradcam",
+        "ReLU(Σ_k w_k A_k) with w_k = Σ G·A / ΣA.",
+        "https://arxiv.org/abs/2008.02312",
+        _GRADIENT,
+        "Unstable for channels whose activations nearly sum to 0, which only layers without a ReLU have.",
+    ),
+    Variant(
+        "scorecam",
+        "ReLU(Σ_k w_k A_k) with w the softmax of each channel's rise in probability when it masks the image.",
+        "https://arxiv.org/abs/1910.01279",
+        "1 forward a channel",
+        "Where no single channel raises the probability, all weights are nearly equal and the map is the mean "
+        "activation.",
+    ),
+    Variant(
+        "ablationcam",
+        "ReLU(Σ_k w_k A_k) with w_k the relative drop of the score when channel k is 0.",
+        "https://openaccess.thecvf.com/content_WACV_2020/html/"
+        "Desai_Ablation-CAM_Visual_Explanations_for_Deep_Convolutional_Network_via_Gradient-free_Localization_WACV_2020_paper.html",
+        "1 forward, and the head once a channel",
+        "Channels that stand in for each other drop little when one alone is removed.",
+    ),
+    Variant(
+        "eigencam",
+        "Projection of the centred activations on their first principal component.",
+        "https://arxiv.org/abs/2008.00299",
+        "1 forward",
+        "Knows no class: it shows what dominates the layer, whatever is asked for.",
+    ),
+    Variant(
+        "cam",
+        "Σ_k w_k A_k with w the weights of the class in a head of global average pooling and one dense layer.",
+        "https://arxiv.org/abs/1512.04150",
+        "1 forward",
+        "Exists only for such heads; the bias of the class is not in the map.",
+    ),
 )
+
+
+def _plus_signs(value: Any) -> Any:
+    """A `+` in a query string arrives as a space, unless it is written %2B."""
+    return value.replace(" ", "+") if isinstance(value, str) else value
+
+
+Method = Annotated[
+    Literal["gradcam", "gradcam++", "hirescam", "layercam", "xgradcam", "scorecam", "ablationcam", "eigencam", "cam"],
+    BeforeValidator(_plus_signs),
+]
 
 
 class CamParams(HeatmapParams):
     """Which map of which layer."""
 
-    method: Literal["gradcam"] = Field("gradcam", description="The definition of the map.")
+    method: Method = Field("gradcam", description="The definition of the map.")
     layer: LayerName | None = Field(
         None,
         max_length=300,
         description="Name, path or index of the layer. By default the last one with a spatial map that is no pooling.",
     )
+    max_channels: int | None = Field(
+        128, ge=1, le=65536, description="scorecam only: channels to weigh, those of the largest spatial deviation."
+    )
 
 
 class Cam(Explainer):
-    """Class activation maps by gradient: one forward pass, and a backward pass from the score to the layer only."""
+    """Class activation maps: the activations of one layer, weighted by what they do for the class."""
 
     name = "cam"
     title = "Class activation map"
-    summary = "Where in the image the evidence for a class lies: Grad-CAM."
+    summary = "Where in the image the evidence for a class lies, in nine definitions."
     cost = Cost.BACKWARD
     picture = Picture.HEATMAP
     outputs = ("overlay", "heatmap")
-    variants = (GRADCAM,)
+    variants = VARIANTS
     targeted = True
     Params = CamParams
 
     def explain(
         self,
-        backend: TensorFlowBackend,
+        backend: Backend,
         graph: Graph,
-        image: NDArray[np.float32],
-        target: Target,
+        image: NetworkInput,
+        targets: Targets,
         params: CamParams,
         progress: Progress,
     ) -> Explanation:
-        """Gives `heatmap` (h, w) float32, >= 0, in logit per unit of activation: the map of the paper, not normalised.
+        """Gives a `heatmap` (h, w) float32 a target, not normalised: >= 0 but for eigencam and cam, which are signed.
 
         Raises MethodNotValid when the layer has no spatial map or the score does not depend on it, UnknownLayer.
         """
-        entry = graph.entry(params.layer) if params.layer else default_layer(graph)
-        problem = self.why_not(entry)
-        if problem:
-            raise MethodNotValid(
-                f"layer {entry.path!r} cannot be used for {params.method}: {problem}{_valid_layers(graph)}"
-            )
-        if not graph.depends_on(target.head.logits, entry.output):
-            raise MethodNotValid(f"the class score does not depend on layer {entry.path!r}{_valid_layers(graph)}")
+        entry = _layer(graph, targets, params)
+        extra: dict[str, Any] = {"layer": entry.path}
+        warnings: list[Warned] = []
+        if params.method in FROM_GRADIENTS:
+            plan = gradients_plan(backend, graph, image, targets, entry.output)
+            values, gradients, rows = plan(image.batch, targets.chosen)
+            maps = [FROM_GRADIENTS[params.method](values[0], gradient[0]) for gradient in gradients]
+            scores = rows[0]
+            targets = targets.resolved(scores)
+        else:
+            activations, scores = values_at(backend, graph, image, targets, entry.output)
+            targets = targets.resolved(scores)
+            maps = []
+            if params.method == "scorecam":
+                channels = usable_channels(activations, params.max_channels)
+                left_out = len(usable_channels(activations, None)) - len(channels)
+                extra |= {"channels_used": len(channels), "channels_left_out": left_out}
+                if left_out:
+                    detail = (
+                        f"{left_out} channels of smaller spatial deviation were left out; raise max_channels for all"
+                    )
+                    warnings.append(Warned("channels_left_out", detail))
+                maps = scorecam(backend, graph, image, targets, activations, channels, progress)
+            elif params.method == "ablationcam":
+                maps = ablationcam(backend, graph, image, targets, entry.output, activations, scores, progress)
+            elif params.method == "eigencam":
+                maps = [eigencam(activations)] * len(targets.pairs)
+                detail = "eigencam knows no class: the map would be the same for any target"
+                warnings.append(Warned("non_class_discriminative", detail))
+            else:
+                maps = _class_maps(graph, targets, activations)
+        names = map_names(targets, "heatmap")
+        for name, values in zip(names, maps, strict=True):
+            warnings += map_warnings(name, values, coarse=True)
+        warnings += saturation_warnings(targets, scores) if params.method == "scorecam" else []
+        arrays = dict(zip(names, maps, strict=True))
+        scale = Scale.SYMMETRIC if params.method in SIGNED and params.colormap == "coolwarm" else Scale.MAX
+        return Explanation(arrays, names[0], scores, targets, tuple(names), extra, scale, warnings=tuple(warnings))
 
-        def maps_and_gradients(batch: object, chosen: object) -> object:
-            def score(logits: object) -> object:
-                return target.score(backend.ops, target.head.class_scores(logits), chosen)
+    @classmethod
+    def passes(cls, params: CamParams, graph: Graph, image: NetworkInput) -> int:
+        if params.method not in ("scorecam", "ablationcam"):
+            return 3
+        layer = graph.entry(params.layer) if params.layer else default_layer(graph)
+        channels = layer.output.shape[-1] or 1
+        return min(channels, params.max_channels or channels) if params.method == "scorecam" else 1 + channels // 10
 
-            (maps,), (gradients,), (logits,) = backend.gradients(
-                graph, {graph.inputs[0]: batch}, [entry.output], [target.head.logits], score
-            )
-            return (
-                *(backend.ops.cast(value, "float32") for value in (maps, gradients)),
-                target.head.class_scores(logits),
-            )
+    @classmethod
+    def takes_cam_layer(cls, params: CamParams) -> bool:
+        return params.method != "cam"
 
-        signature = [((None, *image.shape[1:]), "float32"), ((2,), "int32")]
-        plan = backend.compiled(("cam", entry.path), maps_and_gradients, signature)
-        maps, gradients, scores = plan(image, target.chosen)
-        heatmap = gradcam(maps[0], gradients[0])
-        warnings: tuple[Warned, ...] = ()
-        if not heatmap.any():
-            warnings = (
-                Warned(
-                    "all_zero_map", f"no position of layer {entry.path!r} speaks for the class: the map is 0 everywhere"
-                ),
-            )
-        return Explanation(
-            {"heatmap": heatmap}, "heatmap", scores=scores[0], parameters={"layer": entry.path}, warnings=warnings
-        )
+    @classmethod
+    def problem(cls, variant: str, graph: Graph, head: Head) -> str | None:
+        if not any(cls.why_not(entry) is None for entry in graph.layers[1:]):
+            return "the model has no layer with a spatial map (height, width, channels)"
+        if variant == "cam" and dense_behind_pooling(graph, head) is None:
+            return "the model's head is not global average pooling and one dense layer"
+        if variant == "scorecam" and head.kind == "logits" and head.activation != "linear":
+            return "the model's output is no probability"
+        return None
 
     @classmethod
     def why_not(cls, entry: LayerEntry) -> str | None:
@@ -103,12 +217,6 @@ class Cam(Explainer):
                 f"its output has the shape {entry.output.shape[1:]}, not (height, width, channels) with several cells"
             )
         return None
-
-
-def gradcam(activations: NDArray[np.float32], gradients: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(h, w, k) activations and gradients → (h, w) map: ReLU of the channels weighted by their mean gradients."""
-    weights = gradients.mean(axis=(0, 1))
-    return np.asarray(np.maximum(activations @ weights, 0), np.float32)
 
 
 def default_layer(graph: Graph) -> LayerEntry:
@@ -122,12 +230,43 @@ def default_layer(graph: Graph) -> LayerEntry:
         if is_map(entry.output) and not passive and not hasattr(entry.layer, "layers"):
             return entry
     raise MethodNotValid(
-        "the model has no layer with a spatial map (height, width, channels), so no class activation map"
+        "the model has no layer with a spatial map (height, width, channels) of more than one cell, so there is no "
+        "class activation map; saliency and occlusion work on any model"
     )
 
 
-def _valid_layers(graph: Graph) -> str:
+def _layer(graph: Graph, targets: Targets, params: CamParams) -> LayerEntry:
+    if params.method == "cam":
+        found = dense_behind_pooling(graph, targets.head) if targets.head else None
+        if found is None:
+            raise MethodNotValid(
+                "method cam needs a head of global average pooling and one dense layer, and a class as target; use "
+                "gradcam"
+            )
+        if params.layer and graph.entry(params.layer).output is not found.pooled.output:
+            raise MethodNotValid(
+                f"method cam works at the pooled layer {found.pooled.path!r} only, not {params.layer!r}"
+            )
+        return found.pooled
+    entry = graph.entry(params.layer) if params.layer else default_layer(graph)
+    problem = Cam.why_not(entry)
+    if problem:
+        raise MethodNotValid(f"layer {entry.path!r} cannot be used for {params.method}: {problem}{_valid(graph)}")
+    if not graph.depends_on(targets.tensor, entry.output):
+        raise MethodNotValid(f"the score does not depend on layer {entry.path!r}{_valid(graph)}")
+    return entry
+
+
+def _class_maps(graph: Graph, targets: Targets, activations: Floats) -> list[Floats]:
+    found = dense_behind_pooling(graph, targets.head) if targets.head else None
+    if found is None:
+        raise MethodNotValid("method cam needs a head of global average pooling and one dense layer")
+    columns = found.class_weights
+    weights = [columns[:, a] - (columns[:, b] if b >= 0 else 0) for a, b in targets.pairs]
+    return [weighted(activations, column.astype(np.float64), positive=False) for column in weights]
+
+
+def _valid(graph: Graph) -> str:
     paths = [entry.path for entry in graph.layers if is_map(entry.output)]
-    return f"; valid layers are {', '.join(paths[-4:])}" + (
-        f" and {len(paths) - 4} before them" if len(paths) > 4 else ""
-    )
+    more = f" and {len(paths) - 4} before them" if len(paths) > 4 else ""
+    return f"; valid layers are {', '.join(paths[-4:])}{more}" if paths else ""

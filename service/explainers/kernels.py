@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from service.errors import InvalidParameter, MethodNotValid
-from service.explainers.base import Cost, Explainer, Explanation, Picture, Progress, Target, Variant
+from service.explainers.base import Cost, Explainer, Explanation, Picture, Progress, Variant
 from service.explainers.params import Indices, LayerName, TileParams
+from service.explainers.targets import Targets
 
 if TYPE_CHECKING:
-    from service.models.backend import TensorFlowBackend
+    from service.explainers.backend import Backend
     from service.models.graph import Graph, LayerEntry
+    from service.models.preprocess import NetworkInput
 
 
 class KernelParams(TileParams):
@@ -46,10 +48,10 @@ class Kernels(Explainer):
 
     def explain(
         self,
-        backend: TensorFlowBackend,
+        backend: Backend,
         graph: Graph,
-        image: NDArray[np.float32],
-        target: Target,
+        image: NetworkInput,
+        targets: Targets,
         params: KernelParams,
         progress: Progress,
     ) -> Explanation:

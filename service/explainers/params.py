@@ -64,18 +64,29 @@ LayerNames = Annotated[tuple[str, ...], BeforeValidator(_layer_names)]
 LayerName = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
 
 
-class TargetParams(ExplainerParams):
+class OutputParams(ExplainerParams):
+    """Which output of a model with several."""
+
+    output: LayerName | None = Field(
+        None, max_length=300, description="Name or index of the output, for models with several; the first when absent."
+    )
+
+
+class TargetParams(OutputParams):
     """What is explained."""
 
     target: LayerName = Field(
         "top1",
-        max_length=200,
-        description="The class: `top1`, an index (`386`), a label (`African_elephant`), or a contrast (`386-101`).",
+        min_length=1,
+        max_length=300,
+        description="`top1` to `top10` (a map for each), a class index (`386`), a label (`African_elephant`), several "
+        "of "
+        "these with commas, a contrast (`386-101`), or a neuron (`neuron:conv2d_5:3,4,12`).",
     )
 
 
 class HeatmapParams(TargetParams):
-    """How a map over the image is drawn. The raw array is never normalised; pictures are, as `normalize` says."""
+    """How a map over the image is drawn. The raw array is never normalised; pictures are."""
 
     alpha: float = Field(
         0.4, ge=0, le=1, description="Share of the colours in the overlay; the photograph has the rest."

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from service.explainers.base import Cost, Explainer, Explanation, Picture, Progress, Target, Variant
-from service.explainers.params import ExplainerParams
+from service.explainers.base import Cost, Explainer, Explanation, Picture, Progress, Variant
+from service.explainers.params import OutputParams
+from service.explainers.passes import scores_plan
+from service.explainers.targets import Targets
 
 if TYPE_CHECKING:
-    from service.models.backend import TensorFlowBackend
+    from service.explainers.backend import Backend
     from service.models.graph import Graph
+    from service.models.head import Head
+    from service.models.preprocess import NetworkInput
 
 
 class Predict(Explainer):
@@ -25,24 +26,23 @@ class Predict(Explainer):
     picture = Picture.NONE
     outputs = ()
     variants = (Variant("predict", "Scores of the model's own head.", ""),)
-    Params = ExplainerParams
+    Params = OutputParams
 
     def explain(
         self,
-        backend: TensorFlowBackend,
+        backend: Backend,
         graph: Graph,
-        image: NDArray[np.float32],
-        target: Target,
-        params: ExplainerParams,
+        image: NetworkInput,
+        targets: Targets,
+        params: OutputParams,
         progress: Progress,
     ) -> Explanation:
         """Gives `logits` (classes,) float32, one a target; for a single sigmoid unit [-z, +z]."""
-        head = target.head
+        (scores,) = scores_plan(backend, graph, image, targets)(image.batch)
+        return Explanation({"logits": scores[0]}, "logits", scores=scores[0], targets=targets)
 
-        def forward(batch: object) -> object:
-            (logits,) = graph.run({graph.inputs[0]: batch}, [head.logits])
-            return head.class_scores(logits)
-
-        plan = backend.compiled(("predict",), forward, [((None, *image.shape[1:]), "float32")])
-        (scores,) = plan(image)
-        return Explanation({"logits": scores[0]}, "logits", scores=scores[0])
+    @classmethod
+    def problem(cls, variant: str, graph: Graph, head: Head) -> str | None:
+        if head.classes is None:
+            return f"the model's output has the shape {head.output.shape[1:]}: a map and no vector of class scores"
+        return None

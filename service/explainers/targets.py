@@ -1,42 +1,129 @@
-"""From the text a caller writes to the class score a method explains."""
+"""From the text a caller writes to the scores that are explained."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from service.errors import InvalidParameter, UnknownClass, nearest
-from service.explainers.base import Target
+import numpy as np
+from numpy.typing import NDArray
+
+from service.errors import InvalidParameter, MethodNotValid, UnknownClass, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from service.models.graph import Graph, Tensor
     from service.models.head import Head
 
+MAX_TARGETS = 10
+NOTHING = -1
 
-def parse_target(text: str, head: Head, labels: Sequence[str]) -> Target:
-    """`top1`, an index, a label, or `a-b` of two of the latter.
 
-    Raises UnknownClass with the closest labels or the valid range, InvalidParameter for an ambiguous label.
+@dataclass(frozen=True)
+class Targets:
+    """The scores that are explained, one map each.
+
+    `matrix(ops, value)` turns the value of `tensor` into (batch, n) float32 scores. Each pair (a, b) stands for
+    score a minus score b; b is -1 for none; a is -1 for the highest score, -2 for the second highest, and so on.
+    `head` is None for neurons, `key` tells plans of different tensors apart.
     """
-    if text == "top1":
-        return Target(head)
-    if text in labels or text.isdigit():
-        return Target(head, _class_index(text, head, labels))
-    contrast = re.fullmatch(r"(.+?)-(.+)", text)
-    if contrast:
+
+    tensor: Tensor
+    matrix: Callable[[Any, Any], Any]
+    key: str
+    pairs: tuple[tuple[int, int], ...] = ((-1, NOTHING),)
+    head: Head | None = None
+
+    @property
+    def chosen(self) -> NDArray[np.int32]:
+        """The pairs as (targets, 2) int32, for a compiled plan."""
+        return np.array(self.pairs, np.int32)
+
+    def scores(self, ops: Any, matrix: Any, chosen: Any) -> list[Any]:
+        """(batch, n) scores and the (targets, 2) pairs as tensors → for each target its (batch,) scores."""
+        count = matrix.shape[1]
+        _, ranking = ops.top_k(matrix, min(count, MAX_TARGETS))
+        found = []
+        for place in range(len(self.pairs)):
+            first, second = chosen[place, 0], chosen[place, 1]
+            ranked = ops.take(ranking, ops.maximum(-first - 1, 0), axis=1)
+            index = ops.where(first < 0, ops.cast(ranked, "int32"), first)
+            value = ops.sum(matrix * ops.one_hot(index, count, dtype="float32"), axis=1)
+            found.append(value - ops.sum(matrix * ops.one_hot(second, count, dtype="float32"), axis=-1))
+        return found
+
+    def resolved(self, scores: NDArray[np.float32]) -> Targets:
+        """The same with every rank replaced by the index it has in the (n,) `scores`."""
+        order = np.argsort(-scores, kind="stable")
+        pairs = tuple((int(order[-first - 1]) if first < 0 else first, second) for first, second in self.pairs)
+        return Targets(self.tensor, self.matrix, self.key, pairs, self.head)
+
+    def values(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(…, n) scores → (…, targets): each target's own score. Ranks must be resolved."""
+        first = scores[..., [first for first, _ in self.pairs]]
+        second = [scores[..., b] if b != NOTHING else np.zeros_like(scores[..., 0]) for _, b in self.pairs]
+        return np.asarray(first - np.stack(second, axis=-1), np.float32)
+
+    def probabilities(self, scores: NDArray[np.float32]) -> NDArray[np.float32] | None:
+        """As `values`, of probabilities; None where the output is none, for contrasts and for neurons."""
+        if self.head is None or any(second != NOTHING for _, second in self.pairs):
+            return None
+        flat = scores.reshape(-1, scores.shape[-1])
+        rows = [self.head.probabilities(row) for row in flat]
+        if any(row is None for row in rows):
+            return None
+        return self.values(np.stack([row for row in rows if row is not None]).reshape(scores.shape))
+
+
+def parse_targets(text: str, graph: Graph, head: Head, labels: Sequence[str]) -> Targets:
+    """`top1` … `top10`, an index, a label, several of these with commas, a contrast `a-b`, or `neuron:layer:…`.
+
+    Raises UnknownClass with the closest labels or the valid range, InvalidParameter for what cannot be read,
+    MethodNotValid for a model without class scores.
+    """
+    if text.startswith("neuron:"):
+        return _neuron(text, graph)
+    if head.classes is None:
+        raise MethodNotValid(
+            f"the model's output has the shape {head.output.shape[1:]}: a map and no vector of class scores; explain a "
+            "cell of it with target=neuron:<layer>:<row>,<column>,<channel>"
+        )
+    ranks = re.fullmatch(r"top(\d{1,4})", text)
+    if ranks:
+        count = int(ranks[1])
+        if not 1 <= count <= min(MAX_TARGETS, head.classes):
+            raise InvalidParameter(f"target {text!r}: at most top{min(MAX_TARGETS, head.classes)} for this model")
+        pairs = [(-rank, NOTHING) for rank in range(1, count + 1)]
+    else:
+        pairs = [_pair(part.strip(), head.classes, labels) for part in text.split(",")]
+    if len(pairs) > MAX_TARGETS:
+        raise InvalidParameter(f"{len(pairs)} targets are more than the {MAX_TARGETS} one call may have")
+    return class_targets(head, tuple(pairs))
+
+
+def class_targets(head: Head, pairs: tuple[tuple[int, int], ...] = ((-1, NOTHING),)) -> Targets:
+    """Targets among the classes of one output."""
+    return Targets(
+        head.logits, lambda _, logits: head.class_scores(logits), f"classes of {head.output.path}", pairs, head
+    )
+
+
+def _pair(text: str, classes: int, labels: Sequence[str]) -> tuple[int, int]:
+    """A class, or two of them with `-` between; labels may hold a `-` themselves."""
+    if not text.isdigit() and text not in labels:
         for cut in (match.start() for match in re.finditer("-", text)):
             left, right = text[:cut], text[cut + 1 :]
             if all(part.isdigit() or part in labels for part in (left, right)):
-                return Target(head, _class_index(left, head, labels), _class_index(right, head, labels))
-    return Target(head, _class_index(text, head, labels))
+                return _class_index(left, classes, labels), _class_index(right, classes, labels)
+    return _class_index(text, classes, labels), NOTHING
 
 
-def _class_index(text: str, head: Head, labels: Sequence[str]) -> int:
+def _class_index(text: str, classes: int, labels: Sequence[str]) -> int:
     if text.isdigit():
         index = int(text)
-        if head.classes is not None and index >= head.classes:
-            raise UnknownClass(f"there is no class {index}; the model has the classes 0 to {head.classes - 1}")
+        if index >= classes:
+            raise UnknownClass(f"there is no class {index}; the model has the classes 0 to {classes - 1}")
         return index
     places = [index for index, label in enumerate(labels) if label == text]
     if not places:
@@ -48,3 +135,31 @@ def _class_index(text: str, head: Head, labels: Sequence[str]) -> int:
     if not labels:
         raise UnknownClass(f"{text!r} is no class: this model has no labels, so write an index, or top1")
     raise UnknownClass(f"there is no class {text!r}{nearest(text, labels)}")
+
+
+def _neuron(text: str, graph: Graph) -> Targets:
+    """`neuron:layer:unit` of a vector, `neuron:layer:channel` (mean of a map) or `neuron:layer:row,column,channel`."""
+    match = re.fullmatch(r"neuron:(.+):(\d{1,6})(?:,(\d{1,6}),(\d{1,6}))?", text)
+    if match is None:
+        raise InvalidParameter(
+            f"target {text!r} is no neuron; write neuron:<layer>:<unit or channel>, or "
+            "neuron:<layer>:<row>,<column>,<channel>"
+        )
+    tensor = graph.value(match[1])
+    shape = tensor.shape[1:]
+    cell = [int(part) for part in match.groups()[1:] if part is not None]
+    if len(shape) not in (1, 3) or (len(shape) == 1 and len(cell) == 3) or None in shape:
+        raise InvalidParameter(f"target {text!r} does not fit layer {tensor.path!r} of the shape {shape}")
+    limits = shape if len(cell) == len(shape) else shape[-1:]
+    if any(place >= (limit or 0) for place, limit in zip(cell, limits, strict=True)):
+        raise InvalidParameter(f"target {text!r} lies outside layer {tensor.path!r} of the shape {shape}")
+    index = int(np.ravel_multi_index(cell, [size or 1 for size in limits]))
+    mean = len(shape) == 3 and len(cell) == 1
+
+    count = int(np.prod([size or 1 for size in shape]))
+
+    def matrix(ops: Any, value: Any) -> Any:
+        values = ops.cast(value, "float32")
+        return ops.mean(values, axis=(1, 2)) if mean else ops.reshape(values, (-1, count))
+
+    return Targets(tensor, matrix, f"{'mean of ' if mean else ''}{tensor.path}", ((index, NOTHING),))

@@ -65,6 +65,15 @@ class Node:
         name = getattr(self.op, "__name__", type(self.op).__name__).lower()
         return name if hasattr(keras.activations, name) else None
 
+    @property
+    def is_relu(self) -> bool:
+        """Whether the node is a ReLU: 0 for every negative input, also ReLU6 and LeakyReLU of slope 0."""
+        if isinstance(self.op, keras.layers.ReLU):
+            return not self.op.negative_slope and not self.op.threshold
+        if isinstance(self.op, keras.layers.LeakyReLU):
+            return not self.op.negative_slope
+        return self.activation in ("relu", "relu6")
+
 
 @dataclass(frozen=True, eq=False)
 class LayerEntry:
@@ -117,8 +126,12 @@ class Graph:
         feeds: Mapping[Tensor, Any],
         fetches: Sequence[Tensor],
         watch: Callable[[Tensor, Any], Any] | None = None,
+        call: Callable[[Node], Callable[..., Any]] | None = None,
     ) -> list[Any]:
-        """Values of `fetches` given `feeds`, computing only what lies between. `watch` sees each value once made."""
+        """Values of `fetches` given `feeds`, computing only what lies between.
+
+        `watch` sees each value once made and may replace it; `call` gives the function that stands in for a node's.
+        """
         known = dict(feeds)
         for tensor, value in feeds.items():
             if watch:
@@ -127,10 +140,23 @@ class Graph:
             args, kwargs = keras.tree.map_structure(
                 lambda item: known[item] if isinstance(item, Tensor) else item, (node.args, dict(node.kwargs))
             )
-            results = keras.tree.flatten(node.op(*args, **kwargs))
+            operation = call(node) if call else node.op
+            results = keras.tree.flatten(operation(*args, **kwargs))
             for tensor, value in zip(node.outputs, results, strict=True):
                 known[tensor] = watch(tensor, value) if watch else value
         return [known[tensor] for tensor in fetches]
+
+    def suffix(self, start: Tensor, end: Tensor) -> tuple[Tensor, ...]:
+        """What `end` is computed from when `start` changes: `start` first, then every value that bypasses it."""
+        changed = {start}
+        for node in self._needed({}, [end]):
+            if any(tensor in changed for tensor in node.inputs):
+                changed.update(node.outputs)
+        bypassing: dict[Tensor, None] = {}
+        for node in self._needed({start: None}, [end]):
+            if any(output in changed for output in node.outputs):
+                bypassing.update((tensor, None) for tensor in node.inputs if tensor not in changed)
+        return (start, *bypassing)
 
     def depends_on(self, tensor: Tensor, source: Tensor) -> bool:
         """Whether `tensor` is computed from `source`."""
@@ -140,8 +166,8 @@ class Graph:
         wanted: set[Node] = set()
         stack = [tensor for tensor in fetches if tensor not in known]
         while stack:
-            node = self.producer[stack.pop()]
-            if node not in wanted:
+            node = self.producer.get(stack.pop())
+            if node is not None and node not in wanted:
                 wanted.add(node)
                 stack.extend(tensor for tensor in node.inputs if tensor not in known)
         return [node for node in self.nodes if node in wanted]

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from service.errors import ModelNotLoadable
-from service.models.backend import TensorFlowBackend
+from service.errors import InvalidParameter, ModelNotLoadable
+from service.models.backend import CALL_BYTES, TensorFlowBackend
 from service.models.graph import Graph, canonical
 from service.models.head import Head, find_head
 from service.models.labels import labels_of
@@ -37,7 +37,7 @@ class LoadedModel:
     spec: ModelSpec
     keras_model: Any
     graph: Graph
-    head: Head
+    heads: tuple[Head, ...]
     labels: tuple[str, ...]
     input_shape: InputShape
     preprocessing: Preprocessing
@@ -48,16 +48,33 @@ class LoadedModel:
     summary: str
     notes: tuple[str, ...] = ()
 
-    def label(self, index: int) -> str | None:
-        """The name of a class, where names are known."""
-        return self.labels[index] if index < len(self.labels) else None
+    @property
+    def head(self) -> Head:
+        """That of the first output."""
+        return self.heads[0]
+
+    def head_of(self, output: str | None) -> Head:
+        """The head of an output by name or index; the first for None. Raises InvalidParameter."""
+        names = [head.output.path for head in self.heads]
+        if output is None:
+            return self.heads[0]
+        if output in names:
+            return self.heads[names.index(output)]
+        if output.isdigit() and int(output) < len(names):
+            return self.heads[int(output)]
+        raise InvalidParameter(f"there is no output {output!r}; the model has {', '.join(names)}")
+
+    def labels_for(self, head: Head) -> tuple[str, ...]:
+        """The class names of a head: the spec's, where their number fits."""
+        return self.labels if head.classes == len(self.labels) else ()
 
 
-def load_model(spec: ModelSpec, cache_dir: Path) -> LoadedModel:
-    """Loads and examines. Raises ModelNotLoadable or WeightsUnavailable."""
+def load_model(spec: ModelSpec, cache_dir: Path, call_bytes: int = CALL_BYTES) -> LoadedModel:
+    """Loads and examines; `call_bytes` bounds one step of a call. Raises ModelNotLoadable or WeightsUnavailable."""
     model, digest = load(spec, cache_dir)
     graph = canonical(model)
-    head = find_head(graph, spec.head)
+    heads = tuple(find_head(graph, spec.head, output) for output in range(len(graph.outputs)))
+    head = heads[0]
     labels = labels_of(spec)
     notes = []
     if labels and head.classes is not None and len(labels) != head.classes:
@@ -74,14 +91,14 @@ def load_model(spec: ModelSpec, cache_dir: Path) -> LoadedModel:
         spec=spec,
         keras_model=model,
         graph=graph,
-        head=head,
+        heads=heads,
         labels=labels,
         input_shape=infer_input_shape(graph, spec),
         preprocessing=preprocessing,
         preprocessing_assumed=assumed,
         digest=digest,
         weight_bytes=_weight_bytes(model),
-        backend=TensorFlowBackend(),
+        backend=TensorFlowBackend(call_bytes=call_bytes),
         summary="\n".join(lines) + "\n",
         notes=tuple(notes),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,19 +45,39 @@ class InputShape:
         return shape if self.rank3 else (*shape, self.channels)
 
 
-def prepare(
-    image: Pixels, shape: InputShape, spec: InputSpec, mode: Preprocessing
-) -> tuple[NDArray[np.float32], Region]:
-    """(H, W, C) of 0..255, C in {1, 3, 4} → the network's input (1, h, w, c) float32, and the region it shows."""
+@dataclass(frozen=True, eq=False)
+class NetworkInput:
+    """One image as the network takes it: `batch` (1, h, w, c) float32, and the region of the photograph it shows.
+
+    `colour` gives the network's (c,) float32 values of a colour of three levels 0..255.
+    """
+
+    batch: NDArray[np.float32]
+    region: Region
+    colour: Callable[[tuple[float, float, float]], NDArray[np.float32]]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(h, w, c), or (h, w) of a network without a channel axis."""
+        return self.batch.shape[1:]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.batch.shape[1], self.batch.shape[2]
+
+
+def prepare(image: Pixels, shape: InputShape, spec: InputSpec, mode: Preprocessing) -> NetworkInput:
+    """(H, W, C) of 0..255, C in {1, 3, 4} → the network's input."""
     pixels, region = fit(image, shape, spec)
     pixels = _channels(pixels, shape.channels)
     if spec.colour_order == "bgr" and shape.channels == 3:
         pixels = pixels[..., ::-1]
     values = normalise(pixels.astype(np.float32), mode)
-    return np.ascontiguousarray(values.reshape(shape.batch), dtype=np.float32), region
+    batch = np.ascontiguousarray(values.reshape(shape.batch), dtype=np.float32)
+    return NetworkInput(batch, region, lambda levels: _colour(levels, shape, spec, mode))
 
 
-def as_is(image: Pixels, shape: InputShape) -> tuple[NDArray[np.float32], Region]:
+def as_is(image: Pixels, shape: InputShape) -> NetworkInput:
     """An array that is already what the network takes. Raises InvalidParameter when its shape is another."""
     given = tuple(image.shape)
     if given != (shape.height, shape.width, shape.channels):
@@ -64,7 +85,13 @@ def as_is(image: Pixels, shape: InputShape) -> tuple[NDArray[np.float32], Region
             f"with preprocess=false the array must be ({shape.height}, {shape.width}, {shape.channels}), got {given}"
         )
     batch = np.ascontiguousarray(image.reshape(shape.batch), dtype=np.float32)
-    return batch, Region(0.0, 0.0, float(shape.height), float(shape.width))
+    region = Region(0.0, 0.0, float(shape.height), float(shape.width))
+    return NetworkInput(batch, region, lambda levels: _colour(levels, shape, InputSpec(), Preprocessing(mode="none")))
+
+
+def nothing(shape: InputShape) -> NetworkInput:
+    """Zeros, for methods that take no image."""
+    return as_is(np.zeros((shape.height, shape.width, shape.channels), np.float32), shape)
 
 
 def fit(image: Pixels, shape: InputShape, spec: InputSpec) -> tuple[Pixels, Region]:
@@ -105,6 +132,15 @@ def normalise(pixels: NDArray[np.float32], mode: Preprocessing) -> NDArray[np.fl
     mean, std = (mode.mean, mode.std) if mode.mode == "mean_std" else (IMAGENET_MEAN, IMAGENET_STD)
     scaled = pixels if mode.mode == "mean_std" else pixels / np.float32(255)
     return np.asarray((scaled - np.array(mean, np.float32)) / np.array(std, np.float32), np.float32)
+
+
+def _colour(
+    levels: tuple[float, float, float], shape: InputShape, spec: InputSpec, mode: Preprocessing
+) -> NDArray[np.float32]:
+    pixel = _channels(np.array(levels, np.float32).reshape(1, 1, 3), shape.channels)
+    if spec.colour_order == "bgr" and shape.channels == 3:
+        pixel = pixel[..., ::-1]
+    return normalise(pixel.astype(np.float32), mode).reshape(-1)
 
 
 def _resize(image: Pixels, height: int, width: int, spec: InputSpec) -> Pixels:

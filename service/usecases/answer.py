@@ -34,11 +34,21 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """`body` holds model, method, target, predictions, warnings and statistics as JSON values; times are in ms."""
+class Result:
+    """What one method gave: `body` holds method, targets, predictions, warnings and statistics as JSON values."""
 
+    name: str
     body: Mapping[str, Any]
     pictures: tuple[Picture, ...]
     arrays: Mapping[str, NDArray[np.generic]]
     primary: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The model that answered, how the image was decoded, a result for each method; times are in ms."""
+
+    model: Mapping[str, Any]
+    image: Mapping[str, Any] | None
+    results: tuple[Result, ...]
     timing_ms: Mapping[str, float]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -13,7 +14,7 @@ from service.errors import InvalidParameter, nearest
 from service.explainers.base import Explainer
 from service.explainers.base import Picture as Kind
 from service.explainers.params import ExplainerParams, HeatmapParams, TileParams
-from service.imaging import grid, render
+from service.imaging import colormaps, grid, render
 from service.usecases.answer import Picture
 
 Pixels = NDArray[np.uint8]
@@ -36,19 +37,28 @@ def split_names(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+@dataclass(frozen=True)
+class Scene:
+    """Which part of the photograph the network saw (top, left, height, width), at which size in px."""
+
+    region: tuple[float, float, float, float]
+    input_size: tuple[int, int]
+
+
 def draw(
     explainer: Explainer,
     params: ExplainerParams,
-    reply: Mapping[str, Any],
+    scene: Scene,
+    result: Mapping[str, Any],
     arrays: Mapping[str, NDArray[Any]],
     image: NDArray[Any] | None,
     outputs: tuple[str, ...],
 ) -> dict[str, Pixels]:
     """(H, W, 3) uint8 RGB pictures by name."""
     if explainer.picture is Kind.HEATMAP and isinstance(params, HeatmapParams) and image is not None:
-        return _heatmap_pictures(params, reply, arrays[reply["primary"]], image, outputs)
+        return _heatmap_pictures(params, scene, result, arrays, image, outputs)
     if explainer.picture is Kind.TILES and isinstance(params, TileParams) and outputs:
-        return _tile_pictures(params, reply, arrays)
+        return _tile_pictures(params, result["titles"], arrays)
     return {}
 
 
@@ -73,30 +83,54 @@ def visible(image: NDArray[Any]) -> Pixels:
 
 def _heatmap_pictures(
     params: HeatmapParams,
-    reply: Mapping[str, Any],
-    values: NDArray[np.float32],
+    scene: Scene,
+    result: Mapping[str, Any],
+    arrays: Mapping[str, NDArray[Any]],
     image: NDArray[Any],
     outputs: tuple[str, ...],
 ) -> dict[str, Pixels]:
-    photograph = visible(image)
-    region: tuple[float, float, float, float] | None = tuple(reply["region"])
-    if params.size == "original":
-        size = photograph.shape[:2]
-    else:
-        size = tuple(reply["input_size"]) if params.size == "input" else values.shape
-        photograph = _crop_to_region(photograph, reply["region"], size)
-        region = None
-    unit = render.scale_unit(render.resize_map(values, (size[0], size[1]), region), "max")
+    effective = result["method"]["parameters"]
     pictures: dict[str, Pixels] = {}
-    for name in outputs:
-        if name == "heatmap":
-            pictures[name] = render.heatmap(unit, params.colormap, "max")
-        elif name == "overlay":
-            pictures[name] = render.overlay(photograph, unit, params.colormap, params.alpha)
+    for name in result["maps"]:
+        which = name.removeprefix("heatmap")
+        photograph, size, region = _canvas(params, scene, visible(image), arrays[name].shape)
+        values = clipped(arrays[name], effective.get("clip"))
+        unit = render.scale_unit(render.resize_map(values, size, region), effective["normalize"])
+        mask = arrays.get(f"mask{which}")
+        for output in outputs:
+            if output == "heatmap":
+                picture = colormaps.apply(unit, effective["colormap"])
+            elif output == "overlay":
+                picture = render.overlay(photograph, unit, effective["colormap"], params.alpha)
+            elif mask is not None:
+                kept = render.resize_map(mask.astype(np.float32), size, region) >= 0.5
+                grey = np.repeat(kept[..., None], 3, axis=2)
+                picture = grey.astype(np.uint8) * 255 if output == "mask" else np.where(grey, photograph, np.uint8(0))
+            else:
+                continue
+            pictures[output + which] = np.asarray(picture, np.uint8)
     return pictures
 
 
-def _crop_to_region(photograph: Pixels, region: list[float], size: tuple[int, ...]) -> Pixels:
+def clipped(values: NDArray[np.float32], percentile: float | None) -> NDArray[np.float32]:
+    """Magnitudes above the percentile brought down to it, so that a few pixels do not leave the rest dark."""
+    if percentile is None:
+        return values
+    limit = float(np.percentile(np.abs(values), percentile))
+    return np.clip(values, -limit, limit) if limit > 0 else values
+
+
+def _canvas(
+    params: HeatmapParams, scene: Scene, photograph: Pixels, map_size: tuple[int, ...]
+) -> tuple[Pixels, tuple[int, int], tuple[float, float, float, float] | None]:
+    """The photograph at the size asked for, that size, and where on it the map lies."""
+    if params.size == "original":
+        return photograph, (photograph.shape[0], photograph.shape[1]), scene.region
+    size = scene.input_size if params.size == "input" else (map_size[0], map_size[1])
+    return _crop_to_region(photograph, scene.region, size), size, None
+
+
+def _crop_to_region(photograph: Pixels, region: tuple[float, float, float, float], size: tuple[int, int]) -> Pixels:
     """What the network saw of the photograph, at `size`; black where its input was padded."""
     top, left, height, width = region
     matrix = np.array(
@@ -108,7 +142,7 @@ def _crop_to_region(photograph: Pixels, region: list[float], size: tuple[int, ..
 
 
 def _tile_pictures(
-    params: TileParams, reply: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
+    params: TileParams, titles: Mapping[str, str], arrays: Mapping[str, NDArray[Any]]
 ) -> dict[str, Pixels]:
     pictures: dict[str, Pixels] = {}
     for name, values in arrays.items():
@@ -119,7 +153,7 @@ def _tile_pictures(
                 colormap=params.colormap,
                 per_row=params.per_row,
                 margin=2,
-                title=reply["titles"].get(name),
+                title=titles.get(name),
                 min_tile_px=GRID_TILE_PX,
             )
             continue

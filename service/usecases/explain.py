@@ -1,9 +1,10 @@
-"""One method on one image: decode, ask the engine, draw."""
+"""Methods on one image: decode, ask the engine, draw."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +17,8 @@ from service.explainers.base import Explainer, Picture
 from service.explainers.params import ExplainerParams
 from service.imaging.decode import DecodedImage, DecodeLimits, decode, decode_npy
 from service.models.library import Library
-from service.usecases.answer import Answer, AnswerOptions
-from service.usecases.draw import draw, encode, wanted_outputs
+from service.usecases.answer import Answer, AnswerOptions, Result
+from service.usecases.draw import Scene, draw, encode, wanted_outputs
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,20 @@ class ImageInput:
 
 
 @dataclass(frozen=True)
-class ExplainRequest:
-    """A method with checked parameters for one model; `image` is None for methods that need none."""
+class MethodCall:
+    """A method with checked parameters; `name` is how the caller called it."""
 
-    model_id: str
+    name: str
     explainer: Explainer
     params: ExplainerParams
+
+
+@dataclass(frozen=True)
+class ExplainRequest:
+    """One or more methods for one model; `image` is None for methods that need none."""
+
+    model_id: str
+    methods: tuple[MethodCall, ...]
     image: ImageInput | None
     options: AnswerOptions = AnswerOptions()
 
@@ -61,52 +70,30 @@ class Explain:
         """Raises any KerascopeError; the cheapest checks come first."""
         started = time.perf_counter()
         self._library.get(request.model_id)
-        outputs = wanted_outputs(request.explainer, request.options.outputs)
-        if request.options.format == "png" and request.explainer.picture is Picture.HEATMAP:
-            outputs = outputs[:1]
+        outputs = [_outputs(call.explainer, request.options, len(request.methods) == 1) for call in request.methods]
         loop = asyncio.get_running_loop()
         decoded = await loop.run_in_executor(self._threads, self._decode, request.image)
         after_decode = time.perf_counter()
         image = decoded.pixels if isinstance(decoded, DecodedImage) else decoded
-        reply = await self._engines.ask(
-            "explain",
-            request.model_id,
-            {
-                "method": request.explainer.name,
-                "params": request.params.model_dump(mode="json"),
-                "preprocess": request.image.preprocess if request.image else True,
-                "top": request.options.top,
-            },
-            {} if image is None else {"image": image},
-        )
-        size = sum(array.nbytes for array in reply.arrays.values())
+        payload = {
+            "methods": [
+                {"name": call.explainer.name, "params": call.params.model_dump(mode="json")} for call in request.methods
+            ],
+            "preprocess": request.image.preprocess if request.image else True,
+            "top": request.options.top,
+        }
+        reply = await self._engines.ask("explain", request.model_id, payload, {} if image is None else {"image": image})
         if request.options.arrays != "none" or request.options.format in ("npy", "npz"):
-            self._check_size(size)
+            self._check_size(sum(array.nbytes for array in reply.arrays.values()))
         before_draw = time.perf_counter()
-        needs_pictures = request.options.format in ("json", "png")
-        pictures = await loop.run_in_executor(
-            self._threads,
-            lambda: encode(
-                draw(
-                    request.explainer,
-                    request.params,
-                    reply.payload,
-                    reply.arrays,
-                    image,
-                    outputs if needs_pictures else (),
-                ),
-                together=request.options.format == "png",
-            ),
+        results = await loop.run_in_executor(
+            self._threads, self._results, request, reply.payload, reply.arrays, image, outputs
         )
         ended = time.perf_counter()
-        body = {
-            key: reply.payload[key] for key in ("model", "method", "target", "predictions", "warnings", "statistics")
-        }
         return Answer(
-            body={**body, "image": decoded.notes if isinstance(decoded, DecodedImage) else _array_notes(image)},
-            pictures=pictures,
-            arrays=reply.arrays,
-            primary=reply.payload["primary"],
+            model=reply.payload["model"],
+            image=decoded.notes if isinstance(decoded, DecodedImage) else _array_notes(image),
+            results=results,
             timing_ms={
                 "decode": (after_decode - started) * 1e3,
                 **reply.timing_ms,
@@ -114,6 +101,26 @@ class Explain:
                 "total": (ended - started) * 1e3,
             },
         )
+
+    def _results(
+        self,
+        request: ExplainRequest,
+        payload: Mapping[str, Any],
+        arrays: Mapping[str, NDArray[Any]],
+        image: NDArray[Any] | None,
+        outputs: list[tuple[str, ...]],
+    ) -> tuple[Result, ...]:
+        """In a drawing thread: each method's arrays and pictures."""
+        top, left, height, width = payload["region"]
+        scene = Scene((top, left, height, width), (payload["input_size"][0], payload["input_size"][1]))
+        found = []
+        for place, (call, body) in enumerate(zip(request.methods, payload["results"], strict=True)):
+            prefix = f"{place}/"
+            own = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+            pixels = draw(call.explainer, call.params, scene, body, own, image, outputs[place])
+            pictures = encode(pixels, together=request.options.format == "png")
+            found.append(Result(call.name, body, pictures, own, body["primary"]))
+        return tuple(found)
 
     def _decode(self, image: ImageInput | None) -> DecodedImage | NDArray[Any] | None:
         if image is None:
@@ -130,6 +137,20 @@ class Explain:
                 f"the raw arrays have {size} bytes, more than one answer may hold ({self._max_response_bytes}); "
                 "ask for fewer layers or channels"
             )
+
+
+def _outputs(explainer: Explainer, options: AnswerOptions, alone: bool) -> tuple[str, ...]:
+    """The pictures to draw: none for raw formats; one for PNG, but all layers of a stack of tiles.
+
+    Of several methods each draws those it has.
+    """
+    wanted = options.outputs
+    if not alone and wanted is not None:
+        wanted = tuple(name for name in wanted if name in explainer.outputs)
+    outputs = wanted_outputs(explainer, wanted)
+    if options.format in ("npy", "npz"):
+        return ()
+    return outputs[:1] if options.format == "png" and explainer.picture is Picture.HEATMAP else outputs
 
 
 def _array_notes(image: NDArray[Any] | None) -> dict[str, Any] | None:

@@ -40,6 +40,10 @@ class Models:
         self._library.get(model_id)
         return (await self._engines.ask(op, model_id, payload)).payload
 
+    async def validity(self, model_id: str) -> list[dict[str, Any]]:
+        """For each method whether it is valid for the model, and why not."""
+        return list((await self.ask("validity", model_id))["methods"])
+
     def _row(self, spec: ModelSpec, statuses: list[dict[str, Any] | None]) -> dict[str, Any]:
         status = statuses[engine_of(spec.id, len(statuses))]
         state = (status or {}).get("models", {}).get(spec.id, COLD)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from fastapi import APIRouter, Request, Response
 
 from service.api import body, negotiate
 from service.api.deps import ModelId, ServicesDep
-from service.api.openapi import explain_operation, picture_responses, problems
-from service.api.parameters import parse
-from service.api.schemas import ExplanationOut
+from service.api.openapi import BINARY, explain_many_operation, explain_operation, picture_responses, problems
+from service.api.parameters import parse, parse_many
+from service.api.schemas import ExplanationOut, ExplanationsOut
 from service.errors import MalformedBody
 from service.explainers import EXPLAINERS
 from service.explainers.base import Explainer
-from service.usecases.explain import ExplainRequest
+from service.usecases.explain import ExplainRequest, MethodCall
 
+EXPLAIN_STATUSES = (400, 401, 404, 406, 409, 413, 415, 422, 503, 504)
 router = APIRouter(prefix="/v1/models/{model_id}", tags=["methods"])
 
 
@@ -27,8 +29,9 @@ def _endpoint(explainer: Explainer) -> Callable[..., Awaitable[Response]]:
             raise MalformedBody("there is no image in the body; send it as 'image'")
         params, options = parse(explainer, sent.params)
         wishes = options.answer(negotiate.choose(options.format, request.headers.get("accept")))
-        image = type(sent.image)(sent.image.data, sent.image.npy, options.preprocess)
-        answer = await services.explain(ExplainRequest(model_id, explainer, params, image, wishes))
+        image = replace(sent.image, preprocess=options.preprocess)
+        call = MethodCall(explainer.name, explainer, params)
+        answer = await services.explain(ExplainRequest(model_id, (call,), image, wishes))
         return await asyncio.to_thread(negotiate.respond, answer, wishes)
 
     return explain
@@ -42,6 +45,26 @@ for _explainer in EXPLAINERS:
             summary=_explainer.title,
             description=_explainer.summary,
             response_model=ExplanationOut,
-            responses=picture_responses() | problems(400, 401, 404, 406, 409, 413, 415, 422, 503, 504),
+            responses=picture_responses() | problems(*EXPLAIN_STATUSES),
             openapi_extra=explain_operation(_explainer),
         )(_endpoint(_explainer))
+
+
+@router.post(
+    "/explain",
+    operation_id="explain",
+    summary="Several methods at once",
+    response_model=ExplanationsOut,
+    responses=problems(*EXPLAIN_STATUSES) | {200: {"content": {"application/x-npz": BINARY}}},
+    openapi_extra=explain_many_operation(),
+)
+async def explain_many(model_id: ModelId, request: Request, services: ServicesDep) -> Response:
+    """Several methods on one image; those that need the same passes share them."""
+    sent = await body.read(request, services.settings.max_body_bytes)
+    if sent.image is None:
+        raise MalformedBody("there is no image in the body; send it as 'image'")
+    calls, options = parse_many(sent.params)
+    wishes = options.answer(negotiate.choose(options.format, request.headers.get("accept")))
+    image = replace(sent.image, preprocess=options.preprocess)
+    answer = await services.explain(ExplainRequest(model_id, calls, image, wishes))
+    return await asyncio.to_thread(negotiate.respond_many, answer, wishes)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 
+from service.api.deps import ServicesDep
 from service.api.openapi import problems
 from service.api.schemas import MethodList
 from service.explainers import EXPLAINERS
@@ -14,10 +15,23 @@ from service.explainers.base import Explainer
 router = APIRouter(prefix="/v1/methods", tags=["methods"])
 
 
-@router.get("", operation_id="list_methods", summary="List methods", response_model=MethodList, responses=problems(401))
-async def list_methods() -> Any:
+@router.get(
+    "",
+    operation_id="list_methods",
+    summary="List methods",
+    response_model=MethodList,
+    responses=problems(401, 404, 409, 503, 504),
+)
+async def list_methods(
+    services: ServicesDep,
+    model: Annotated[str | None, Query(description="Add what is valid for this model, and why not.")] = None,
+) -> Any:
     """Every method with its variants, the JSON Schema of its parameters, its cost and papers."""
-    return {"methods": [method_row(explainer) for explainer in EXPLAINERS]}
+    rows = [method_row(explainer) for explainer in EXPLAINERS]
+    if model is not None:
+        validity = {item.pop("name"): item for item in await services.models.validity(model)}
+        rows = [{**row, "validity": validity[row["name"]]} for row in rows]
+    return {"methods": rows}
 
 
 def method_row(explainer: Explainer) -> dict[str, Any]:
@@ -30,7 +44,13 @@ def method_row(explainer: Explainer) -> dict[str, Any]:
         "route": route if explainer.needs_image else f"GET /v1/models/{{model_id}}/layers/{{layer}}/{explainer.name}",
         "outputs": list(explainer.outputs),
         "variants": [
-            {"name": variant.name, "summary": variant.summary, "paper": variant.paper or None}
+            {
+                "name": variant.name,
+                "summary": variant.summary,
+                "paper": variant.paper or None,
+                "passes": variant.passes,
+                "caution": variant.caution,
+            }
             for variant in explainer.variants
         ],
         "parameters": explainer.Params.model_json_schema(by_alias=True),

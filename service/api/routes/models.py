@@ -13,7 +13,7 @@ from service.api.openapi import picture_responses, problems, query_parameters
 from service.api.parameters import RequestOptions, parse
 from service.api.schemas import ExplanationOut, LayerDetails, LayerList, ModelDetails, ModelList, SummaryOut
 from service.explainers import BY_NAME
-from service.usecases.explain import ExplainRequest
+from service.usecases.explain import ExplainRequest, MethodCall
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 LOADS = problems(401, 404, 409, 503, 504)
@@ -86,7 +86,9 @@ async def kernels(model_id: ModelId, layer: LayerPath, request: Request, service
     """The kernels of a convolution, as pictures and raw."""
     params, options = parse(KERNELS, {**request.query_params, "layer": layer})
     wishes = options.answer(negotiate.choose(options.format, request.headers.get("accept")))
-    answer = await services.explain(ExplainRequest(model_id, KERNELS, params, None, wishes))
+    answer = await services.explain(
+        ExplainRequest(model_id, (MethodCall(KERNELS.name, KERNELS, params),), None, wishes)
+    )
     return await asyncio.to_thread(negotiate.respond, answer, wishes)
 
 

@@ -1,0 +1,118 @@
+"""Around one explanation: the input it starts from, the checks on its values, and what is said about it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.engine.describe import cam_layer
+from service.errors import NonFiniteResult
+from service.explainers.base import Explainer, Explanation
+from service.explainers.params import ExplainerParams
+from service.explainers.targets import NOTHING, Targets
+from service.models.graph import Graph
+from service.models.head import Head
+from service.models.loaded import LoadedModel
+from service.models.preprocess import NetworkInput, as_is, nothing, prepare
+
+
+def network_input(model: LoadedModel, image: NDArray[Any] | None, preprocess: bool) -> NetworkInput:
+    """The photograph as the network takes it; zeros for methods that take none."""
+    if image is None:
+        return nothing(model.input_shape)
+    if preprocess:
+        return prepare(image, model.input_shape, model.spec.input, model.preprocessing)
+    return as_is(image, model.input_shape)
+
+
+def with_model_defaults(explainer: Explainer, params: ExplainerParams, model: LoadedModel) -> ExplainerParams:
+    """The spec's CAM layer where the caller names none."""
+    if explainer.takes_cam_layer(params) and getattr(params, "layer", None) is None and (layer := cam_layer(model)):
+        return params.model_copy(update={"layer": layer})
+    return params
+
+
+def check_finite(graph: Graph, image: NetworkInput, explanation: Explanation) -> None:
+    """Raises NonFiniteResult naming the layer where it began."""
+    if all(np.isfinite(array).all() for array in explanation.arrays.values()):
+        return
+    values = graph.run({graph.inputs[0]: image.batch}, [node.outputs[0] for node in graph.nodes])
+    for node, value in zip(graph.nodes, values, strict=True):
+        if not np.isfinite(np.asarray(value, np.float32)).all():
+            raise NonFiniteResult(
+                f"the network overflows on this image: layer {node.path!r} is the first that is not finite"
+            )
+    raise NonFiniteResult("every layer is finite on this image, but a gradient overflows")
+
+
+def answer(
+    model: LoadedModel, explainer: Explainer, params: ExplainerParams, explanation: Explanation, top: int
+) -> dict[str, Any]:
+    """What is said about one explanation, as JSON values."""
+    variant = explainer.variant(params)
+    warnings = [{"code": item.code, "detail": item.detail} for item in explanation.warnings]
+    if model.preprocessing_assumed and explainer.needs_image:
+        warnings += [{"code": "preprocessing_assumed", "detail": note} for note in model.notes if "assumed" in note]
+    targets, scores = explanation.targets, explanation.scores
+    described = target_rows(model, targets, scores) if explainer.targeted and targets and scores is not None else []
+    normalize = {"normalize": explanation.scale.value} if explanation.maps else {}
+    return {
+        "method": {
+            "name": explainer.name,
+            "variant": variant.name,
+            "parameters": params.model_dump(mode="json") | normalize | dict(explanation.parameters),
+            "reference": variant.paper or None,
+        },
+        "target": described[0] if described else None,
+        "targets": described,
+        "predictions": predictions(model, targets.head, scores, top)
+        if targets and targets.head and scores is not None
+        else [],
+        "warnings": warnings,
+        "primary": explanation.primary,
+        "maps": list(explanation.maps),
+        "titles": dict(explanation.titles),
+        "statistics": dict(explanation.statistics),
+    }
+
+
+def predictions(model: LoadedModel, head: Head, scores: NDArray[np.float32], top: int) -> list[dict[str, Any]]:
+    """The `top` highest classes, equal scores in the order of their indices."""
+    order = np.argsort(-scores, kind="stable")[:top]
+    return [_class_row(model, head, scores, int(index)) for index in order]
+
+
+def target_rows(model: LoadedModel, targets: Targets, scores: NDArray[np.float32]) -> list[dict[str, Any]]:
+    """Each target with its score; of a contrast also the class it is taken from."""
+    values = targets.values(scores)
+    rows: list[dict[str, Any]] = []
+    for (first, second), value in zip(targets.pairs, values, strict=True):
+        if targets.head is None:
+            neuron = {
+                "class_index": None,
+                "label": None,
+                "probability": None,
+                "neuron": targets.key,
+                "score_kind": "activation",
+            }
+            rows.append({**neuron, "score": float(value), "minus": None})
+            continue
+        row = _class_row(model, targets.head, scores, first)
+        del row["logit"]
+        minus = None if second == NOTHING else _class_row(model, targets.head, scores, second)
+        kind = targets.head.score_kind
+        rows.append({**row, "neuron": None, "score": float(value), "score_kind": kind, "minus": minus})
+    return rows
+
+
+def _class_row(model: LoadedModel, head: Head, scores: NDArray[np.float32], index: int) -> dict[str, Any]:
+    probabilities = head.probabilities(scores)
+    labels = model.labels_for(head)
+    return {
+        "class_index": index,
+        "label": labels[index] if labels else None,
+        "probability": None if probabilities is None else float(probabilities[index]),
+        "logit": float(scores[index]),
+    }

@@ -1,0 +1,43 @@
+"""What all methods say about the maps they give: names, and warnings where a map has nothing to show."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.explainers.base import Warned
+from service.explainers.targets import NOTHING, Targets
+
+SATURATED = 0.999
+
+
+def map_names(targets: Targets, name: str) -> list[str]:
+    """`name` for one target; `name:285`, or `name:285-101` for a contrast, where there are several."""
+    if len(targets.pairs) == 1:
+        return [name]
+    return [f"{name}:{a}" if b == NOTHING else f"{name}:{a}-{b}" for a, b in targets.pairs]
+
+
+def map_warnings(name: str, values: NDArray[np.float32], *, coarse: bool = False) -> list[Warned]:
+    """For a map (h, w): 0 everywhere, constant, or, for maps as coarse as a layer, smaller than 3×3."""
+    found = []
+    if not values.any():
+        found.append(Warned("all_zero_map", f"{name} is 0 everywhere: no position speaks for the target"))
+    elif values.min() == values.max():
+        found.append(
+            Warned("constant_map", f"{name} is {float(values.flat[0]):g} everywhere: it singles out no position")
+        )
+    if coarse and min(values.shape) < 3:
+        found.append(
+            Warned("map_smaller_than_3x3", f"{name} is {values.shape[0]}×{values.shape[1]}: hardly a location")
+        )
+    return found
+
+
+def saturation_warnings(targets: Targets, scores: NDArray[np.float32]) -> list[Warned]:
+    """For methods that measure probabilities: one that is at its ceiling hardly moves."""
+    probabilities = targets.probabilities(scores)
+    if probabilities is None or float(probabilities.max()) < SATURATED:
+        return []
+    detail = f"the probability is {float(probabilities.max()):.5f}: at its ceiling, changes of the image hardly move it"
+    return [Warned("saturated_probability", detail)]

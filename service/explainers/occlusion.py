@@ -1,0 +1,246 @@
+"""Occlusion maps: what the score loses when a part of the image is covered."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BeforeValidator, Field
+
+from service.errors import InvalidParameter, MethodNotValid
+from service.explainers.base import Cost, Explainer, Explanation, Picture, Progress, Scale, Variant
+from service.explainers.heatmaps import map_names, map_warnings, saturation_warnings
+from service.explainers.params import HeatmapParams
+from service.explainers.passes import chunks, scores_plan
+from service.explainers.saliency_paths import blurred
+from service.explainers.targets import Targets
+
+if TYPE_CHECKING:
+    from service.explainers.backend import Backend
+    from service.models.graph import Graph
+    from service.models.preprocess import NetworkInput
+
+Floats = NDArray[np.float32]
+Window = tuple[int, int, int, int]
+OCCLUSION = Variant(
+    "occlusion",
+    "Each pixel gets the mean loss over the windows that cover it, or each stride cell that of its own window.",
+    "https://arxiv.org/abs/1311.2901",
+    "1 forward, and 1 a window",
+    "What is put in place of the pixels is itself something the network sees; compare two values. Windows smaller than "
+    "the object find only the parts that nothing else stands in for.",
+)
+
+
+def _sides(value: Any) -> Any:
+    """`16`, `"16"`, `"16,24"` and `[16, 24]` as (height, width)."""
+    parts = value.split(",") if isinstance(value, str) else value if isinstance(value, (list, tuple)) else [value]
+    if len(parts) not in (1, 2) or not all(re.fullmatch(r"\d{1,6}", str(part).strip()) for part in parts):
+        raise ValueError("write one side in px, or height,width")
+    sides = [int(str(part)) for part in parts]
+    if min(sides) < 1:
+        raise ValueError("a side must be at least 1 px")
+    return sides[0], sides[-1]
+
+
+Sides = Annotated[tuple[int, int], BeforeValidator(_sides)]
+
+
+class OcclusionParams(HeatmapParams):
+    """What covers what, and what is measured. Sides are px of the model's input."""
+
+    patch: Sides | None = Field(None, description="Window: px or `h,w`; by default a quarter of the input.")
+    stride: Sides | None = Field(
+        None, description="Step between windows: px or `h,w`; by default a quarter of the patch."
+    )
+    value: str = Field(
+        "mean",
+        pattern=r"^(mean|zero|gray|blur|-?\d+(\.\d+)?|\d{1,3},\d{1,3},\d{1,3})$",
+        description="What covers: the image's `mean` colour, preprocessed `zero`, `gray` (level 128), a `blur` of the "
+        "image, "
+        "one preprocessed number, or `r,g,b` levels 0..255.",
+    )
+    measure: Literal["drop", "probability", "logit_drop"] = Field(
+        "drop",
+        description="`drop` of the probability (of the logit where the target has none), the `probability` under the "
+        "window "
+        "itself, or `logit_drop`.",
+    )
+    paint: Literal["window", "cell"] = Field(
+        "window",
+        description="`window`: a pixel gets the mean over the windows that cover it. `cell`: windows are centred on "
+        "the cells "
+        "of the stride, and each cell gets the value of its own.",
+    )
+    strategy: Literal["auto", "full"] = Field("auto", description="How it is computed: `full` runs every window whole.")
+    mask_threshold: float = Field(
+        0.85,
+        gt=0,
+        le=1,
+        description="The mask holds where a drop exceeds 1 - this share of the largest, or, for measure=probability, "
+        "where "
+        "the probability is below this share of the highest.",
+    )
+
+
+class Occlusion(Explainer):
+    """Covers windows of the image one after another and measures the score."""
+
+    name = "occlusion"
+    title = "Occlusion"
+    summary = "What the score loses when a part of the image is covered, with a mask of what it needs."
+    cost = Cost.SAMPLES
+    picture = Picture.HEATMAP
+    outputs = ("overlay", "heatmap", "mask", "masked")
+    variants = (OCCLUSION,)
+    targeted = True
+    Params = OcclusionParams
+
+    def explain(
+        self,
+        backend: Backend,
+        graph: Graph,
+        image: NetworkInput,
+        targets: Targets,
+        params: OcclusionParams,
+        progress: Progress,
+    ) -> Explanation:
+        """Gives for each target a `heatmap` (h, w) float32 of the input's size, a `mask` (h, w) bool, and `windows`
+        (rows, columns) float32, the value of each window.
+
+        A drop is the score of the clean image minus that under the window, in probability or logit. The mask holds
+        where a drop exceeds 1 - `mask_threshold` of the largest; for measure=probability, where the probability under
+        the window is below `mask_threshold` of the highest. Zeiler and Fergus 2014.
+        """
+        patch, stride = sides_of(params, image)
+        windows, shape = windows_of(image.size, patch, stride, centred=params.paint == "cell")
+        plan = scores_plan(backend, graph, image, targets)
+        cover = covering(image, params.value)
+        (clean,) = plan(image.batch)
+        targets = targets.resolved(clean[0])
+        rows = []
+        for part in chunks(len(windows), backend.chunk(graph, image.size), progress):
+            batch = np.repeat(image.batch, part.stop - part.start, axis=0)
+            for place, (top, left, bottom, right) in enumerate(windows[part]):
+                batch[place, top:bottom, left:right] = cover[0, top:bottom, left:right]
+            rows.append(plan(batch)[0])
+        scores = np.concatenate([clean, *rows])
+        measure = params.measure
+        if measure == "drop" and targets.probabilities(clean) is None:
+            measure = "logit_drop"
+        before, under = _measured(targets, scores, measure)
+        extra = {
+            "patch": list(patch),
+            "stride": list(stride),
+            "strategy": "full",
+            "measure": measure,
+            "windows": len(windows),
+        }
+        arrays: dict[str, Any] = {}
+        warnings = [] if measure == "logit_drop" else saturation_warnings(targets, clean[0])
+        names = map_names(targets, "heatmap")
+        masks, grids = map_names(targets, "mask"), map_names(targets, "windows")
+        for place, name in enumerate(names):
+            values = under[:, place] if measure == "probability" else before[place] - under[:, place]
+            arrays[name] = painted(values, windows, image.size, params.paint, shape, stride)
+            arrays[masks[place]] = mask_of(arrays[name], measure, params.mask_threshold)
+            arrays[grids[place]] = values.reshape(shape).astype(np.float32)
+            warnings += map_warnings(name, arrays[name])
+        scale = Scale.MINMAX if measure == "probability" else Scale.MAX
+        return Explanation(arrays, names[0], clean[0], targets, tuple(names), extra, scale, warnings=tuple(warnings))
+
+    @classmethod
+    def passes(cls, params: OcclusionParams, graph: Graph, image: NetworkInput) -> int:
+        patch, stride = sides_of(params, image)
+        return 1 + len(windows_of(image.size, patch, stride, centred=params.paint == "cell")[0])
+
+
+def sides_of(params: OcclusionParams, image: NetworkInput) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Patch and stride in px. Raises InvalidParameter where they do not fit the input or leave gaps."""
+    height, width = image.size
+    patch = params.patch or (max(1, height // 4), max(1, width // 4))
+    stride = params.stride or (max(1, patch[0] // 4), max(1, patch[1] // 4))
+    if patch[0] > height or patch[1] > width:
+        raise InvalidParameter(f"patch {patch[0]},{patch[1]} is larger than the model's input of {height}×{width} px")
+    if stride[0] > patch[0] or stride[1] > patch[1]:
+        raise InvalidParameter(
+            f"stride {stride[0]},{stride[1]} is larger than the patch {patch[0]},{patch[1]}, so pixels between the "
+            "windows "
+            "would never be covered; use a stride of at most the patch"
+        )
+    return patch, stride
+
+
+def windows_of(
+    size: tuple[int, int], patch: tuple[int, int], stride: tuple[int, int], *, centred: bool
+) -> tuple[list[Window], tuple[int, int]]:
+    """(top, left, bottom, right) of every window, row by row, cropped at the border so that the rim is covered; and
+    how many rows and columns there are. `centred` windows surround the cells of the stride."""
+    axes = []
+    for length, side, step in zip(size, patch, stride, strict=True):
+        before = (side - step) // 2 if centred else 0
+        starts = range(0, length, step) if centred else range(0, max(1, length - side + step), step)
+        axes.append([(max(0, start - before), min(length, start - before + side)) for start in starts])
+    windows = [(top, left, bottom, right) for top, bottom in axes[0] for left, right in axes[1]]
+    return windows, (len(axes[0]), len(axes[1]))
+
+
+def covering(image: NetworkInput, value: str) -> Floats:
+    """(1, h, w, c): what is put in place of covered pixels, everywhere."""
+    if value == "blur":
+        return blurred(image.batch, max(image.size) / 16)
+    if value == "mean":
+        colour = image.batch.mean(axis=(1, 2), dtype=np.float64)[0]
+    elif value == "gray":
+        colour = image.colour((128.0, 128.0, 128.0))
+    elif "," in value:
+        red, green, blue = (float(part) for part in value.split(","))
+        if max(red, green, blue) > 255:
+            raise InvalidParameter(f"value {value!r}: levels of red, green and blue go from 0 to 255")
+        colour = image.colour((red, green, blue))
+    else:
+        colour = np.array([0.0 if value == "zero" else float(value)])
+    if len(image.shape) == 2:
+        colour = np.ravel(colour)[0]
+    return np.broadcast_to(colour, image.batch.shape).astype(np.float32)
+
+
+def painted(
+    values: NDArray[np.float64],
+    windows: list[Window],
+    size: tuple[int, int],
+    paint: str,
+    shape: tuple[int, int],
+    stride: tuple[int, int],
+) -> Floats:
+    """Values of windows → (h, w) float32: the mean over the windows that cover a pixel, or each cell its own value."""
+    if paint == "cell":
+        grid = values.reshape(shape).repeat(stride[0], axis=0).repeat(stride[1], axis=1)
+        return np.asarray(grid[: size[0], : size[1]], np.float32)
+    total, count = np.zeros(size), np.zeros(size)
+    for value, (top, left, bottom, right) in zip(values, windows, strict=True):
+        total[top:bottom, left:right] += value
+        count[top:bottom, left:right] += 1
+    return np.asarray(total / count, np.float32)
+
+
+def mask_of(heatmap: Floats, measure: str, threshold: float) -> NDArray[np.bool_]:
+    """(h, w) bool: where the target needs the image. See `Occlusion.explain`."""
+    if measure == "probability":
+        return np.asarray(heatmap < threshold * heatmap.max(), np.bool_)
+    return np.asarray(heatmap > (1 - threshold) * max(float(heatmap.max()), 0.0), np.bool_)
+
+
+def _measured(targets: Targets, scores: Floats, measure: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(1 + windows, n) scores, the clean image's first → (targets,) of it and (windows, targets) under each window."""
+    found = targets.values(scores) if measure == "logit_drop" else targets.probabilities(scores)
+    if found is None:
+        raise MethodNotValid(
+            f"measure={measure} needs a probability, and this target has none: it is a contrast or a neuron, or the "
+            "model's "
+            "output is no probability; use measure=logit_drop"
+        )
+    wide = found.astype(np.float64)
+    return wide[0], wide[1:]

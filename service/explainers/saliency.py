@@ -1,0 +1,275 @@
+"""Gradient maps: how the score changes with each pixel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from service.errors import InvalidParameter, MethodNotValid
+from service.explainers.base import Cost, Explainer, Explanation, Picture, Progress, Scale, Variant, Warned
+from service.explainers.cam import default_layer
+from service.explainers.cam_maps import gradcam
+from service.explainers.heatmaps import map_names, map_warnings
+from service.explainers.params import Colormap, HeatmapParams, LayerName
+from service.explainers.passes import chunks, gradients_plan, resized, scores_plan
+from service.explainers.saliency_paths import Baseline, integrated, noisy_statistics
+from service.explainers.targets import Targets
+
+if TYPE_CHECKING:
+    from service.explainers.backend import Backend, Plan
+    from service.models.graph import Graph
+    from service.models.head import Head
+    from service.models.preprocess import NetworkInput
+
+Floats = NDArray[np.float32]
+GUIDED = ("guided_backprop", "deconvnet", "guided_gradcam")
+NOISY = ("smoothgrad", "squaregrad", "vargrad")
+SANITY_CHECKS = "https://arxiv.org/abs/1810.03292"
+DELTA_LIMIT = 0.05
+_ONE = "1 forward, 1 backward a target"
+_EDGES = "Fails the randomisation check of arXiv 1810.03292: it stays nearly the same when the weights are random."
+VARIANTS = (
+    Variant(
+        "gradient", "∂y/∂x.", "https://arxiv.org/abs/1312.6034", _ONE, "Noisy: gradients of ReLU networks flicker."
+    ),
+    Variant(
+        "gradient_x_input",
+        "x·∂y/∂x.",
+        "https://arxiv.org/abs/1704.02685",
+        _ONE,
+        "0 wherever the preprocessed pixel is 0.",
+    ),
+    Variant(
+        "guided_backprop",
+        "At each ReLU only positive gradients of positive inputs pass.",
+        "https://arxiv.org/abs/1412.6806",
+        _ONE,
+        f"{_EDGES} It reconstructs edges more than it explains the class.",
+    ),
+    Variant("deconvnet", "At each ReLU only positive gradients pass.", "https://arxiv.org/abs/1311.2901", _ONE, _EDGES),
+    Variant(
+        "smoothgrad",
+        "Mean of the signed gradients of n noisy copies, σ = noise·(max x - min x).",
+        "https://arxiv.org/abs/1706.03825",
+        "n forward, n backward",
+        "Too much noise smooths the class away; compare two levels.",
+    ),
+    Variant(
+        "squaregrad",
+        "Mean of the squared gradients of n noisy copies.",
+        "https://arxiv.org/abs/1806.10758",
+        "n forward, n backward",
+        "Has no sign.",
+    ),
+    Variant(
+        "vargrad",
+        "Variance of the gradients of n noisy copies.",
+        "https://arxiv.org/abs/1810.03307",
+        "n forward, n backward",
+        "Has no sign, and does not depend on the gradient of the image itself.",
+    ),
+    Variant(
+        "integrated_gradients",
+        "(x-b)·∫ ∂y/∂x from the baseline b to x, Gauss-Legendre.",
+        "https://arxiv.org/abs/1703.01365",
+        "steps forward, steps backward",
+        "Depends on the baseline: parts of the image that look like it get nothing. See convergence_delta.",
+    ),
+    Variant(
+        "guided_gradcam",
+        "Guided backpropagation times Grad-CAM, enlarged.",
+        "https://arxiv.org/abs/1610.02391",
+        "2 forward, 2 backward",
+        f"{_EDGES} Only its coarse outline is class-discriminative.",
+    ),
+)
+
+
+class SaliencyParams(HeatmapParams):
+    """Which gradient, and how colour channels become one map."""
+
+    method: Literal[
+        "gradient",
+        "gradient_x_input",
+        "guided_backprop",
+        "deconvnet",
+        "smoothgrad",
+        "squaregrad",
+        "vargrad",
+        "integrated_gradients",
+        "guided_gradcam",
+    ] = Field("gradient", description="The definition of the map.")
+    reduce: Literal["max", "mean", "l2"] = Field("max", description="How the colour channels become one map.")
+    sign: Literal["absolute", "positive", "signed"] = Field(
+        "absolute",
+        description="`absolute` values, `positive` ones alone, or `signed` ones (max keeps the largest magnitude).",
+    )
+    samples: int = Field(25, ge=2, le=1000, description="smoothgrad, squaregrad, vargrad: noisy copies.")
+    noise: float = Field(0.15, gt=0, le=2, description="Their deviation, as a share of the image's range.")
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="Of the noise.")
+    steps: int = Field(50, ge=2, le=1000, description="integrated_gradients: points on the path.")
+    baseline: Baseline = Field(
+        "zero", description="Its start: `zero` (preprocessed), `black`, the image's `mean`, or `blur`."
+    )
+    layer: LayerName | None = Field(None, max_length=300, description="guided_gradcam: the Grad-CAM layer.")
+    colormap: Colormap | None = Field(None, description="Colours; by default inferno, and coolwarm for signed maps.")  # type: ignore[assignment]
+    alpha: float = Field(0.6, ge=0, le=1, description="Share of the colours in the overlay.")
+    clip: float = Field(99.5, gt=50, le=100, description="Percentile of magnitudes drawn in the last colour.")
+
+
+class Saliency(Explainer):
+    """Gradients of the score with respect to the pixels."""
+
+    name = "saliency"
+    title = "Saliency"
+    summary = "How the score changes with each pixel, in nine definitions."
+    cost = Cost.SAMPLES
+    picture = Picture.HEATMAP
+    outputs = ("heatmap", "overlay")
+    variants = VARIANTS
+    targeted = True
+    Params = SaliencyParams
+
+    def explain(
+        self,
+        backend: Backend,
+        graph: Graph,
+        image: NetworkInput,
+        targets: Targets,
+        params: SaliencyParams,
+        progress: Progress,
+    ) -> Explanation:
+        """Gives a `heatmap` (h, w) float32 a target, and `gradient` (h, w, c), signed, before colours are reduced.
+
+        Unit: logit per unit of preprocessed input, times that unit where the method multiplies by the image; squared
+        for squaregrad and vargrad. Raises MethodNotValid for a network without ReLU (guided variants), UnknownLayer.
+        """
+        if params.sign == "signed" and params.reduce == "l2":
+            raise InvalidParameter("reduce=l2 has no sign; use max or mean with sign=signed")
+        if params.method in GUIDED and not has_relu(graph):
+            raise MethodNotValid(
+                f"{params.method} changes the gradient of ReLU, and this network has none; use gradient"
+            )
+        (rows,) = scores_plan(backend, graph, image, targets)(image.batch)
+        targets = targets.resolved(rows[0])
+        extra: dict[str, Any] = {"colormap": params.colormap or ("coolwarm" if params.sign == "signed" else "inferno")}
+        maps, warnings = _maps(backend, graph, image, targets, params, progress, extra)
+        arrays: dict[str, Any] = {}
+        names = map_names(targets, "heatmap")
+        for name, raw_name, values in zip(names, map_names(targets, "gradient"), maps, strict=True):
+            colours = values if values.ndim == 3 else values[..., None]
+            arrays[name] = reduce_colours(colours, params.reduce, params.sign)
+            arrays[raw_name] = colours
+            warnings += map_warnings(name, arrays[name])
+        ordered = {name: arrays[name] for name in sorted(arrays, key=lambda name: not name.startswith("heatmap"))}
+        scale = Scale.SYMMETRIC if params.sign == "signed" else Scale.MAX
+        return Explanation(ordered, names[0], rows[0], targets, tuple(names), extra, scale, warnings=tuple(warnings))
+
+    @classmethod
+    def passes(cls, params: SaliencyParams, graph: Graph, image: NetworkInput) -> int:
+        if params.method in NOISY:
+            return 1 + 3 * params.samples
+        return 1 + 3 * params.steps if params.method == "integrated_gradients" else 4
+
+    @classmethod
+    def takes_cam_layer(cls, params: SaliencyParams) -> bool:
+        return params.method == "guided_gradcam"
+
+    @classmethod
+    def problem(cls, variant: str, graph: Graph, head: Head) -> str | None:
+        if variant in GUIDED and not has_relu(graph):
+            return "the network has no ReLU"
+        if variant == "guided_gradcam":
+            try:
+                default_layer(graph)
+            except MethodNotValid:
+                return "the network has no layer with a spatial map"
+        return None
+
+
+def has_relu(graph: Graph) -> bool:
+    """Whether any node is a ReLU, which the guided variants need."""
+    return any(node.is_relu for node in graph.nodes)
+
+
+def reduce_colours(values: Floats, how: str, sign: str) -> Floats:
+    """(h, w, c) signed → (h, w): absolute or positive values >= 0, or signed; the largest, the mean, or the norm."""
+    if sign == "signed":
+        if how == "mean":
+            return np.asarray(values.mean(axis=-1, dtype=np.float64), np.float32)
+        places = np.abs(values).argmax(axis=-1)[..., None]
+        return np.take_along_axis(values, places, axis=-1)[..., 0]
+    amounts = np.abs(values) if sign == "absolute" else np.maximum(values, 0)
+    if how == "max":
+        return np.asarray(amounts.max(axis=-1), np.float32)
+    if how == "mean":
+        return np.asarray(amounts.mean(axis=-1, dtype=np.float64), np.float32)
+    return np.asarray(np.sqrt(np.square(amounts, dtype=np.float64).sum(axis=-1)), np.float32)
+
+
+def _maps(
+    backend: Backend,
+    graph: Graph,
+    image: NetworkInput,
+    targets: Targets,
+    params: SaliencyParams,
+    progress: Progress,
+    extra: dict[str, Any],
+) -> tuple[list[Floats], list[Warned]]:
+    """A signed map in the input's shape for each target; what the method reports goes into `extra`."""
+    rule: Any = {"guided_gradcam": "guided", "guided_backprop": "guided", "deconvnet": "deconvnet"}.get(params.method)
+    plan = gradients_plan(backend, graph, image, targets, graph.inputs[0], rule)
+    size = max(1, backend.chunk(graph, image.size, backward=True) // len(targets.pairs))
+    if params.method in NOISY:
+        return noisy_statistics(plan, image, targets, params, chunks(params.samples, size, progress)), []
+    if params.method == "integrated_gradients":
+        return _integrated(backend, graph, plan, image, targets, params, progress, extra)
+    _, gradients, _ = plan(image.batch, targets.chosen)
+    maps = [gradient[0] for gradient in gradients]
+    if params.method == "gradient_x_input":
+        maps = [gradient * image.batch[0] for gradient in maps]
+    warnings = []
+    if params.method == "guided_gradcam":
+        entry = graph.entry(params.layer) if params.layer else default_layer(graph)
+        extra["layer"] = entry.path
+        layer_plan = gradients_plan(backend, graph, image, targets, entry.output)
+        values, layer_gradients, _ = layer_plan(image.batch, targets.chosen)
+        cams = np.stack([gradcam(values[0], gradient[0]) for gradient in layer_gradients])
+        enlarged = resized(backend, cams, image.size)
+        maps = [
+            gradient * cam.reshape(*cam.shape, *[1] * (gradient.ndim - 2))
+            for gradient, cam in zip(maps, enlarged, strict=True)
+        ]
+    if params.method in GUIDED:
+        detail = f"{params.method} stays nearly the same when the network's weights are random: {SANITY_CHECKS}"
+        warnings.append(Warned("fails_randomisation_check", detail))
+    return maps, warnings
+
+
+def _integrated(
+    backend: Backend,
+    graph: Graph,
+    plan: Plan,
+    image: NetworkInput,
+    targets: Targets,
+    params: SaliencyParams,
+    progress: Progress,
+    extra: dict[str, Any],
+) -> tuple[list[Floats], list[Warned]]:
+    size = max(1, backend.chunk(graph, image.size, backward=True) // len(targets.pairs))
+    maps, start = integrated(plan, image, targets, params, chunks(params.steps, size, progress))
+    scores = scores_plan(backend, graph, image, targets)
+    (rows,) = scores(np.concatenate([image.batch, start]))
+    ends = targets.values(rows).astype(np.float64)
+    rises = ends[0] - ends[1]
+    deltas = [float(values.sum(dtype=np.float64) - rise) for values, rise in zip(maps, rises, strict=True)]
+    extra["convergence_delta"] = deltas[0] if len(deltas) == 1 else deltas
+    warnings = []
+    for delta, rise in zip(deltas, rises, strict=True):
+        if abs(delta) > DELTA_LIMIT * abs(rise):
+            detail = f"the map sums to {delta:+.3g} more than the score rises ({rise:.3g}): use more steps"
+            warnings.append(Warned("convergence_delta", detail))
+    return maps, warnings
