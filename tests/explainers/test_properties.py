@@ -1,0 +1,123 @@
+"""What holds for every method on every network: finite, deterministic, no trace left, one trace, threads agree."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import nets
+import numpy as np
+import pytest
+
+from service.errors import DeadlineExceeded, KerascopeError, MethodNotValid
+from service.explainers import BY_NAME, EXPLAINERS
+from service.models.loaded import LoadedModel
+
+NETWORKS: dict[str, Callable[[], Any]] = {
+    "pencil": nets.pencil,
+    "flat": nets.pencil_flat,
+    "sigmoid": nets.sigmoid_unit,
+    "random": nets.random_net,
+    "conv_head": nets.conv_head,
+}
+CALLS = [
+    (explainer.name, variant.name if len(explainer.variants) > 1 else None)
+    for explainer in EXPLAINERS
+    for variant in explainer.variants
+]
+PARAMS: dict[str, dict[str, Any]] = {
+    "kernels": {"layer": "1"},
+    "saliency": {"samples": 4, "steps": 4},
+    "occlusion": {"patch": "1", "measure": "logit_drop"},
+}
+_loaded: dict[str, LoadedModel] = {}
+
+
+def network(name: str) -> LoadedModel:
+    if name not in _loaded:
+        _loaded[name] = nets.loaded(NETWORKS[name]())
+    return _loaded[name]
+
+
+def image_for(model: LoadedModel, seed: int = 1) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=model.input_shape.batch).astype(np.float32)
+
+
+def ask(model: LoadedModel, name: str, variant: str | None, seed: int = 1, **more: Any) -> dict[str, np.ndarray]:
+    params = {**PARAMS.get(name, {}), **({"method": variant} if variant else {}), **more}
+    if name == "kernels":
+        params["layer"] = "first" if model is network("random") else "conv"
+    try:
+        return dict(nets.explain(model, name, image_for(model, seed), **params).arrays)
+    except MethodNotValid:
+        pytest.skip("not valid for this network, and refused as such")
+
+
+@pytest.mark.parametrize("net", NETWORKS)
+@pytest.mark.parametrize(("name", "variant"), CALLS)
+def test_properties(net: str, name: str, variant: str | None) -> None:
+    model = network(net)
+    before = nets.state(model.keras_model)
+    first = ask(model, name, variant)
+    traces = model.backend.traces
+    again = ask(model, name, variant)
+    for key, values in first.items():
+        assert np.isfinite(values).all()
+        np.testing.assert_array_equal(values, again[key])
+        assert values.dtype in (np.float32, np.bool_)
+    if name != "kernels":
+        ask(model, name, variant, seed=2)
+    if BY_NAME[name].targeted:
+        ask(model, name, variant, target="1")
+    assert model.backend.traces == traces
+    assert nets.state(model.keras_model) == before
+
+
+@pytest.mark.parametrize(("name", "variant"), CALLS)
+def test_two_threads_get_what_one_gets(name: str, variant: str | None) -> None:
+    model = network("random")
+    alone = [ask(model, name, variant, seed=seed) for seed in (3, 4)]
+    found: dict[int, list[dict[str, np.ndarray]]] = {3: [], 4: []}
+
+    def work(seed: int) -> None:
+        for _ in range(5):
+            found[seed].append(ask(model, name, variant, seed=seed))
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in found]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for expected, results in zip(alone, found.values(), strict=True):
+        assert len(results) == 5
+        for result in results:
+            for key, values in expected.items():
+                np.testing.assert_allclose(result[key], values, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "params"), [("occlusion", {}), ("saliency", {"method": "smoothgrad"})])
+def test_a_stopped_call_leaves_no_trace(name: str, params: dict[str, Any]) -> None:
+    model = network("flat")
+    before = nets.state(model.keras_model)
+
+    def stop(done: int, total: int) -> None:
+        raise DeadlineExceeded("stop")
+
+    with pytest.raises(DeadlineExceeded):
+        nets.explain(model, name, image_for(model), progress=stop, target="0", **params)
+    with pytest.raises(KerascopeError):
+        nets.explain(model, name, image_for(model), target="99", **params)
+    assert nets.state(model.keras_model) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "steps"), [("occlusion", {"patch": "1"}, 6), ("saliency", {"method": "vargrad"}, 25)]
+)
+def test_results_do_not_depend_on_how_the_work_is_cut(name: str, params: dict[str, Any], steps: int) -> None:
+    model = network("flat")
+    whole = nets.explain(model, name, image_for(model), **params)
+    seen: list[tuple[int, int]] = []
+    single = nets.explain(model, name, image_for(model), progress=lambda *at: seen.append(at), chunk=1, **params)
+    assert seen == [(step, steps) for step in range(steps)]
+    np.testing.assert_allclose(single.arrays["heatmap"], whole.arrays["heatmap"], rtol=1e-5, atol=1e-6)
