@@ -17,23 +17,29 @@ if TYPE_CHECKING:
 def parse_target(text: str, head: Head, labels: Sequence[str]) -> Target:
     """`top1`, an index, a label, or `a-b` of two of the latter.
 
-    Raises UnknownClass with the closest labels or the valid range, InvalidParameter for an ambiguous label.
+    Raises UnknownClass with the closest labels or the valid range, InvalidParameter for an ambiguous label,
+    MethodNotValid when the model has no classes.
     """
+    head.check_classes()
     if text == "top1":
         return Target(head)
-    if text in labels or text.isdigit():
+    if text in labels or _is_index(text):
         return Target(head, _class_index(text, head, labels))
     contrast = re.fullmatch(r"(.+?)-(.+)", text)
     if contrast:
         for cut in (match.start() for match in re.finditer("-", text)):
             left, right = text[:cut], text[cut + 1 :]
-            if all(part.isdigit() or part in labels for part in (left, right)):
+            if all(_is_index(part) or part in labels for part in (left, right)):
                 return Target(head, _class_index(left, head, labels), _class_index(right, head, labels))
     return Target(head, _class_index(text, head, labels))
 
 
+def _is_index(text: str) -> bool:
+    return re.fullmatch(r"[0-9]{1,9}", text) is not None
+
+
 def _class_index(text: str, head: Head, labels: Sequence[str]) -> int:
-    if text.isdigit():
+    if _is_index(text):
         index = int(text)
         if head.classes is not None and index >= head.classes:
             raise UnknownClass(f"there is no class {index}; the model has the classes 0 to {head.classes - 1}")
