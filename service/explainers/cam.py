@@ -12,7 +12,7 @@ from service.explainers.base import Cost, Explainer, Explanation, Picture, Progr
 from service.explainers.cam_ablation import ablationcam, scorecam, usable_channels, values_at
 from service.explainers.cam_dense import dense_behind_pooling
 from service.explainers.cam_maps import FROM_GRADIENTS, Floats, eigencam, weighted
-from service.explainers.heatmaps import map_names, map_warnings, saturation_warnings
+from service.explainers.heatmaps import map_names, map_warnings
 from service.explainers.params import HeatmapParams, LayerName
 from service.explainers.passes import gradients_plan
 from service.explainers.targets import Targets
@@ -67,7 +67,7 @@ VARIANTS = (
     ),
     Variant(
         "scorecam",
-        "ReLU(Σ_k w_k A_k) with w the softmax of each channel's rise in probability when it masks the image.",
+        "ReLU(Σ_k w_k A_k) with w the softmax of each channel's rise in score when it masks the image.",
         "https://arxiv.org/abs/1910.01279",
         "1 forward a channel",
         "Where no single channel raises the probability, all weights are nearly equal and the map is the mean "
@@ -183,7 +183,6 @@ class Cam(Explainer):
         names = map_names(targets, "heatmap")
         for name, values in zip(names, maps, strict=True):
             warnings += map_warnings(name, values, coarse=True)
-        warnings += saturation_warnings(targets, scores) if params.method == "scorecam" else []
         arrays = dict(zip(names, maps, strict=True))
         scale = Scale.SYMMETRIC if params.method in SIGNED and params.colormap == "coolwarm" else Scale.MAX
         return Explanation(arrays, names[0], scores, targets, tuple(names), extra, scale, warnings=tuple(warnings))
@@ -206,8 +205,6 @@ class Cam(Explainer):
             return "the model has no layer with a spatial map (height, width, channels)"
         if variant == "cam" and dense_behind_pooling(graph, head) is None:
             return "the model's head is not global average pooling and one dense layer"
-        if variant == "scorecam" and head.kind == "logits" and head.activation != "linear":
-            return "the model's output is no probability"
         return None
 
     @classmethod

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.errors import MethodNotValid
 from service.explainers.cam_maps import Floats, weighted
 from service.explainers.passes import batch_of, chunks, scores_plan
 from service.explainers.targets import Targets
@@ -52,10 +51,11 @@ def scorecam(
     channels: NDArray[np.intp],
     progress: Progress,
 ) -> list[Floats]:
-    """A map (h, w) >= 0 a target: ReLU(Σ_k w_k A_k), w = softmax over channels of the rise in probability.
+    """A map (h, w) >= 0 a target: ReLU(Σ_k w_k A_k), w = softmax over channels of the rise in score.
 
-    M_k = minmax(up(A_k)); the rise is the class probability of x·M_k minus that of the baseline, an input of zeros.
-    Wang et al. 2020, arXiv 1910.01279. Raises MethodNotValid where a target has no probability.
+    M_k = minmax(up(A_k)); the rise is the score (logit) of x·M_k minus that of the baseline, an input of zeros.
+    Wang et al. 2020, arXiv 1910.01279, algorithm 1. With probabilities in place of logits the softmax makes all
+    weights nearly equal, and the map nearly the same for every class.
     """
     ops = backend.ops
 
@@ -72,9 +72,9 @@ def scorecam(
     (baseline,) = scores_plan(backend, graph, image, targets)(np.zeros_like(image.batch))
     maps = np.ascontiguousarray(activations[..., channels].transpose(2, 0, 1))
     rows = [plan(image.batch, maps[part])[0] for part in chunks(len(maps), backend.chunk(graph, image.size), progress)]
-    rises = _probabilities(targets, np.concatenate([baseline, *rows]))
+    values = targets.values(np.concatenate([baseline, *rows])).astype(np.float64)
     found = []
-    for column in (rises[1:] - rises[:1]).T.astype(np.float64):
+    for column in (values[1:] - values[:1]).T:
         exponential = np.exp(column - column.max())
         found.append(weighted(activations[..., channels], exponential / exponential.sum()))
     return found
@@ -119,13 +119,3 @@ def ablationcam(
     score = targets.values(scores).astype(np.float64)
     drops = (score - targets.values(np.concatenate(rows))) / np.maximum(np.abs(score), 1e-12)
     return [weighted(activations, column) for column in drops.T]
-
-
-def _probabilities(targets: Targets, scores: Floats) -> Floats:
-    found = targets.probabilities(scores)
-    if found is None:
-        raise MethodNotValid(
-            "scorecam weighs by the probability of a class, and this target has none: it is a contrast or a neuron, or "
-            "the model's output is no probability"
-        )
-    return found

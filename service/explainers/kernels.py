@@ -92,7 +92,7 @@ def kernel_variable(layer: Any) -> Any | None:
 def kernel_of(layer: Any) -> NDArray[np.float32]:
     """(h, w, in, filters) float32. A depthwise kernel (h, w, in, multiplier) is (h, w, 1, in·multiplier)."""
     values: NDArray[np.float32] = np.asarray(kernel_variable(layer), np.float32)
-    if getattr(layer, "depthwise_kernel", None) is not None:
+    if "Depthwise" in type(layer).__name__ or hasattr(layer, "depthwise_kernel"):
         return values.reshape(*values.shape[:2], 1, -1)
     if "Transpose" in type(layer).__name__:
         return values.transpose(0, 1, 3, 2)

@@ -111,16 +111,20 @@ def class_targets(head: Head, pairs: tuple[tuple[int, int], ...] = ((-1, NOTHING
 
 def _pair(text: str, classes: int, labels: Sequence[str]) -> tuple[int, int]:
     """A class, or two of them with `-` between; labels may hold a `-` themselves."""
-    if not text.isdigit() and text not in labels:
+    if not _is_index(text) and text not in labels:
         for cut in (match.start() for match in re.finditer("-", text)):
             left, right = text[:cut], text[cut + 1 :]
-            if all(part.isdigit() or part in labels for part in (left, right)):
+            if all(_is_index(part) or part in labels for part in (left, right)):
                 return _class_index(left, classes, labels), _class_index(right, classes, labels)
     return _class_index(text, classes, labels), NOTHING
 
 
+def _is_index(text: str) -> bool:
+    return re.fullmatch(r"[0-9]{1,9}", text) is not None
+
+
 def _class_index(text: str, classes: int, labels: Sequence[str]) -> int:
-    if text.isdigit():
+    if _is_index(text):
         index = int(text)
         if index >= classes:
             raise UnknownClass(f"there is no class {index}; the model has the classes 0 to {classes - 1}")

@@ -8,6 +8,7 @@ the output the file's author knew (after its activation), `<layer>:linear` the v
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -101,7 +102,7 @@ class Graph:
         by_path = {entry.path: entry for entry in self.layers}
         if name in by_path:
             return by_path[name]
-        if name.lstrip("-").isdigit():
+        if re.fullmatch(r"-?[0-9]{1,6}", name):
             return self._at(int(name))
         named = [entry for entry in self.layers if entry.path.rsplit("/", 1)[-1] == name]
         if len(named) == 1:
@@ -160,7 +161,8 @@ class Graph:
 
     def depends_on(self, tensor: Tensor, source: Tensor) -> bool:
         """Whether `tensor` is computed from `source`."""
-        return any(source in node.inputs for node in self._needed({source: None}, [tensor])) or tensor is source
+        known = dict.fromkeys((source, *self.inputs))
+        return tensor is source or any(source in node.inputs for node in self._needed(known, [tensor]))
 
     def _needed(self, known: Mapping[Tensor, Any], fetches: Iterable[Tensor]) -> list[Node]:
         wanted: set[Node] = set()
@@ -173,7 +175,8 @@ class Graph:
         return [node for node in self.nodes if node in wanted]
 
     def _at(self, index: int) -> LayerEntry:
-        top = {entry.index: entry for entry in self.layers if entry.index is not None}
+        # A layer that is called twice has two entries with its index: the first of them is meant.
+        top = {entry.index: entry for entry in reversed(self.layers) if entry.index is not None}
         wanted = index + len(top) if index < 0 else index
         if wanted not in top:
             raise UnknownLayer(f"there is no layer {index}; the model has the layers 0 to {len(top) - 1}")
@@ -184,6 +187,8 @@ def canonical(model: Any) -> Graph:
     """The canonical graph of a Functional or Sequential Keras model. Raises ModelNotLoadable for any other kind."""
     functional = _functional(model)
     if functional is None:
+        if isinstance(model, keras.Sequential):
+            raise ModelNotLoadable("the model does not say the shape of its input; save it after building it")
         raise ModelNotLoadable(
             f"the model is a {type(model).__name__}; only Sequential and Functional models have a graph"
         )
@@ -231,17 +236,20 @@ class _Builder:
             outputs = self.inline(inner, path + "/", _tensors((args, kwargs)))
             self._remember(path, op, outputs[0])
             return outputs
+        # As `model(x, training=False)` does: augmentation layers are active by default.
+        if getattr(op, "_call_has_training_arg", False):
+            kwargs = {**kwargs, "training": False}
         activation = getattr(op, "activation", None) if isinstance(op, _FUSED) else None
         fused = activation is not None and activation is not keras.activations.linear
         shapes = _output_shapes(op, args, kwargs, symbols)
         outputs = [Tensor(path, shape, str(item.dtype)) for shape, item in zip(shapes, symbols, strict=True)]
         if fused:
             before = Tensor(path + LINEAR, outputs[0].shape, outputs[0].dtype)
-            self._append(path + LINEAR, _linear_twin(op), args, kwargs, [before])
+            self._append(path + LINEAR, _twin(op, activation=keras.activations.linear), args, kwargs, [before])
             self.values[path + LINEAR] = before
             self._append(path, activation, (before,), {}, outputs)
         else:
-            self._append(path, op, args, kwargs, outputs)
+            self._append(path, _twin(op) if isinstance(op, keras.Layer) else op, args, kwargs, outputs)
         if isinstance(op, keras.Layer):
             self._remember(path, op, outputs[0])
         else:
@@ -252,7 +260,8 @@ class _Builder:
         self.nodes.append(Node(path, op, tuple(args), kwargs, tuple(_tensors((args, kwargs))), tuple(outputs)))
 
     def _remember(self, path: str, layer: Any, output: Tensor) -> None:
-        self.layers.append(LayerEntry(path, self.indices.get(id(layer)), layer, output))
+        index = None if "/" in path else self.indices.get(id(layer))
+        self.layers.append(LayerEntry(path, index, layer, output))
         self.values[path] = output
 
     def _unused(self, path: str) -> str:
@@ -278,9 +287,10 @@ def _output_shapes(op: Any, args: Any, kwargs: Any, symbols: Sequence[Any]) -> l
     return [tuple(spec.shape) for spec in keras.tree.flatten(op.compute_output_spec(*args, **kwargs))]
 
 
-def _linear_twin(layer: Any) -> Any:
-    """`layer` without its activation, on the very same variables: a second object with the same attributes."""
+def _twin(layer: Any, **changes: Any) -> Any:
+    """A second object on the very same variables, with other attributes. It leaves no losses behind in the first."""
+    if not changes and layer.activity_regularizer is None:
+        return layer
     twin = object.__new__(type(layer))
-    twin.__dict__.update(layer.__dict__)
-    twin.__dict__["activation"] = keras.activations.linear
+    twin.__dict__.update(layer.__dict__, activity_regularizer=None, **changes)
     return twin

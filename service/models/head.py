@@ -43,20 +43,24 @@ class Head:
         """`logit`, or `output` where the file ends in an activation that is no probability, such as ReLU."""
         return "output" if self.kind == "logits" and self.activation != "linear" else "logit"
 
-    def class_scores(self, logits: Any) -> Any:
-        """(batch, …) logits → (batch, classes) float32 scores, one a target. Raises MethodNotValid for a map."""
+    def check_classes(self) -> None:
+        """Raises MethodNotValid when the output is a map."""
         if self.classes is None:
             raise MethodNotValid(
                 f"the model's output has the shape {self.output.shape[1:]}: a map and no vector of class scores, "
                 "so there is no class to explain"
             )
+
+    def class_scores(self, logits: Any) -> Any:
+        """(batch, …) logits → (batch, classes) float32 scores, one a target. Raises MethodNotValid for a map."""
+        self.check_classes()
         scores = keras.ops.cast(keras.ops.reshape(logits, (-1, _units(self.logits) or 1)), "float32")
         return keras.ops.concatenate([-scores, scores], axis=1) if self.binary else scores
 
     def probabilities(self, scores: NDArray[np.float32]) -> NDArray[np.float32] | None:
         """(classes,) scores → probabilities; None where the output is none (ReLU head, single linear unit)."""
         if self.kind == "sigmoid":
-            return np.asarray(1 / (1 + np.exp(-scores.astype(np.float64))), np.float32)
+            return np.asarray(np.exp(-np.logaddexp(0, -scores.astype(np.float64))), np.float32)
         if self.kind == "logits" and (self.activation != "linear" or len(scores) < 2):
             return None
         shifted = np.exp(scores.astype(np.float64) - scores.max())

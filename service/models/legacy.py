@@ -22,15 +22,18 @@ UNSUPPORTED = {
     "TFOpLambda": "tf.keras recorded a TensorFlow function in it",
     "SlicingOpLambda": "tf.keras recorded a slice in it",
     "TensorFlowOpLayer": "tf.keras recorded a TensorFlow operation in it",
+    "__lambda__": "it is Python code",
 }
 # Keys Keras 2 wrote that Keras 3's constructors refuse.
+_OF_PLAIN_CONVOLUTIONS = ("groups", "kernel_initializer", "kernel_regularizer", "kernel_constraint")
 REMOVED_KEYS = {
-    "DepthwiseConv2D": ("groups",),
-    "SeparableConv2D": ("groups",),
+    "DepthwiseConv2D": _OF_PLAIN_CONVOLUTIONS,
+    "SeparableConv2D": _OF_PLAIN_CONVOLUTIONS,
     "Conv2DTranspose": ("groups",),
     "BatchNormalization": ("renorm", "renorm_clipping", "renorm_momentum", "fused", "virtual_batch_size", "adjustment"),
     "InputLayer": ("ragged",),
 }
+RENAMED_KEYS = {"LeakyReLU": {"alpha": "negative_slope"}, "InputLayer": {"batch_input_shape": "batch_shape"}}
 
 
 def repair(config: Config) -> Config:
@@ -44,9 +47,28 @@ def repair(config: Config) -> Config:
             f"the architecture is a {name!r}; only Sequential and Functional models can be loaded, "
             "because the layers of a subclassed model are not in its file"
         )
+    refuse_code(config)
     if "module" in config:
         return config
     return _layer(config)
+
+
+def refuse_code(config: Any) -> None:
+    """Raises ModelNotLoadable when a layer anywhere in a config, of Keras 2 or 3, holds code."""
+    stack = [config]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, list):
+            stack.extend(item)
+        if not isinstance(item, dict):
+            continue
+        stack.extend(item.values())
+        kind = str(item.get("class_name", "")).removeprefix("Custom>")
+        if kind in UNSUPPORTED:
+            inner = item.get("config")
+            name = item.get("name") or (inner.get("name") if isinstance(inner, dict) else None)
+            what = f"layer {name!r}" if name else "a part of the architecture"
+            raise ModelNotLoadable(f"{what} is a {kind}: {UNSUPPORTED[kind]}, so it cannot be loaded")
 
 
 def _layer(layer: Config) -> Config:
@@ -55,19 +77,23 @@ def _layer(layer: Config) -> Config:
     if "module" in layer:
         return layer
     name = layer["class_name"].removeprefix("Custom>")
-    if name in UNSUPPORTED:
-        raise ModelNotLoadable(f"layer {layer.get('name')!r} is a {name}: {UNSUPPORTED[name]}, so it cannot be loaded")
     if name in CONTAINERS:
         return _container(layer, name)
-    config = _without_initializer_dtypes(layer.get("config", {}))
+    if not isinstance(layer.get("config", {}), dict):
+        raise ModelNotLoadable(f"the architecture has a {name} whose config is no object")
+    config = _plain_values(layer.get("config", {}))
     for key in REMOVED_KEYS.get(name, ()):
         config.pop(key, None)
+    for old, new in RENAMED_KEYS.get(name, {}).items():
+        if old in config:
+            config[new] = config.pop(old)
     axis = config.get("axis")
     if name in ("BatchNormalization", "LayerNormalization") and isinstance(axis, list) and len(axis) == 1:
         config["axis"] = axis[0]
-    if name == "InputLayer" and "batch_input_shape" in config:
-        config["batch_shape"] = config.pop("batch_input_shape")
-    return layer | {"class_name": name, "module": "keras.layers", "registered_name": None, "config": config}
+    renamed = {key: _without_slashes(layer[key]) for key in ("name", "inbound_nodes") if key in layer}
+    if "name" in config:
+        config["name"] = _without_slashes(config["name"])
+    return layer | renamed | {"class_name": name, "module": "keras.layers", "registered_name": None, "config": config}
 
 
 def _container(layer: Config, name: str) -> Config:
@@ -78,35 +104,61 @@ def _container(layer: Config, name: str) -> Config:
     if not isinstance(config, dict) or not isinstance(config.get("layers"), list):
         raise ModelNotLoadable(f"the {name} model's config has no list of layers")
     layers = [_layer(inner) for inner in config["layers"]]
+    repaired = {key: value for key, value in config.items() if key != "build_input_shape"}
+    stated = [inner["config"].pop("batch_input_shape", None) for inner in layers]
     if name == "Sequential":
-        layers = _with_input_layer(layers)
-    inner_name = "Sequential" if name == "Sequential" else "Functional"
-    repaired = {key: value for key, value in config.items() if key != "build_input_shape"} | {"layers": layers}
-    return layer | {"class_name": inner_name, "module": CONTAINERS[name], "registered_name": None, "config": repaired}
+        repaired["layers"] = _with_input_layer(layers, stated[0] if stated else None, config.get("build_input_shape"))
+    else:
+        ends = {key: _bare_end(config[key]) for key in ("input_layers", "output_layers") if key in config}
+        repaired |= {"layers": layers, **ends}
+    renamed = {key: _without_slashes(layer[key]) for key in ("name", "inbound_nodes") if key in layer}
+    kind = {"class_name": "Sequential" if name == "Sequential" else "Functional", "module": CONTAINERS[name]}
+    return layer | renamed | kind | {"registered_name": None, "config": repaired}
 
 
-def _with_input_layer(layers: list[Config]) -> list[Config]:
-    """A Sequential of Keras 2 names its input in the first layer's `batch_input_shape`; Keras 3 wants an InputLayer."""
-    shape = None
-    for index, layer in enumerate(layers):
-        config = layer["config"]
-        inner = config.get("layers", [{}])[0].get("config", {}) if "layers" in config else {}
-        found = config.pop("batch_input_shape", None) or (inner.get("batch_shape") if index == 0 else None)
-        shape = shape or (found if index == 0 else None)
-    if layers and layers[0]["class_name"] != "InputLayer" and shape:
-        entry = {"batch_shape": shape, "dtype": "float32", "name": "input"}
-        layers = [
-            {"class_name": "InputLayer", "module": "keras.layers", "registered_name": None, "config": entry},
-            *layers,
-        ]
-    return layers
+def _with_input_layer(layers: list[Config], first: Any, built: Any) -> list[Config]:
+    """A Sequential of Keras 2 names its input in the first layer's `batch_input_shape`, that of a nested model's input
+    or, built by its first call, in its own `build_input_shape`; Keras 3 wants an InputLayer."""
+    if not layers or layers[0]["class_name"] == "InputLayer":
+        return layers
+    inner = layers[0]["config"].get("layers") or [{"config": {}}]
+    shape = first or inner[0]["config"].get("batch_shape") or built
+    if not shape:
+        return layers
+    entry = {"batch_shape": shape, "dtype": "float32", "name": "input"}
+    return [
+        {"class_name": "InputLayer", "module": "keras.layers", "registered_name": None, "config": entry},
+        *layers,
+    ]
 
 
-def _without_initializer_dtypes(config: Config) -> Config:
-    """tf.keras 1.x wrote a `dtype` into initializers, which Keras 3's refuse; no weight depends on it."""
+def _bare_end(ends: Any) -> Any:
+    """Keras 2 lists the inputs and outputs even of a model with one; Keras 3 would give a list of one value back."""
+    single = isinstance(ends, list) and len(ends) == 1 and isinstance(ends[0], list)
+    return _without_slashes(ends[0] if single else ends)
+
+
+def _without_slashes(value: Any) -> Any:
+    """Names as Keras 3 allows them: tf.keras's DenseNet has a layer `conv1/conv`. Weights are read by order."""
+    if isinstance(value, str):
+        return value.replace("/", "_")
+    if isinstance(value, list):
+        return [_without_slashes(item) for item in value]
+    return value
+
+
+def _plain_values(config: Config) -> Config:
+    """Initializers without the `dtype` of tf.keras 1.x, which Keras 3's refuse and no weight depends on; arrays of
+    Keras 2.2 (`{"type": "ndarray", "value": 0.3}`) as numbers; tf.keras's dtype policies as their names."""
     clean = dict(config)
     for key, value in config.items():
-        if key.endswith("_initializer") and isinstance(value, dict) and isinstance(value.get("config"), dict):
-            inner = {name: item for name, item in value["config"].items() if name != "dtype"}
-            clean[key] = value | {"config": inner}
+        if not isinstance(value, dict):
+            continue
+        inner = value.get("config")
+        if value.get("type") == "ndarray":
+            clean[key] = value.get("value")
+        elif key == "dtype" and isinstance(inner, dict) and "name" in inner:
+            clean[key] = inner["name"]
+        elif key.endswith("_initializer") and isinstance(inner, dict):
+            clean[key] = value | {"config": {name: item for name, item in inner.items() if name != "dtype"}}
     return clean

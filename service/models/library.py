@@ -50,8 +50,9 @@ class Library:
         for path in sorted(self.models_dir.iterdir()):
             if path.name.startswith("."):
                 continue
-            if path.is_dir() and (path / "model.toml").is_file():
-                yield _read_spec(path / "model.toml")
+            if path.is_dir():
+                if (path / "model.toml").is_file():
+                    yield _read_spec(path / "model.toml")
             elif path.suffix in MODEL_SUFFIXES and not _weights_of_a_pair(path):
                 yield _bare(path.stem, path.parent, {"weights": path.name})
             elif path.suffix == ".json" and (weights := _pair(path)) is not None:
@@ -101,7 +102,9 @@ def _read_spec(path: Path) -> ModelSpec | tuple[str, str]:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "spec"
         return fallback, f"model.toml in the folder {path.parent.name!r} is not valid: {where}: {first['msg']}"
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        return fallback, f"model.toml in the folder {path.parent.name!r} cannot be read: {error.strerror}"
+    except ValueError as error:
         return fallback, f"model.toml in the folder {path.parent.name!r} cannot be read: {error}"
 
 
@@ -109,7 +112,10 @@ def _bare(stem: str, folder: Path, values: dict[str, str]) -> ModelSpec | tuple[
     model_id = _slug(stem)
     try:
         return ModelSpec(**{"id": model_id, "folder": folder, **values})
-    except ValidationError:
+    except ValidationError as error:
+        first = error.errors()[0]
+        if "id" not in first["loc"]:
+            return model_id, f"the file {values['weights']!r} cannot be used: {first['msg']}"
         return model_id or "unnamed", f"the file name {stem!r} gives no model ID; use letters, digits, '.', '_' and '-'"
 
 

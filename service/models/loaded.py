@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from service.errors import InvalidParameter, ModelNotLoadable
+from service.errors import InvalidParameter, ModelNotLoadable, UnknownLayer
 from service.models.backend import CALL_BYTES, TensorFlowBackend
 from service.models.graph import Graph, canonical
 from service.models.head import Head, find_head
@@ -73,6 +73,8 @@ def load_model(spec: ModelSpec, cache_dir: Path, call_bytes: int = CALL_BYTES) -
     """Loads and examines; `call_bytes` bounds one step of a call. Raises ModelNotLoadable or WeightsUnavailable."""
     model, digest = load(spec, cache_dir)
     graph = canonical(model)
+    if spec.cam_layer:
+        _check_cam_layer(graph, spec)
     heads = tuple(find_head(graph, spec.head, output) for output in range(len(graph.outputs)))
     head = heads[0]
     labels = labels_of(spec)
@@ -132,6 +134,13 @@ def infer_preprocessing(name: str, graph: Graph, spec: ModelSpec) -> tuple[Prepr
         if re.match(pattern, name.lower()):
             return Preprocessing(mode=mode), True
     return Preprocessing(mode="rescale01"), True
+
+
+def _check_cam_layer(graph: Graph, spec: ModelSpec) -> None:
+    try:
+        graph.entry(spec.cam_layer or "")
+    except UnknownLayer as error:
+        raise ModelNotLoadable(f"the spec of model {spec.id!r} names a cam_layer, but {error.detail}") from error
 
 
 def _weight_bytes(model: Any) -> int:

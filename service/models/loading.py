@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import tempfile
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +56,11 @@ def load_file(path: Path) -> Any:
     with path.open("rb") as file:
         magic = file.read(8)
     if magic.startswith(b"PK\x03\x04"):
-        if "config.json" not in zipfile.ZipFile(path).namelist():
-            raise ModelNotLoadable(f"{path.name!r} is a zip archive but not a .keras file: it has no config.json")
-        return keras.models.load_model(path, compile=False, safe_mode=True)
+        repair(_archive_config(path))
+        with _named(path, ".keras") as archive:
+            return keras.models.load_model(archive, compile=False, safe_mode=True)
     if magic == HDF5_MAGIC:
-        return _with_legacy_weights(_build(_hdf5_config(path)), path)
+        return _with_weights(_build(_hdf5_config(path)), path)
     raise ModelNotLoadable(
         f"{path.name!r} is no model file: it starts with {magic[:4]!r}, neither a .keras archive nor HDF5 (.h5, .hdf5)"
     )
@@ -72,11 +76,25 @@ def file_digest(*paths: Path) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
+def _archive_config(path: Path) -> Any:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return json.loads(archive.read("config.json"))
+    except KeyError as error:
+        raise ModelNotLoadable(
+            f"{path.name!r} is a zip archive but not a .keras file: it has no config.json"
+        ) from error
+    except zipfile.BadZipFile as error:
+        raise ModelNotLoadable(f"{path.name!r} is a damaged or incomplete zip archive: {_sentence(error)}") from error
+    except (ValueError, RecursionError) as error:
+        raise ModelNotLoadable(f"the config.json in {path.name!r} is not valid JSON") from error
+
+
 def _hdf5_config(path: Path) -> Config:
     with h5py.File(path, "r") as file:
         text = file.attrs.get("model_config")
         if text is None:
-            layers = file.attrs.get("layer_names", file.keys())
+            layers = file.attrs.get("layer_names", file.get("layers", file).keys())
             raise ModelNotLoadable(
                 f"{path.name!r} holds the weights of {len(layers)} layers and no architecture. Save the whole model "
                 f"(model.save('{path.stem}.keras')), or put the architecture beside it as {path.stem}.json "
@@ -88,11 +106,7 @@ def _hdf5_config(path: Path) -> Config:
 
 
 def _from_pair(architecture: Path, weights: Path) -> Any:
-    model = _build(_parse(architecture.read_bytes(), architecture.name))
-    if weights.name.endswith(".weights.h5"):
-        model.load_weights(weights)
-        return model
-    return _with_legacy_weights(model, weights)
+    return _with_weights(_build(_parse(architecture.read_bytes(), architecture.name)), weights)
 
 
 def _parse(text: str | bytes, name: str) -> Config:
@@ -115,15 +129,30 @@ def _build(config: Config) -> Any:
     return model
 
 
-def _with_legacy_weights(model: Any, path: Path) -> Any:
-    """Weights in the layout of Keras 2 (`layer_names` at the root or under `model_weights`), in the order of layers."""
+def _with_weights(model: Any, path: Path) -> Any:
+    """Weights in the layout of Keras 2 (`layer_names` at the root or under `model_weights`) or of Keras 3."""
+    with h5py.File(path, "r") as file:
+        legacy = "layer_names" in file.attrs or "model_weights" in file
     try:
-        model.load_weights(path)
+        with _named(path, ".h5" if legacy else ".weights.h5") as named:
+            model.load_weights(named)
     except ValueError as error:
         raise ModelNotLoadable(
             f"the weights in {path.name!r} do not fit the architecture: {_sentence(error)}"
         ) from error
     return model
+
+
+@contextmanager
+def _named(path: Path, suffix: str) -> Iterator[Path]:
+    """`path` under a name with the ending by which Keras chooses its reader."""
+    if path.name.removeprefix(path.name.split(".")[0]) == suffix:
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="kerascope-") as folder:
+        link = Path(folder) / f"model{suffix}"
+        link.symlink_to(path.resolve())
+        yield link
 
 
 def _application(spec: ModelSpec) -> tuple[Any, str]:
@@ -147,7 +176,7 @@ def _application(spec: ModelSpec) -> tuple[Any, str]:
     path = spec.path(kind)
     if not path.is_file():
         raise ModelNotLoadable(f"model {spec.id!r} names the weights {kind!r}, which is not in its folder")
-    return _with_legacy_weights(build(weights=None), path), file_digest(path)
+    return _with_weights(build(weights=None), path), file_digest(path)
 
 
 def _efficientnet_lite0(cache_dir: Path) -> tuple[Any, str]:
@@ -172,6 +201,8 @@ def _label_digest(text: str) -> str:
 
 
 def _sentence(error: Exception) -> str:
-    """The first line of a library's message, bounded: long dumps of configs and paths stay out of answers."""
-    line = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    return line.strip()[:300]
+    """What a library's message says first, bounded: long dumps of configs and folders stay out of answers."""
+    innermost = str(error).rsplit("Exception encountered: ", 1)[-1]
+    lines = [line.strip() for line in innermost.splitlines() if line.strip()] or [type(error).__name__]
+    said = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+    return re.sub(r"(?<![\w.])/(?:[^\s'\"/]+/)+", "", said)[:300]

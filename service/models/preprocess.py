@@ -70,7 +70,7 @@ def prepare(image: Pixels, shape: InputShape, spec: InputSpec, mode: Preprocessi
     """(H, W, C) of 0..255, C in {1, 3, 4} → the network's input."""
     pixels, region = fit(image, shape, spec)
     pixels = _channels(pixels, shape.channels)
-    if spec.colour_order == "bgr" and shape.channels == 3:
+    if spec.colour_order == "bgr" and shape.channels == 3 and mode.mode != "caffe":
         pixels = pixels[..., ::-1]
     values = normalise(pixels.astype(np.float32), mode)
     batch = np.ascontiguousarray(values.reshape(shape.batch), dtype=np.float32)

@@ -74,6 +74,9 @@ class ModelSpec(Frozen):
             raise ValueError("source 'file' needs 'weights', the name of the model file")
         if self.source == "application" and not self.application:
             raise ValueError("source 'application' needs 'application', a name of keras.applications")
+        for name in (self.weights, self.architecture, self.labels):
+            if isinstance(name, str):
+                self.path(name)
         return self
 
     def path(self, name: str) -> Path:

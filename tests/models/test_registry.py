@@ -1,0 +1,240 @@
+"""Warm models: single-flight loading, eviction, failures."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import nets
+import pytest
+
+from service.errors import ModelNotLoadable, UnknownModel, WeightsUnavailable
+from service.models.library import Library
+from service.models.loaded import LoadedModel
+from service.models.registry import Registry
+from service.models.spec import ModelSpec
+
+IDS = ("a", "b", "c", "d")
+SIZE = 100
+
+
+@cache
+def pencil() -> LoadedModel:
+    return nets.loaded(nets.pencil())
+
+
+def model_of(spec: ModelSpec, weight_bytes: int = SIZE) -> LoadedModel:
+    return replace(pencil(), spec=spec, weight_bytes=weight_bytes)
+
+
+class Loader:
+    """Counts what is loaded; `hook` may block or raise."""
+
+    def __init__(self, hook: Callable[[ModelSpec], None] = lambda spec: None, sizes: dict[str, int] | None = None):
+        self.loaded: list[str] = []
+        self.hook = hook
+        self.sizes = sizes or {}
+
+    def __call__(self, spec: ModelSpec) -> LoadedModel:
+        self.loaded.append(spec.id)
+        self.hook(spec)
+        return model_of(spec, self.sizes.get(spec.id, SIZE))
+
+
+def registry(load: Loader, budget: int = 1000, pinned: tuple[str, ...] = ()) -> Registry:
+    specs = {name: ModelSpec(id=name, weights=f"{name}.keras", folder=Path()) for name in IDS}
+    return Registry(Library(shipped=specs), load, budget_bytes=budget, pinned=frozenset(pinned))
+
+
+def use(warm: Registry, *names: str) -> None:
+    for name in names:
+        with warm.use(name):
+            pass
+
+
+def states(warm: Registry) -> dict[str, str]:
+    return {name: row["state"] for name, row in warm.status().items()}
+
+
+def test_loading_is_single_flight() -> None:
+    load = Loader(lambda spec: time.sleep(0.05))
+    warm = registry(load)
+    barrier = threading.Barrier(16)
+
+    def work(_: int) -> int:
+        barrier.wait()
+        with warm.use("a") as model:
+            return id(model)
+
+    with ThreadPoolExecutor(16) as pool:
+        found = set(pool.map(work, range(16)))
+    assert load.loaded == ["a"]
+    assert len(found) == 1
+    assert warm.status()["a"]["users"] == 0
+
+
+def test_different_models_load_at_the_same_time() -> None:
+    meet = threading.Barrier(2, timeout=10)
+    warm = registry(Loader(lambda spec: meet.wait() and None))
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda name: use(warm, name), ("a", "b")))
+    assert states(warm) == {"a": "warm", "b": "warm"}
+
+
+def test_the_least_recently_used_is_evicted() -> None:
+    load = Loader()
+    warm = registry(load, budget=2 * SIZE)
+    use(warm, "a", "b", "a", "c")
+    assert states(warm) == {"a": "warm", "b": "cold", "c": "warm"}
+    assert warm.warm_bytes == 2 * SIZE
+    use(warm, "b")
+    assert states(warm) == {"a": "cold", "b": "warm", "c": "warm"}
+    assert load.loaded == ["a", "b", "c", "b"]
+
+
+def test_one_large_model_evicts_several() -> None:
+    warm = registry(Loader(sizes={"d": 250}), budget=300)
+    use(warm, "a", "b", "c", "d")
+    assert states(warm) == {"a": "cold", "b": "cold", "c": "cold", "d": "warm"}
+
+
+def test_pinned_models_stay() -> None:
+    warm = registry(Loader(), budget=2 * SIZE, pinned=("a",))
+    use(warm, "a", "b", "c", "d")
+    assert states(warm) == {"a": "warm", "b": "cold", "c": "cold", "d": "warm"}
+    assert warm.status()["a"]["pinned"]
+    assert not warm.status()["d"]["pinned"]
+
+
+def test_a_model_in_use_is_never_evicted() -> None:
+    warm = registry(Loader(), budget=SIZE)
+    with warm.use("a") as first:
+        use(warm, "b")
+        assert states(warm) == {"a": "warm", "b": "warm"}
+        assert not warm.unload("a")
+        with warm.use("a") as again:
+            assert again is first
+            assert warm.status()["a"]["users"] == 2
+    # Beyond the budget only as long as it was in use.
+    assert states(warm) == {"a": "warm", "b": "cold"}
+    assert warm.warm_bytes == SIZE
+
+
+def test_an_idle_model_goes_where_the_oldest_is_in_use() -> None:
+    warm = registry(Loader(), budget=2 * SIZE)
+    with warm.use("a"):
+        use(warm, "b", "c")
+        assert states(warm) == {"a": "warm", "b": "cold", "c": "warm"}
+
+
+def test_unload() -> None:
+    load = Loader()
+    warm = registry(load)
+    use(warm, "a")
+    assert warm.unload("a")
+    assert states(warm) == {"a": "cold"}
+    assert not warm.unload("a")
+    assert not warm.unload("b")
+    with pytest.raises(UnknownModel):
+        warm.unload("nonsense")
+    use(warm, "a")
+    assert load.loaded == ["a", "a"]
+
+
+def test_a_failure_keeps_its_reason_and_is_tried_again() -> None:
+    problems = [WeightsUnavailable("no network"), ModelNotLoadable("truncated")]
+
+    def hook(spec: ModelSpec) -> None:
+        if problems:
+            raise problems.pop(0)
+
+    warm = registry(Loader(hook))
+    for error, reason in ((WeightsUnavailable, "no network"), (ModelNotLoadable, "truncated")):
+        with pytest.raises(error, match=reason):
+            use(warm, "a")
+        assert warm.status()["a"]["state"] == "failed"
+        assert warm.status()["a"]["last_error"] == reason
+    use(warm, "a")
+    assert warm.status()["a"]["state"] == "warm"
+    assert warm.status()["a"]["last_error"] is None
+
+
+def test_what_nobody_foresaw_is_not_shown() -> None:
+    def hook(spec: ModelSpec) -> None:
+        raise ZeroDivisionError("internals")
+
+    warm = registry(Loader(hook))
+    with pytest.raises(ModelNotLoadable, match="model 'a' could not be loaded; the log of the service says why"):
+        use(warm, "a")
+    assert "internals" not in str(warm.status())
+
+
+def test_larger_than_the_budget() -> None:
+    warm = registry(Loader(sizes={"b": 501}), budget=500)
+    use(warm, "a")
+    with pytest.raises(ModelNotLoadable, match=r"model 'b' needs 501 bytes .* \(500; setting KERASCOPE_REGISTRY_BYTES"):
+        use(warm, "b")
+    assert states(warm) == {"a": "warm", "b": "failed"}
+
+
+def test_an_exception_in_the_block_frees_the_model() -> None:
+    warm = registry(Loader())
+    with pytest.raises(ZeroDivisionError), warm.use("a"):
+        raise ZeroDivisionError
+    assert warm.status()["a"] | {"loaded_in_s": 0} == {
+        "state": "warm",
+        "pinned": False,
+        "users": 0,
+        "weight_bytes": SIZE,
+        "traces": pencil().backend.traces,
+        "loaded_in_s": 0,
+        "last_error": None,
+    }
+
+
+def test_states_while_loading() -> None:
+    entered, release = threading.Event(), threading.Event()
+
+    def hook(spec: ModelSpec) -> None:
+        entered.set()
+        release.wait(10)
+
+    warm = registry(Loader(hook))
+    assert warm.status() == {}
+    thread = threading.Thread(target=use, args=(warm, "a"))
+    thread.start()
+    assert entered.wait(10)
+    assert states(warm) == {"a": "loading"}
+    assert warm.status()["a"]["weight_bytes"] is None
+    assert not warm.unload("a")
+    release.set()
+    thread.join(10)
+    assert states(warm) == {"a": "warm"}
+
+
+def test_unknown_model() -> None:
+    warm = registry(Loader())
+    with pytest.raises(UnknownModel, match="there is no model 'nonsense'"):
+        use(warm, "nonsense")
+    assert warm.status() == {}
+
+
+def test_under_load_no_model_vanishes_from_its_user() -> None:
+    warm = registry(Loader(), budget=2 * SIZE)
+
+    def work(start: int) -> None:
+        for step in range(8):
+            name = IDS[(start + step * 3) % 4]
+            with warm.use(name) as model:
+                assert model.spec.id == name
+                assert warm.status()[name]["state"] == "warm"
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(8)))
+    assert {row["users"] for row in warm.status().values()} == {0}
+    assert warm.warm_bytes <= 2 * SIZE

@@ -1,0 +1,202 @@
+"""Tiny networks with weights set by hand, whose answers are worked out on paper, and what tests do with them.
+
+All but a few share one body, `PENCIL`: a 2×3 grey image, a 1×1 convolution whose two channels are the positive and
+the negative part of the image, and a head on the two means. On `IMAGE`:
+
+    A_0 = relu(x)  = [[1, 2, 0], [0, 0, 4]]   mean 7/6
+    A_1 = relu(-x) = [[0, 0, 1], [0, 3, 0]]   mean 4/6
+    logits = W^T (7/6, 4/6) + b = (7, 9, -3, -11)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers
+
+from service.explainers import BY_NAME
+from service.explainers.base import Explanation, Target
+from service.explainers.targets import parse_target
+from service.models.backend import TensorFlowBackend
+from service.models.graph import canonical
+from service.models.head import find_head
+from service.models.loaded import LoadedModel, infer_input_shape, infer_preprocessing
+from service.models.spec import HeadKind, ModelSpec
+
+IMAGE = np.array([[1, 2, -1], [0, -3, 4]], np.float32)[None, ..., None]
+POSITIVE = np.array([[1, 2, 0], [0, 0, 4]], np.float32)
+NEGATIVE = np.array([[0, 0, 1], [0, 3, 0]], np.float32)
+WEIGHTS = np.array([[6, 0, -6, -6], [0, 12, 6, -6]], np.float32)
+BIAS = np.array([0, 1, 0, 0], np.float32)
+LOGITS = np.array([7, 9, -3, -11], np.float32)
+
+
+def softmax(scores: np.ndarray) -> np.ndarray:
+    powers = np.exp(scores.astype(np.float64) - scores.max())
+    return powers / powers.sum()
+
+
+def _split(x: Any) -> Any:
+    """The convolution that splits an image into its positive and its negative part."""
+    layer = layers.Conv2D(2, 1, activation="relu", use_bias=False, name="conv")
+    y = layer(x)
+    layer.set_weights([np.array([[[[1, -1]]]], np.float32)])
+    return y
+
+
+def _dense(x: Any, kernel: np.ndarray, bias: np.ndarray, name: str = "scores", activation: str | None = None) -> Any:
+    layer = layers.Dense(len(bias), activation=activation, name=name)
+    y = layer(x)
+    layer.set_weights([kernel, bias])
+    return y
+
+
+def pencil(head: str = "softmax-string") -> Any:
+    """Functional. `head`: softmax-string, softmax-layer, activation-layer, after-reshape, dropout, bare, relu."""
+    x = keras.Input((2, 3, 1), name="image")
+    y = layers.GlobalAveragePooling2D(name="gap")(_split(x))
+    if head in ("softmax-string", "relu"):
+        out = _dense(y, WEIGHTS, BIAS, activation="softmax" if head == "softmax-string" else "relu")
+    else:
+        y = _dense(y, WEIGHTS, BIAS)
+        out = {
+            "softmax-layer": lambda: layers.Softmax(name="probabilities")(y),
+            "activation-layer": lambda: layers.Activation("softmax", name="probabilities")(y),
+            "after-reshape": lambda: layers.Activation("softmax", name="probabilities")(
+                layers.Reshape((4,), name="flat")(layers.Reshape((1, 1, 4), name="cell")(y))
+            ),
+            "before-reshape": lambda: layers.Reshape((4,), name="flat")(
+                layers.Softmax(name="probabilities")(layers.Reshape((1, 1, 4), name="cell")(y))
+            ),
+            "dropout": lambda: layers.Dropout(0.5, name="dropout")(layers.Softmax(name="probabilities")(y)),
+            "ops": lambda: keras.ops.softmax(y),
+            "bare": lambda: y,
+        }[head]()
+    return keras.Model(x, out, name="pencil")
+
+
+def pencil_sequential() -> Any:
+    model = keras.Sequential(
+        [
+            keras.Input((2, 3, 1), name="image"),
+            layers.Conv2D(2, 1, activation="relu", use_bias=False, name="conv"),
+            layers.GlobalAveragePooling2D(name="gap"),
+            layers.Dense(4, activation="softmax", name="scores"),
+        ],
+        name="pencil_sequential",
+    )
+    model.set_weights([np.array([[[[1, -1]]]], np.float32), WEIGHTS, BIAS])
+    return model
+
+
+FLAT = np.zeros((2, 3, 2, 2), np.float32)
+FLAT[..., 0, 0] = [[1, 2, 3], [4, 5, 6]]
+FLAT[..., 1, 0] = [[0, 0, 0], [0, 0, -6]]
+FLAT[..., 1, 1] = [[6, 6, 6], [6, 6, 6]]
+
+
+def pencil_flat() -> Any:
+    """The body with a Dense over every cell, so the gradient differs from cell to cell.
+
+    Logit 0: 1·1 + 2·2 + 6·4 - 0 = 29, mean gradients (3.5, -1). Logit 1: 6·(1 + 3) = 24, mean gradients (0, 6).
+    """
+    x = keras.Input((2, 3, 1), name="image")
+    flat = layers.Flatten(name="flatten")(_split(x))
+    return keras.Model(x, _dense(flat, FLAT.reshape(12, 2), np.zeros(2, np.float32), activation="softmax"))
+
+
+def sigmoid_unit() -> Any:
+    """z = 3·7/6 - 3·4/6 - 1 = 0.5 on IMAGE."""
+    x = keras.Input((2, 3, 1), name="image")
+    y = layers.GlobalAveragePooling2D(name="gap")(_split(x))
+    kernel = np.array([[3], [-3]], np.float32)
+    return keras.Model(x, _dense(y, kernel, np.array([-1], np.float32), activation="sigmoid"))
+
+
+def conv_head() -> Any:
+    """No Dense: a 1×1 convolution to three maps, their means, softmax. Logits (7, 4, 11) / 6 on IMAGE."""
+    x = keras.Input((2, 3, 1), name="image")
+    layer = layers.Conv2D(3, 1, use_bias=False, name="class_maps")
+    y = layer(_split(x))
+    layer.set_weights([np.array([[[[1, 0, 1], [0, 1, 1]]]], np.float32)])
+    y = layers.GlobalAveragePooling2D(name="gap")(y)
+    return keras.Model(x, layers.Activation("softmax", name="probabilities")(y))
+
+
+def segmentation() -> Any:
+    """A map of class probabilities: no vector of class scores."""
+    x = keras.Input((2, 3, 1), name="image")
+    return keras.Model(x, layers.Softmax(name="probabilities")(_split(x)))
+
+
+def without_maps() -> Any:
+    x = keras.Input((2, 3, 1), name="image")
+    y = layers.Flatten(name="flatten")(x)
+    return keras.Model(x, _dense(y, np.eye(6, dtype=np.float32), np.zeros(6, np.float32)))
+
+
+def random_net(seed: int = 3, size: tuple[int, int] = (7, 5), activation: str = "softmax") -> Any:
+    """Two 3×3 convolutions, the first with stride 2, and a Dense: for comparison with NumPy in float64."""
+    keras.utils.set_random_seed(seed)
+    return keras.Sequential(
+        [
+            keras.Input((*size, 2), name="image"),
+            layers.Conv2D(4, 3, strides=2, padding="same", activation="relu", bias_initializer="normal", name="first"),
+            layers.Conv2D(3, 2, activation="tanh", bias_initializer="normal", name="second"),
+            layers.Flatten(name="flatten"),
+            layers.Dense(4, activation=activation, bias_initializer="normal", name="scores"),
+        ]
+    )
+
+
+def loaded(model: Any, head: HeadKind | None = None, labels: tuple[str, ...] = (), **spec: Any) -> LoadedModel:
+    """A warm model of a network that lies in no file."""
+    model_spec = ModelSpec(id="tiny", weights="tiny.keras", head=head, folder=Path(), **spec)
+    graph = canonical(model)
+    preprocessing, assumed = infer_preprocessing(model.name, graph, model_spec)
+    return LoadedModel(
+        spec=model_spec,
+        keras_model=model,
+        graph=graph,
+        head=find_head(graph, head),
+        labels=labels,
+        input_shape=infer_input_shape(graph, model_spec),
+        preprocessing=preprocessing,
+        preprocessing_assumed=assumed,
+        digest="sha256:" + "0" * 64,
+        weight_bytes=4 * model.count_params(),
+        backend=TensorFlowBackend(),
+        summary="",
+    )
+
+
+def explain(model: LoadedModel, name: str, image: np.ndarray = IMAGE, /, **params: Any) -> Explanation:
+    """One method on one preprocessed image, as the engine does it."""
+    explainer = BY_NAME[name]
+    parsed = explainer.Params.model_validate(params)
+    target = Target(model.head)
+    if explainer.targeted:
+        target = parse_target(getattr(parsed, "target", "top1"), model.head, model.labels)
+    return explainer.explain(model.backend, model.graph, image, target, parsed, lambda done, total: None)
+
+
+def run(model: LoadedModel, image: np.ndarray, *names: str) -> list[np.ndarray]:
+    """Values of the canonical graph by name; the output without names."""
+    graph = model.graph
+    wanted = [graph.value(name) for name in names] or list(graph.outputs)
+    feeds = {graph.inputs[0]: keras.ops.convert_to_tensor(image)}
+    return [np.asarray(value) for value in graph.run(feeds, wanted)]
+
+
+def state(model: Any) -> dict[str, Any]:
+    """What must be the same before and after anything is done with a model."""
+    return {
+        "weights": [np.asarray(weight).tobytes() for weight in model.weights],
+        "nodes": [(layer.name, len(layer._inbound_nodes), len(layer._outbound_nodes)) for layer in model.layers],
+        "activations": [(layer.name, getattr(layer, "activation", None)) for layer in model.layers],
+        "calls": [(layer.name, layer.call.__func__) for layer in model.layers],
+        "losses": len(model.losses),
+    }
