@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -38,10 +39,11 @@ def serve(
     import uvicorn
 
     from service.app import create_app
-    from service.settings import load_settings
+    from service.settings import load_settings, make_folders
     from service.telemetry import configure_logging
 
     settings = load_settings(host=host, port=port, data_dir=data_dir, models_dir=models_dir, log_format=log_format)
+    make_folders(settings)
     configure_logging(settings.log_level, settings.log_format, process="api")
     config = uvicorn.Config(
         create_app(settings),
@@ -54,7 +56,12 @@ def serve(
     )
     listener = config.bind_socket()
     address, port = listener.getsockname()[:2]
-    structlog.get_logger(__name__).info("listening", url=f"http://{address}:{port}", data_dir=str(settings.data_dir))
+    listener.listen(config.backlog)
+    url = f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
+    structlog.get_logger(__name__).info("listening", url=url, data_dir=str(settings.data_dir))
+    # uvicorn hands the signal on once it has shut down; being told to stop is no failure.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: sys.exit(0))
     uvicorn.Server(config).run(sockets=[listener])
 
 

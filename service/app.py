@@ -16,7 +16,7 @@ from service.api.auth import Keys
 from service.api.deps import Services
 from service.api.middleware import RequestContext
 from service.api.routes import explain, health, methods, models
-from service.engine.pool import EnginePool
+from service.engine.pool import EnginePool, engine_of
 from service.engine.protocol import EngineConfig
 from service.imaging.decode import DecodeLimits
 from service.models.library import Library
@@ -32,7 +32,7 @@ def create_app(settings: Settings) -> FastAPI:
     cv2.setNumThreads(1)
     library = Library(settings.models_folder)
     engines = EnginePool(
-        [engine_config(settings) for _ in range(settings.engines)],
+        [engine_config(settings, number) for number in range(settings.engines)],
         deadline_s=settings.call_deadline_s,
         queue_limit=settings.queue_limit,
     )
@@ -41,7 +41,6 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        settings.models_folder.mkdir(parents=True, exist_ok=True)
         engines.start()
         try:
             yield
@@ -71,14 +70,15 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def engine_config(settings: Settings) -> EngineConfig:
-    """What an engine child is told."""
+def engine_config(settings: Settings, number: int) -> EngineConfig:
+    """What the engine child of that number is told; it preloads the models whose calls it will get."""
+    preload = [model_id for model_id in split(settings.preload) if engine_of(model_id, settings.engines) == number]
     return EngineConfig(
         socket="",
         data_dir=settings.data_dir,
         models_dir=settings.models_folder,
         registry_bytes=settings.registry_bytes,
-        preload=tuple(split(settings.preload)),
+        preload=tuple(preload),
         device=settings.device,
         threads=settings.cpu_threads,
         max_passes=settings.max_passes,

@@ -159,8 +159,8 @@ class ConfigurationError(KerascopeError):
 
 def nearest(wrong: str, valid: Iterable[str], count: int = 3) -> str:
     """`"; the closest are 'a', 'b'"`, or `""` when nothing comes near. For the end of an error's sentence."""
-    close = get_close_matches(wrong.lower(), {name.lower(): name for name in valid}, n=count, cutoff=0.4)
     originals = {name.lower(): name for name in valid}
+    close = get_close_matches(wrong.lower(), originals, n=count, cutoff=0.4)
     names = [repr(originals[name]) for name in close]
     if not names:
         return ""

@@ -138,17 +138,22 @@ def load_settings(**flags: Any) -> Settings:
     try:
         settings = Settings(**given)
     except ValidationError as error:
-        problems = [
-            f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}, got {item.get('input')!r}"
-            for item in error.errors()
-        ]
-        raise ConfigurationError("; ".join(problems)) from None
+        raise ConfigurationError("; ".join(_sentence(item) for item in error.errors())) from None
     if not is_loopback(settings.host) and not settings.key_digests:
         raise ConfigurationError(
             f"host {settings.host!r} is reachable from other machines, and no API keys are set. Either listen on "
             f'127.0.0.1, or set {PREFIX}API_KEYS to sha256:<hex> of a key (printf %s "$KEY" | sha256sum)'
         )
     return settings
+
+
+def make_folders(settings: Settings) -> None:
+    """Raises ConfigurationError for a folder that cannot be made."""
+    for name, folder in (("data_dir", settings.data_dir), ("models_dir", settings.models_folder)):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(f"{name}: the folder {str(folder)!r} cannot be made: {error.strerror}") from None
 
 
 def is_loopback(host: str) -> bool:
@@ -176,6 +181,12 @@ def origins(settings: Settings, **flags: Any) -> list[Origin]:
         extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
         found.append(Origin(name, getattr(settings, name), str(extra["unit"]), source, info.description or ""))
     return found
+
+
+def _sentence(item: Any) -> str:
+    name = ".".join(str(part) for part in item["loc"])
+    message = str(item["msg"]).removeprefix("Value error, ")
+    return f"{name}: {message}" if name == "api_keys" else f"{name}: {message}, got {item.get('input')!r}"
 
 
 def _refuse_unknown_names() -> None:

@@ -18,12 +18,13 @@ import numpy as np
 from keras import layers
 
 from service.explainers import BY_NAME
-from service.explainers.base import Explanation, Target
-from service.explainers.targets import parse_target
+from service.explainers.base import Explanation, Progress
+from service.explainers.targets import class_targets, parse_targets
 from service.models.backend import TensorFlowBackend
 from service.models.graph import canonical
 from service.models.head import find_head
 from service.models.loaded import LoadedModel, infer_input_shape, infer_preprocessing
+from service.models.preprocess import NetworkInput, Region, prepare
 from service.models.spec import HeadKind, ModelSpec
 
 IMAGE = np.array([[1, 2, -1], [0, -3, 4]], np.float32)[None, ..., None]
@@ -161,7 +162,7 @@ def loaded(model: Any, head: HeadKind | None = None, labels: tuple[str, ...] = (
         spec=model_spec,
         keras_model=model,
         graph=graph,
-        head=find_head(graph, head),
+        heads=tuple(find_head(graph, head, output) for output in range(len(graph.outputs))),
         labels=labels,
         input_shape=infer_input_shape(graph, model_spec),
         preprocessing=preprocessing,
@@ -173,14 +174,32 @@ def loaded(model: Any, head: HeadKind | None = None, labels: tuple[str, ...] = (
     )
 
 
-def explain(model: LoadedModel, name: str, image: np.ndarray = IMAGE, /, **params: Any) -> Explanation:
-    """One method on one preprocessed image, as the engine does it."""
+def explain(
+    model: LoadedModel,
+    name: str,
+    image: np.ndarray = IMAGE,
+    /,
+    progress: Progress = lambda done, total: None,
+    chunk: int | None = None,
+    **params: Any,
+) -> Explanation:
+    """One method on one preprocessed image, as the engine does it; `chunk` sets how many images a step takes."""
     explainer = BY_NAME[name]
     parsed = explainer.Params.model_validate(params)
-    target = Target(model.head)
+    head = model.head_of(getattr(parsed, "output", None))
+    targets = class_targets(head)
     if explainer.targeted:
-        target = parse_target(getattr(parsed, "target", "top1"), model.head, model.labels)
-    return explainer.explain(model.backend, model.graph, image, target, parsed, lambda done, total: None)
+        targets = parse_targets(getattr(parsed, "target", "top1"), model.graph, head, model.labels_for(head))
+    backend = model.backend if chunk is None else _Cut(model.backend, chunk)
+    return explainer.explain(backend, model.graph, network_input(model, image), targets, parsed, progress)
+
+
+class _Cut:
+    """A backend that takes a fixed number of images a step."""
+
+    def __init__(self, backend: TensorFlowBackend, size: int) -> None:
+        self.ops, self.compiled, self.gradients = backend.ops, backend.compiled, backend.gradients
+        self.chunk = lambda graph, shape, backward=False: size
 
 
 def run(model: LoadedModel, image: np.ndarray, *names: str) -> list[np.ndarray]:
@@ -200,3 +219,54 @@ def state(model: Any) -> dict[str, Any]:
         "calls": [(layer.name, layer.call.__func__) for layer in model.layers],
         "losses": len(model.losses),
     }
+
+
+ADDITIVE = np.array([[1, -2, 3], [0.5, 2, -1]], np.float32)
+
+
+def additive() -> Any:
+    """Logit 0 is Σ ADDITIVE·x, logit 1 is 0."""
+    x = keras.Input((2, 3, 1), name="image")
+    kernel = np.stack([ADDITIVE.reshape(6), np.zeros(6, np.float32)], axis=1)
+    return keras.Model(x, _dense(layers.Flatten(name="flatten")(x), kernel, np.zeros(2, np.float32)))
+
+
+def bypassed() -> Any:
+    """Score 0 is mean(A_0) + mean(x): the image goes round the convolution. Score 1 is its negative."""
+    x = keras.Input((2, 3, 1), name="image")
+    y = layers.GlobalAveragePooling2D(name="gap")(_split(x))
+    both = layers.Concatenate(name="both")([y, layers.GlobalAveragePooling2D(name="around")(x)])
+    kernel = np.array([[1, -1], [0, 0], [1, -1]], np.float32)
+    return keras.Model(x, _dense(both, kernel, np.zeros(2, np.float32)))
+
+
+def with_activation(activation: Any) -> Any:
+    """The body of PENCIL with another activation, as a string on the convolution or as a layer of its own."""
+    as_string = isinstance(activation, str)
+    x = keras.Input((2, 3, 1), name="image")
+    conv = layers.Conv2D(2, 1, activation=activation if as_string else None, use_bias=False, name="conv")
+    y = conv(x)
+    conv.set_weights([np.array([[[[1, -1]]]], np.float32)])
+    y = y if as_string else type(activation).from_config(activation.get_config())(y)
+    return keras.Model(x, _dense(layers.GlobalAveragePooling2D(name="gap")(y), WEIGHTS, BIAS))
+
+
+def smooth_net() -> Any:
+    """As `random_net` without a kink anywhere."""
+    keras.utils.set_random_seed(5)
+    return keras.Sequential(
+        [
+            keras.Input((7, 5, 3), name="image"),
+            layers.Conv2D(4, 3, activation="tanh", bias_initializer="normal", name="first"),
+            layers.Flatten(name="flatten"),
+            layers.Dense(4, activation="softmax", bias_initializer="normal", name="scores"),
+        ]
+    )
+
+
+def network_input(model: LoadedModel, image: np.ndarray) -> NetworkInput:
+    """An image that is preprocessed already, with the colours of the model's own preprocessing."""
+    shape = model.input_shape
+    pixel = np.zeros((shape.height, shape.width, shape.channels), np.float32)
+    colour = prepare(pixel, shape, model.spec.input, model.preprocessing).colour
+    return NetworkInput(image, Region(0, 0, shape.height, shape.width), colour)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -31,33 +33,40 @@ class Body:
 
 async def read(request: Request, max_bytes: int) -> Body:
     """Raises MalformedBody, BodyTooLarge, UnsupportedMediaType, InvalidParameter or UndecodableImage."""
-    query = _query(request)
+    params = query(request)
     media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     limited = _limited(request, max_bytes)
     if media_type in MEDIA_TYPES or media_type == NPY:
         data = await limited.body()
         if not data:
             raise MalformedBody(f"the body is empty; send the image itself as {media_type}")
-        return Body(ImageInput(data, npy=media_type == NPY), query)
+        return Body(ImageInput(data, npy=media_type == NPY), params)
     if media_type == "multipart/form-data":
-        image, params = await _multipart(limited)
+        image, sent = await _multipart(limited)
     elif media_type == "application/json":
-        image, params = _json(await limited.body())
+        image, sent = _json(await limited.body())
     else:
         given = repr(media_type) if media_type else "none"
         raise UnsupportedMediaType(f"the Content-Type is {given}; send one of {ACCEPTED}")
-    for name, value in params.items():
-        if name in query and str(query[name]) != str(value):
+    for name, value in sent.items():
+        if name in params and str(params[name]) != str(value):
             raise InvalidParameter(f"{name!r} stands in the query and in the body with two values; give it once")
-    return Body(image, query | params)
+    return Body(image, params | sent)
 
 
-def _query(request: Request) -> dict[str, Any]:
-    """Query parameters; one that is repeated becomes a comma-separated list."""
-    found: dict[str, Any] = {}
-    for name, value in request.query_params.multi_items():
-        found[name] = f"{found[name]},{value}" if name in found else value
-    return found
+def query(request: Request) -> dict[str, Any]:
+    """Query parameters as text; one that is repeated is a list, which only parameters that hold several values take."""
+    return _collected(request.query_params.multi_items())
+
+
+def _collected(items: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    found: dict[str, list[str]] = {}
+    for name, value in items:
+        found.setdefault(name, []).append(value)
+    return {
+        name: values[0] if len(values) == 1 else [part for value in values for part in value.split(",")]
+        for name, values in found.items()
+    }
 
 
 def _limited(request: Request, max_bytes: int) -> Request:
@@ -71,6 +80,8 @@ def _limited(request: Request, max_bytes: int) -> Request:
     async def receive() -> Message:
         nonlocal received
         message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise MalformedBody("the connection ended before the whole body had arrived")
         received += len(message.get("body", b""))
         if received > max_bytes:
             raise BodyTooLarge(detail)
@@ -81,7 +92,12 @@ def _limited(request: Request, max_bytes: int) -> Request:
 
 async def _multipart(request: Request) -> tuple[ImageInput | None, dict[str, Any]]:
     params: dict[str, Any] = {}
+    fields: list[tuple[str, str]] = []
     image = None
+    _, options = parse_options_header(request.headers["content-type"])
+    charset = options.get(b"charset", b"utf-8").decode("latin-1").lower()
+    if charset not in ("utf-8", "utf8", "us-ascii"):
+        raise UnsupportedMediaType(f"the form is written in the charset {charset!r}; write it in UTF-8")
     try:
         async with request.form(max_files=1, max_fields=MAX_FIELDS) as form:
             for name, value in form.multi_items():
@@ -94,10 +110,10 @@ async def _multipart(request: Request) -> tuple[ImageInput | None, dict[str, Any
                 elif name == "image":
                     raise MalformedBody("the part 'image' is text; send it as a file (curl: -F image=@cat.png)")
                 else:
-                    params[name] = f"{params[name]},{value}" if name in params else value
+                    fields.append((name, value))
     except HTTPException as error:
         raise MalformedBody(f"the multipart body cannot be read: {error.detail}") from error
-    return image, params
+    return image, params | _collected(fields)
 
 
 def _json(data: bytes) -> tuple[ImageInput | None, dict[str, Any]]:

@@ -76,13 +76,20 @@ def problem_response(error: KerascopeError, request_id: str) -> Response:
     return Response(orjson.dumps(body), status, headers, MEDIA_TYPE)
 
 
+def internal_error(request_id: str) -> Response:
+    """The answer for an error of ours: nothing of its text."""
+    detail = "the service failed on this call; its log says why"
+    body = problem(request_id, 500, "Internal error", detail, errors=[])
+    return Response(orjson.dumps(body), 500, media_type=MEDIA_TYPE)
+
+
 def _request_id(request: Request) -> str:
     return str(request.scope.get("state", {}).get("request_id", ""))
 
 
 async def _domain_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, KerascopeError):
-        return await _unknown_error(request, error)
+        return internal_error(_request_id(request))
     if STATUS[type(error)] >= 500:
         log.warning("call failed", kind=type(error).__name__, detail=error.detail)
     return problem_response(error, _request_id(request))
@@ -95,7 +102,7 @@ async def _framework_error(request: Request, error: Exception) -> Response:
     phrase = HTTPStatus(status).phrase
     detail = {
         404: f"there is nothing at {request.url.path!r}; /docs lists every route",
-        405: f"{request.url.path!r} does not take {request.method}; it takes {headers.get('allow', 'another method')}",
+        405: f"{request.url.path!r} does not take {request.method}; it takes {headers.get('Allow', 'another method')}",
     }.get(status, str(getattr(error, "detail", phrase)))
     return Response(
         orjson.dumps(problem(_request_id(request), status, phrase, detail, errors=[])), status, headers, MEDIA_TYPE
@@ -110,16 +117,8 @@ async def _validation_error(request: Request, error: Exception) -> Response:
     return problem_response(errors.InvalidParameter(detail, errors=fields), _request_id(request))
 
 
-async def _unknown_error(request: Request, error: Exception) -> Response:
-    body = problem(
-        _request_id(request), 500, "Internal error", "the service failed on this call; its log says why", errors=[]
-    )
-    return Response(orjson.dumps(body), 500, media_type=MEDIA_TYPE)
-
-
 def install(app: FastAPI) -> None:
-    """Every error of `app` becomes a problem."""
+    """Every error of `app` becomes a problem; the unforeseen ones do in `middleware.py`."""
     app.add_exception_handler(KerascopeError, _domain_error)
     app.add_exception_handler(HTTPException, _framework_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
-    app.add_exception_handler(Exception, _unknown_error)

@@ -11,7 +11,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.auth import Keys
-from service.api.errors import problem_response
+from service.api.errors import internal_error, problem_response
 from service.errors import NotAuthenticated
 
 log = structlog.get_logger(__name__)
@@ -21,7 +21,10 @@ _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,128}$")
 
 
 class RequestContext:
-    """Sets `X-Request-Id` (the caller's own where it is well-formed), logs the outcome, asks for the key."""
+    """Sets `X-Request-Id` (the caller's own where it is well-formed), logs the outcome, asks for the key.
+
+    What no handler took is answered here as 500: past this class the answer would have no ID and the log line neither.
+    """
 
     def __init__(self, app: ASGIApp, keys: Keys) -> None:
         self._app = app
@@ -37,7 +40,7 @@ class RequestContext:
         request_id = given if _REQUEST_ID.match(given) else uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
         structlog.contextvars.bind_contextvars(request_id=request_id)
-        status = 500
+        status = 0
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
@@ -54,6 +57,11 @@ class RequestContext:
             else:
                 error = NotAuthenticated("send one of the service's keys as 'Authorization: Bearer <key>'")
                 await problem_response(error, request_id)(scope, receive, send_with_headers)
+        except Exception:
+            log.exception("request failed")
+            if status:
+                raise
+            await internal_error(request_id)(scope, receive, send_with_headers)
         finally:
             if scope["path"] not in QUIET_PATHS:
                 duration = round((time.perf_counter() - started) * 1e3, 1)

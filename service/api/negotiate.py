@@ -29,14 +29,16 @@ def choose(stated: Format | None, accept: str | None) -> Format:
         return stated
     if not accept:
         return "json"
-    wanted: list[tuple[float, int, Format]] = []
+    ranges: dict[str, tuple[float, int]] = {}
     for place, part in enumerate(accept.split(",")):
         name, *parameters = (piece.strip().lower() for piece in part.split(";"))
         quality = next((_quality(item[2:]) for item in parameters if item.startswith("q=")), 1.0)
-        for form, media in MEDIA.items():
-            if quality > 0 and name in (media, media.split("/")[0] + "/*", "*/*"):
-                wanted.append((-quality, place, form))
-                break
+        ranges[name] = (-quality, place)
+    wanted: list[tuple[tuple[float, int], int, Format]] = []
+    for place, (form, media) in enumerate(MEDIA.items()):
+        most_specific = next((name for name in (media, media.split("/")[0] + "/*", "*/*") if name in ranges), None)
+        if most_specific and ranges[most_specific][0] < 0:
+            wanted.append((ranges[most_specific], place, form))
     if not wanted:
         raise NotAcceptable(f"none of {accept!r} can be given; this route gives {', '.join(MEDIA.values())}")
     return min(wanted)[2]

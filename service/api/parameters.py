@@ -39,15 +39,19 @@ class RequestOptions(BaseModel):
         return AnswerOptions(format=form, outputs=self.outputs, arrays=self.arrays, top=self.top)
 
 
-def parse(explainer: Explainer, given: Mapping[str, Any]) -> tuple[ExplainerParams, RequestOptions]:
-    """Raises InvalidParameter naming every unknown name with the closest valid one, and every invalid value."""
-    known = names_of(explainer.Params)
+def parse(explainer: Explainer, given: Mapping[str, Any], **fixed: str) -> tuple[ExplainerParams, RequestOptions]:
+    """`fixed` are parameters that the path has given already.
+
+    Raises InvalidParameter naming every unknown name with the closest valid one, and every invalid value.
+    """
+    known = [name for name in names_of(explainer.Params) if name not in fixed]
     options_given = {name: value for name, value in given.items() if name in RequestOptions.model_fields}
-    params_given = {name: value for name, value in given.items() if name in known}
+    params_given = {name: value for name, value in given.items() if name in known} | fixed
+    valid = [*known, *RequestOptions.model_fields]
     problems = [
-        FieldError((name,), f"unknown parameter{nearest(name, [*known, *RequestOptions.model_fields])}")
+        FieldError((name,), f"unknown parameter{nearest(name, valid) or '; there are ' + ', '.join(valid)}")
         for name in given
-        if name not in known and name not in RequestOptions.model_fields
+        if name not in valid
     ]
     parsed: list[BaseModel] = []
     for kind, values in ((explainer.Params, params_given), (RequestOptions, options_given)):

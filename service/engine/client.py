@@ -71,7 +71,7 @@ class EngineClient:
         Raises the domain error the engine answered with, QueueFull, EngineUnavailable, or DeadlineExceeded.
         """
         if self._calls >= self._queue_limit:
-            raise QueueFull(f"{self._calls} calls are waiting, the most allowed", retry_after_s=RETRY_AFTER_S)
+            raise QueueFull(f"{self._calls} calls wait or run already, the most allowed", retry_after_s=RETRY_AFTER_S)
         self._calls += 1
         deadline = time.monotonic() + self._deadline_s
         try:
@@ -100,7 +100,8 @@ class EngineClient:
             await asyncio.wait_for(self._up.wait(), max(0.0, deadline - time.monotonic()))
         except TimeoutError:
             raise EngineUnavailable(
-                f"the engine is {self.state.value} and did not come up within the deadline of {self._deadline_s:g} s",
+                f"the engine did not come up within the deadline of {self._deadline_s:g} s (it is in state "
+                f"{self.state.value!r}); the log of the service says why",
                 retry_after_s=RETRY_AFTER_S,
             ) from None
 

@@ -82,8 +82,8 @@ Message = TypeVar("Message", Call, Reply)
 
 
 def pack(message: Call | Reply, arrays: Arrays) -> list[Frame]:
-    """The frames of a message; array bytes are not copied where they are C-ordered already."""
-    ordered = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    """The frames of a message; array bytes are not copied where they are C-ordered and of this machine already."""
+    ordered = {name: np.asarray(array, array.dtype.newbyteorder("="), order="C") for name, array in arrays.items()}
     headers = [ArrayHeader(name=name, dtype=array.dtype.name, shape=array.shape) for name, array in ordered.items()]
     header = message.model_copy(update={"arrays": tuple(headers)})
     frames: list[Frame] = [orjson.dumps(header.model_dump(mode="python"), option=orjson.OPT_SERIALIZE_NUMPY)]
@@ -92,6 +92,8 @@ def pack(message: Call | Reply, arrays: Arrays) -> list[Frame]:
 
 def unpack(kind: type[Message], frames: Sequence[Frame]) -> tuple[Message, dict[str, NDArray[Any]]]:
     """The message and its arrays, which are read-only views of the frames. Raises ValueError for anything malformed."""
+    if not frames:
+        raise ValueError("a message without frames")
     message = kind.model_validate_json(bytes(frames[0]))
     if len(frames) - 1 != len(message.arrays):
         raise ValueError(f"{len(message.arrays)} arrays announced, {len(frames) - 1} sent")
@@ -101,6 +103,7 @@ def unpack(kind: type[Message], frames: Sequence[Frame]) -> tuple[Message, dict[
         if memoryview(frame).nbytes != math.prod(header.shape) * dtype.itemsize:
             raise ValueError(f"array {header.name!r} does not have the bytes of {header.dtype} {header.shape}")
         array = np.frombuffer(frame, dtype).reshape(header.shape)
+        array.flags.writeable = False
         arrays[header.name] = array
     return message, arrays
 

@@ -7,7 +7,10 @@ its end means that the api is gone, however it went.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ctypes
 import os
+import signal
 import sys
 import threading
 import time
@@ -25,6 +28,8 @@ from service.models.device import DeviceSettings, configure, quiet_start
 from service.telemetry import configure_logging
 
 log = structlog.get_logger(__name__)
+
+PR_SET_PDEATHSIG = 1
 
 
 @dataclass
@@ -84,19 +89,16 @@ class Engine:
             log.exception("unreadable call")
             return
         timing: dict[str, float] = {}
-        result: tuple[dict[str, Any], Any] = ({}, {})
-        fault = None
         try:
-            result = await self._answer(call, arrays, received + call.deadline_s, timing)
+            payload, out = await self._answer(call, arrays, received + call.deadline_s, timing)
+            reply = pack(Reply(id=call.id, payload=payload, timing_ms=timing), out)
         except KerascopeError as error:
-            fault = fault_of(error)
+            reply = pack(Reply(id=call.id, fault=fault_of(error), timing_ms=timing), {})
         except Exception:
             log.exception("call failed", op=call.op, model=call.payload.get("model"))
             fault = fault_of(KerascopeError("the engine failed on this call; its log says why"))
-        payload, out = result
-        await router.send_multipart(
-            [sender, *pack(Reply(id=call.id, payload=payload, fault=fault, timing_ms=timing), out)]
-        )
+            reply = pack(Reply(id=call.id, fault=fault, timing_ms=timing), {})
+        await router.send_multipart([sender, *reply])
 
     async def _answer(
         self, call: Call, arrays: dict[str, Any], deadline: float, timing: dict[str, float]
@@ -169,8 +171,18 @@ class Engine:
 
 
 def _die_with_parent() -> None:
-    """Ends this process at once when standard input ends: nobody is left to answer, and nothing here needs saving."""
-    while sys.stdin.buffer.read(1):
+    """Ends this process when its parent ends: nobody is left to answer, and nothing here needs saving.
+
+    The kernel does it, even when this process is stopped or hangs; where it cannot, the end of standard input tells.
+    """
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    threading.Thread(target=_end_with_standard_input, daemon=True, name="parent-watch").start()
+
+
+def _end_with_standard_input() -> None:
+    # Not through sys.stdin: a thread blocked in its buffer makes the interpreter abort where it should exit.
+    while os.read(0, 1):
         pass
     os._exit(0)
 
@@ -178,7 +190,7 @@ def _die_with_parent() -> None:
 def main() -> None:
     """Entry point of the child process."""
     config = EngineConfig.model_validate_json(sys.stdin.buffer.readline())
-    threading.Thread(target=_die_with_parent, daemon=True, name="parent-watch").start()
+    _die_with_parent()
     configure_logging(config.log_level, config.log_format, process="engine")
     with quiet_start():
         engine = Engine(config)

@@ -47,7 +47,7 @@ class Supervisor:
         self._on_end = on_end
         self._process: asyncio.subprocess.Process | None = None
         self._task: asyncio.Task[None] | None = None
-        self._folder = Path(tempfile.mkdtemp(prefix="kerascope-"))
+        self._folder: Path | None = None
         self.state = EngineState.STOPPED
         self.restarts = 0
 
@@ -56,7 +56,8 @@ class Supervisor:
         return self._process.pid if self._process else None
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._keep_running())
+        self._folder = Path(tempfile.mkdtemp(prefix="kerascope-"))
+        self._task = asyncio.create_task(self._keep_running(self._folder))
 
     async def stop(self) -> None:
         """Ends the child and waits for it: first by closing its input, then by force."""
@@ -72,7 +73,8 @@ class Supervisor:
             except TimeoutError:
                 self.kill()
                 await self._process.wait()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
         self.state = EngineState.STOPPED
 
     def kill(self) -> None:
@@ -80,15 +82,19 @@ class Supervisor:
         if self._process and self._process.returncode is None:
             self._process.kill()
 
-    async def _keep_running(self) -> None:
+    async def _keep_running(self, folder: Path) -> None:
         backoff = FIRST_BACKOFF_S
         generation = 0
         while True:
             self.state = EngineState.STARTING
             started = time.monotonic()
             generation += 1
-            socket = str(self._folder / f"engine-{generation}")
-            code = await self._run_once(socket)
+            socket = str(folder / f"engine-{generation}")
+            code = None
+            try:
+                code = await self._run_once(socket)
+            except OSError:
+                log.exception("engine could not be started")
             self.restarts += 1
             backoff = (
                 FIRST_BACKOFF_S if time.monotonic() - started > STABLE_AFTER_S else min(backoff * 2, LAST_BACKOFF_S)

@@ -28,4 +28,4 @@ def lite0(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
 def chelsea(data: Path, lite0: LoadedModel) -> np.ndarray:
     """The cat, as EfficientNet-Lite0 takes it."""
     pixels = np.asarray(Image.open(data / "images" / "skimage_chelsea.png").convert("RGB"))
-    return prepare(pixels, lite0.input_shape, lite0.spec.input, lite0.preprocessing)[0]
+    return prepare(pixels, lite0.input_shape, lite0.spec.input, lite0.preprocessing).batch

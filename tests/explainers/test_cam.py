@@ -12,7 +12,8 @@ import tensorflow as tf
 from keras import layers
 
 from service.errors import MethodNotValid, UnknownLayer
-from service.explainers.cam import default_layer, gradcam
+from service.explainers.cam import default_layer
+from service.explainers.cam_maps import gradcam
 from service.models.graph import canonical
 from service.models.loaded import LoadedModel
 
@@ -93,7 +94,7 @@ def test_nothing_speaks_for_the_class(pencil: LoadedModel) -> None:
     explanation = nets.explain(pencil, "cam", target="3", method="gradcam")
     assert explanation.arrays["heatmap"].tolist() == [[0, 0, 0], [0, 0, 0]]
     (warned,) = [item for item in explanation.warnings if item.code == "all_zero_map"]
-    assert warned.detail == "no position of layer 'conv' speaks for the class: the map is 0 everywhere"
+    assert warned.detail == "heatmap is 0 everywhere: no position speaks for the target"
     assert not [item for item in nets.explain(pencil, "cam", target="0").warnings if item.code == "all_zero_map"]
 
 
@@ -215,7 +216,7 @@ def test_a_layer_the_score_does_not_depend_on() -> None:
     used, other = layers.Conv2D(2, 1, name="used")(x), layers.Conv2D(2, 1, name="other")(x)
     scores = layers.Dense(3, name="scores")(layers.GlobalAveragePooling2D()(used))
     model = nets.loaded(keras.Model(x, [scores, other]))
-    with pytest.raises(MethodNotValid, match="the class score does not depend on layer 'other'"):
+    with pytest.raises(MethodNotValid, match="the score does not depend on layer 'other'"):
         heatmap(model, layer="other")
     with pytest.raises(UnknownLayer, match="there is no layer 'othr'; the closest are 'other'"):
         heatmap(model, layer="othr")

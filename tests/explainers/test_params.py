@@ -102,7 +102,7 @@ def test_defaults() -> None:
         {"colormap": "rainbow"},
         {"size": "huge"},
         {"layre": "x"},
-        {"target": "x" * 201},
+        {"target": "x" * 301},
         {"layer": "x" * 301},
         {"method": "gradcam42"},
     ],

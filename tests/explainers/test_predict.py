@@ -32,9 +32,10 @@ def ask(
     preprocess: Any = False,
     **params: Any,
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    payload = {"method": method, "params": params, "top": top, "preprocess": preprocess}
-    answer, arrays = Operations("cpu").explain(model, payload, {"image": image}, lambda done, total: None)
-    return answer, dict(arrays)
+    payload = {"methods": [{"name": method, "params": params}], "top": top, "preprocess": preprocess}
+    answer, arrays = Operations("cpu", 5000).explain(model, payload, {"image": image}, lambda done, total: None)
+    (result,) = answer.pop("results")
+    return answer | result, {name.removeprefix("0/"): array for name, array in arrays.items()}
 
 
 def test_logits(pencil: LoadedModel) -> None:
@@ -120,9 +121,10 @@ def test_as_it_is_needs_the_shape(pencil: LoadedModel) -> None:
 
 
 def test_kernels_need_no_image(pencil: LoadedModel) -> None:
-    payload = {"method": "kernels", "params": {"layer": "conv"}}
-    answer, arrays = Operations("cpu").explain(pencil, payload, {}, lambda done, total: None)
-    assert arrays["kernels"].ravel().tolist() == [1, -1]
+    payload = {"methods": [{"name": "kernels", "params": {"layer": "conv"}}], "top": 5, "preprocess": True}
+    found, arrays = Operations("cpu", 5000).explain(pencil, payload, {}, lambda done, total: None)
+    (answer,) = found["results"]
+    assert arrays["0/kernels"].ravel().tolist() == [1, -1]
     assert answer["predictions"] == []
     assert answer["target"] is None
 
@@ -138,7 +140,7 @@ def test_the_cam_layer_of_the_spec_is_the_default() -> None:
 def test_values_that_are_not_finite() -> None:
     x = keras.Input((2, 3, 1))
     logarithm = nets.loaded(keras.Model(x, keras.ops.log(layers.GlobalAveragePooling2D(name="gap")(x))))
-    with pytest.raises(NonFiniteResult, match="the values of 'logits' are not finite: the network overflows"):
+    with pytest.raises(NonFiniteResult, match="the network overflows on this image: layer"):
         ask(logarithm, "predict", np.zeros((2, 3, 1), np.float32))
 
 
@@ -152,7 +154,7 @@ def test_what_there_is_not(pencil: LoadedModel, params: dict[str, str], error: t
 
 
 def test_layers_and_summary(pencil: LoadedModel) -> None:
-    operations = Operations("cpu")
+    operations = Operations("cpu", 5000)
     layers_found, _ = operations.layers(pencil, {}, {}, lambda done, total: None)
     assert [row["path"] for row in layers_found["layers"]] == ["image", "conv", "gap", "scores"]
     one, _ = operations.layer(pencil, {"layer": "-1"}, {}, lambda done, total: None)

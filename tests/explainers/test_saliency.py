@@ -119,7 +119,7 @@ def test_integrated_gradients_are_exact_on_a_linear_network() -> None:
 @pytest.mark.parametrize("baseline", ["zero", "black", "mean", "blur"])
 def test_integrated_gradients_are_complete_on_a_smooth_network(baseline: str) -> None:
     model = nets.loaded(nets.smooth_net())
-    image = np.random.default_rng(0).normal(size=(1, 7, 5, 2)).astype(np.float32)
+    image = np.random.default_rng(0).normal(size=(1, 7, 5, 3)).astype(np.float32)
     found = nets.explain(model, "saliency", image, method="integrated_gradients", baseline=baseline, target="2")
     assert abs(found.parameters["convergence_delta"]) < 1e-3
     assert [warning.code for warning in found.warnings] == []

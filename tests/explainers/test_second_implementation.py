@@ -20,7 +20,7 @@ TARGETS = [0, 3]
 
 
 def conv(x: Array, kernel: Array, bias: Array, stride: int) -> Array:
-    rows, columns = ((size - side) // stride + 1 for size, side in zip(x.shape, kernel.shape, strict=False))
+    rows, columns = ((size - side) // stride + 1 for size, side in zip(x.shape[:2], kernel.shape[:2], strict=True))
     out = np.zeros((rows, columns, kernel.shape[3]))
     for row in range(rows):
         for column in range(columns):
@@ -128,7 +128,7 @@ def test_cam(model: LoadedModel, reference: Reference, image: Array, method: str
     )
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", [1, 3])
 def test_ablationcam(model: LoadedModel, reference: Reference, image: Array, target: int) -> None:
     kernel2, bias2, dense, dense_bias = reference.weights[2:]
     before, _, logits = reference.forward(image[0].astype(np.float64))

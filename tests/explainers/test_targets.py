@@ -10,17 +10,15 @@ import numpy as np
 import pytest
 
 from service.errors import InvalidParameter, MethodNotValid, UnknownClass
-from service.explainers.base import Target
-from service.explainers.targets import parse_target
-from service.models.graph import canonical
-from service.models.head import Head, find_head
+from service.explainers.targets import class_targets, parse_targets
+from service.models.loaded import LoadedModel
 
 LABELS = ("tabby", "Egyptian_cat", "T-shirt", "crane")
 
 
 @pytest.fixture(scope="module")
-def head() -> Head:
-    return find_head(canonical(nets.pencil()))
+def model() -> LoadedModel:
+    return nets.loaded(nets.pencil())
 
 
 @pytest.mark.parametrize(
@@ -42,11 +40,11 @@ def head() -> Head:
         ("T-shirt-T-shirt", 2, 2),
     ],
 )
-def test_targets(head: Head, text: str, index: int, minus: int) -> None:
-    target = parse_target(text, head, LABELS)
-    assert (target.index, target.minus) == (index, minus)
-    assert target.chosen.tolist() == [index, minus]
-    assert target.chosen.dtype == np.int32
+def test_targets(model: LoadedModel, text: str, index: int, minus: int) -> None:
+    targets = parse_targets(text, model.graph, model.head, LABELS)
+    assert targets.pairs == ((index, minus),)
+    assert targets.chosen.tolist() == [[index, minus]]
+    assert targets.chosen.dtype == np.int32
 
 
 @pytest.mark.parametrize(
@@ -63,38 +61,85 @@ def test_targets(head: Head, text: str, index: int, minus: int) -> None:
         ("", "there is no class ''"),
     ],
 )
-def test_unknown_classes(head: Head, text: str, reason: str) -> None:
+def test_unknown_classes(model: LoadedModel, text: str, reason: str) -> None:
     with pytest.raises(UnknownClass) as caught:
-        parse_target(text, head, LABELS)
+        parse_targets(text, model.graph, model.head, LABELS)
     assert caught.value.detail.startswith(reason)
 
 
-def test_a_label_where_there_are_none(head: Head) -> None:
+def test_a_label_where_there_are_none(model: LoadedModel) -> None:
     with pytest.raises(UnknownClass) as caught:
-        parse_target("cat", head, ())
+        parse_targets("cat", model.graph, model.head, ())
     assert caught.value.detail == "'cat' is no class: this model has no labels, so write an index, or top1"
 
 
-def test_a_label_of_two_classes(head: Head) -> None:
+def test_a_label_of_two_classes(model: LoadedModel) -> None:
     with pytest.raises(InvalidParameter, match=r"'crane' is the label of the classes \[0, 2\]; say which by its index"):
-        parse_target("crane", head, ("crane", "b", "crane", "d"))
+        parse_targets("crane", model.graph, model.head, ("crane", "b", "crane", "d"))
 
 
 def test_a_model_without_classes() -> None:
-    head = find_head(canonical(nets.segmentation()))
+    model = nets.loaded(nets.segmentation())
     for text in ("top1", "0", "0-1"):
         with pytest.raises(MethodNotValid, match="a map and no vector of class scores"):
-            parse_target(text, head, ())
-
-
-def score(target: Target, scores: list[list[float]]) -> list[float]:
-    result = target.score(keras.ops, keras.ops.convert_to_tensor(np.array(scores, np.float32)), target.chosen)
-    return [float(value) for value in result]
+            parse_targets(text, model.graph, model.head, ())
 
 
 @pytest.mark.parametrize(
-    ("index", "minus", "expected"),
-    [(-1, -1, [5, 9]), (0, -1, [1, 9]), (2, -1, [3, -1]), (1, 2, [2, 1]), (-1, 0, [4, 0]), (1, 1, [0, 0])],
+    ("text", "pairs"),
+    [
+        ("top3", ((-1, -1), (-2, -1), (-3, -1))),
+        ("0,Egyptian_cat", ((0, -1), (1, -1))),
+        ("0-1, 2", ((0, 1), (2, -1))),
+    ],
 )
-def test_scores(head: Head, index: int, minus: int, expected: Any) -> None:
-    assert score(Target(head, index, minus), [[1, 5, 3], [9, 0, -1]]) == expected
+def test_several(model: LoadedModel, text: str, pairs: tuple[tuple[int, int], ...]) -> None:
+    assert parse_targets(text, model.graph, model.head, LABELS).pairs == pairs
+
+
+@pytest.mark.parametrize("text", ["top0", "top5", "top1000", "neuron:conv", "neuron:conv:2", "neuron:conv:2,0,0"])
+def test_what_cannot_be_a_target(model: LoadedModel, text: str) -> None:
+    with pytest.raises(InvalidParameter):
+        parse_targets(text, model.graph, model.head, LABELS)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("neuron:conv:1,2,0", 4), ("neuron:conv:1,1,1", 3), ("neuron:conv:0", 7 / 6), ("neuron:gap:1", 4 / 6)],
+)
+def test_neurons(model: LoadedModel, text: str, expected: float) -> None:
+    (row,) = nets.explain(model, "saliency", target=text).scores[None]
+    targets = parse_targets(text, model.graph, model.head, ())
+    assert targets.head is None
+    assert targets.values(row) == pytest.approx([expected])
+
+
+SCORES = np.array([[1, 5, 3, 0], [9, 0, -1, 2]], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "expected"),
+    [
+        (((-1, -1),), [[5, 9]]),
+        (((0, -1), (2, -1)), [[1, 9], [3, -1]]),
+        (((1, 2),), [[2, 1]]),
+        (((-1, 0), (1, 1)), [[4, 0], [0, 0]]),
+        (((-2, -1), (-4, -1)), [[3, 2], [0, -1]]),
+    ],
+)
+def test_scores(model: LoadedModel, pairs: Any, expected: Any) -> None:
+    targets = class_targets(model.head, pairs)
+    found = targets.scores(keras.ops, keras.ops.convert_to_tensor(SCORES), targets.chosen)
+    assert [[float(value) for value in row] for row in found] == expected
+    for place in (0, 1):
+        resolved = targets.resolved(SCORES[place])
+        assert min(first for first, _ in resolved.pairs) >= 0
+        assert resolved.values(SCORES[place]).tolist() == [row[place] for row in expected]
+
+
+def test_probabilities(model: LoadedModel) -> None:
+    targets = class_targets(model.head, ((1, -1), (3, -1)))
+    found = targets.probabilities(SCORES)
+    assert found is not None
+    np.testing.assert_allclose(found[0], nets.softmax(SCORES[0])[[1, 3]], rtol=1e-6)
+    assert class_targets(model.head, ((1, 2),)).probabilities(SCORES) is None

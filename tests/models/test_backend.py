@@ -81,12 +81,12 @@ def test_a_failed_trace_leaves_nothing() -> None:
 def gradient(model: LoadedModel, image: np.ndarray, at: str, index: int) -> tuple[np.ndarray, np.ndarray]:
     """The value of a layer and the gradient of one logit with respect to it."""
     graph, head = model.graph, model.head
-    (values,), (gradients,), _ = model.backend.gradients(
+    (values,), ((gradients,),), _ = model.backend.gradients(
         graph,
         {graph.inputs[0]: model.backend.ops.convert_to_tensor(image)},
         [graph.value(at)],
         [head.logits],
-        lambda logits: head.class_scores(logits)[:, index],
+        lambda logits: [head.class_scores(logits)[:, index]],
     )
     return np.asarray(values), np.asarray(gradients)
 

@@ -20,8 +20,6 @@ from keras import layers
 from PIL import Image
 
 from service.errors import ModelNotLoadable, WeightsUnavailable
-from service.explainers.base import Target
-from service.explainers.predict import Predict
 from service.models.labels import imagenet_labels
 from service.models.library import spec_of_file
 from service.models.loaded import LoadedModel, load_model
@@ -341,7 +339,7 @@ def photograph(data: Path, name: str, mode: str = "RGB") -> np.ndarray:
 
 
 def probabilities(model: LoadedModel, image: np.ndarray, mode: Any, **spec: Any) -> np.ndarray:
-    batch, _ = prepare(image, model.input_shape, InputSpec(**spec), Preprocessing(mode=mode))
+    batch = prepare(image, model.input_shape, InputSpec(**spec), Preprocessing(mode=mode)).batch
     scores = nets.explain(model, "predict", batch).scores
     assert scores is not None
     found = model.head.probabilities(scores)
@@ -424,7 +422,7 @@ def test_tensorspace_mnist(data: Path, tmp_path: Path) -> None:
         rows = np.loadtxt(file, delimiter=",", dtype=np.float32)
     digits = np.pad(rows[:, :64].reshape(-1, 8, 8, 1) * (255 / 16), ((0, 0), (2, 2), (2, 2), (0, 0)))
     spec, mode = InputSpec(interpolation="lanczos"), Preprocessing(mode="rescale01")
-    batch = np.concatenate([prepare(digit, model.input_shape, spec, mode)[0] for digit in digits])
+    batch = np.concatenate([prepare(digit, model.input_shape, spec, mode).batch for digit in digits])
     plan = model.backend.compiled(
         ("scores",),
         lambda images: model.graph.run({model.graph.inputs[0]: images}, [model.head.logits]),
@@ -454,9 +452,7 @@ def test_every_file_of_the_folder_loads_or_says_why(data: Path, tmp_path: Path) 
             refused.append(path.name)
             continue
         image = np.zeros(model.input_shape.batch, np.float32)
-        explanation = Predict().explain(
-            model.backend, model.graph, image, Target(model.head), None, lambda done, total: None
-        )
-        assert explanation.scores is not None
-        assert np.isfinite(explanation.scores).all()
+        scores = nets.explain(model, "predict", image).scores
+        assert scores is not None
+        assert np.isfinite(scores).all()
     assert refused == ["rcmalli__squeezenet_notop.h5"]

@@ -29,7 +29,8 @@ PIXEL = np.array([[[255, 51, 0]]], np.uint8)
     ],
 )
 def test_modes(mode: Preprocessing, expected: list[float]) -> None:
-    batch, region = prepare(PIXEL, InputShape(1, 1, 3), InputSpec(), mode)
+    found = prepare(PIXEL, InputShape(1, 1, 3), InputSpec(), mode)
+    batch, region = found.batch, found.region
     assert batch.dtype == np.float32
     assert batch.flags.c_contiguous
     np.testing.assert_allclose(batch, [[[expected]]], rtol=1e-6)
@@ -56,9 +57,9 @@ def test_keras_preprocess_input_agrees() -> None:
 
 def test_colour_order() -> None:
     shape, spec = InputShape(1, 1, 3), InputSpec(colour_order="bgr")
-    assert prepare(PIXEL, shape, spec, NONE)[0].ravel().tolist() == [0, 51, 255]
+    assert prepare(PIXEL, shape, spec, NONE).batch.ravel().tolist() == [0, 51, 255]
     caffe = Preprocessing(mode="caffe")
-    assert np.array_equal(prepare(PIXEL, shape, spec, caffe)[0], prepare(PIXEL, shape, InputSpec(), caffe)[0])
+    assert np.array_equal(prepare(PIXEL, shape, spec, caffe).batch, prepare(PIXEL, shape, InputSpec(), caffe).batch)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +79,7 @@ def test_colour_order() -> None:
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_channels(have: list[int], wanted: int, expected: list[float], dtype: Any) -> None:
     image = np.array([[have]], dtype)
-    batch, _ = prepare(image, InputShape(1, 1, wanted), InputSpec(), NONE)
+    batch = prepare(image, InputShape(1, 1, wanted), InputSpec(), NONE).batch
     np.testing.assert_allclose(batch, [[[expected]]], rtol=1e-6)
     assert image.tolist() == [[have]]
 
@@ -156,20 +157,21 @@ def test_resizing_is_pillow_s(interpolation: Any) -> None:
 
 def test_float_arrays_keep_their_fractions() -> None:
     image = np.array([[[0.25], [0.75]]], np.float32)
-    batch, _ = prepare(image, InputShape(1, 1, 1), InputSpec(interpolation="box"), NONE)
+    batch = prepare(image, InputShape(1, 1, 1), InputSpec(interpolation="box"), NONE).batch
     assert batch.tolist() == [[[[0.5]]]]
 
 
 def test_rank3_input_has_no_channel_axis() -> None:
-    batch, _ = prepare(RAMP, InputShape(2, 4, 1, rank3=True), InputSpec(), NONE)
+    batch = prepare(RAMP, InputShape(2, 4, 1, rank3=True), InputSpec(), NONE).batch
     assert batch.tolist() == [[[0, 10, 20, 30], [40, 50, 60, 70]]]
-    as_given, _ = as_is(RAMP, InputShape(2, 4, 1, rank3=True))
+    as_given = as_is(RAMP, InputShape(2, 4, 1, rank3=True)).batch
     assert np.array_equal(as_given, batch)
 
 
 def test_as_is() -> None:
     values = np.array([[[-1.5, 2.5]]], np.float32)
-    batch, region = as_is(values, InputShape(1, 1, 2))
+    found = as_is(values, InputShape(1, 1, 2))
+    batch, region = found.batch, found.region
     assert batch.tolist() == [[[[-1.5, 2.5]]]]
     assert region == Region(0, 0, 1, 1)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from service.api import negotiate
+from service.api import body, negotiate
 from service.api.deps import LayerPath, ModelId, ServicesDep
 from service.api.openapi import picture_responses, problems, query_parameters
 from service.api.parameters import RequestOptions, parse
@@ -16,7 +16,7 @@ from service.explainers import BY_NAME
 from service.usecases.explain import ExplainRequest, MethodCall
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
-LOADS = problems(401, 404, 409, 503, 504)
+LOADS = problems(401, 404, 409, 422, 503, 504)
 KERNELS = BY_NAME["kernels"]
 
 
@@ -79,12 +79,12 @@ async def list_layers(model_id: ModelId, services: ServicesDep) -> Any:
     operation_id="kernels",
     summary=KERNELS.title,
     response_model=ExplanationOut,
-    responses=picture_responses() | problems(401, 404, 406, 409, 422, 503, 504),
+    responses=picture_responses() | problems(401, 404, 406, 409, 413, 422, 503, 504),
     openapi_extra={"parameters": query_parameters(KERNELS.Params, RequestOptions, leave_out=("layer", "preprocess"))},
 )
 async def kernels(model_id: ModelId, layer: LayerPath, request: Request, services: ServicesDep) -> Response:
     """The kernels of a convolution, as pictures and raw."""
-    params, options = parse(KERNELS, {**request.query_params, "layer": layer})
+    params, options = parse(KERNELS, body.query(request), layer=layer)
     wishes = options.answer(negotiate.choose(options.format, request.headers.get("accept")))
     answer = await services.explain(
         ExplainRequest(model_id, (MethodCall(KERNELS.name, KERNELS, params),), None, wishes)

@@ -1,0 +1,29 @@
+"""Services that several files of this folder use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import sha256
+
+import pytest
+
+from tests.conftest import Service, start_service
+
+KEY = "correct horse battery staple"
+MAX_BODY_BYTES = 64 * 1024
+MAX_RESPONSE_BYTES = 2048
+
+
+@pytest.fixture(scope="session")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service with an API key and small limits."""
+    running = start_service(
+        tmp_path_factory.mktemp("guarded"),
+        api_keys=f"sha256:{sha256(KEY.encode()).hexdigest()}",
+        max_body_bytes=str(MAX_BODY_BYTES),
+        max_response_bytes=str(MAX_RESPONSE_BYTES),
+        max_pixels="10000",
+        preload="shapes",
+    )
+    yield running
+    running.stop()

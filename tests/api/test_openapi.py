@@ -1,0 +1,119 @@
+"""The OpenAPI document: complete, self-contained, and served as it is made."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from service.api.negotiate import MEDIA
+from service.explainers import EXPLAINERS
+from service.imaging.formats import MEDIA_TYPES
+from tests.checks import openapi
+from tests.conftest import Service
+
+OPERATIONS = [
+    (method, path, operation) for path, methods in openapi()["paths"].items() for method, operation in methods.items()
+]
+IDS = [f"{method} {path}" for method, path, _ in OPERATIONS]
+
+
+def references(node: Any) -> list[str]:
+    if isinstance(node, dict):
+        own = [node["$ref"]] if isinstance(node.get("$ref"), str) else []
+        return own + [found for value in node.values() for found in references(value)]
+    return [found for value in node for found in references(value)] if isinstance(node, list) else []
+
+
+class TestDocument:
+    def test_the_service_serves_it(self, service: Service) -> None:
+        assert service.client.get("/openapi.json").json() == openapi()
+
+    def test_every_reference_resolves(self) -> None:
+        found = references(openapi())
+        assert "#/components/schemas/Problem" in found
+        for reference in found:
+            node: Any = openapi()
+            for key in reference.removeprefix("#/").split("/"):
+                node = node[key]
+
+    def test_operation_ids_are_unique(self) -> None:
+        ids = [operation["operationId"] for _, _, operation in OPERATIONS]
+        assert len(ids) == len(set(ids))
+        assert {explainer.name for explainer in EXPLAINERS} <= set(ids)
+
+    def test_every_route_of_the_contract_is_in_it(self) -> None:
+        assert {f"{method} {path}" for method, path, _ in OPERATIONS} >= {
+            "get /livez",
+            "get /readyz",
+            "get /v1/methods",
+            "get /v1/models",
+            "get /v1/models/{model_id}",
+            "get /v1/models/{model_id}/summary",
+            "get /v1/models/{model_id}/layers",
+            "get /v1/models/{model_id}/layers/{layer}",
+            "get /v1/models/{model_id}/layers/{layer}/kernels",
+            "post /v1/models/{model_id}/load",
+            "post /v1/models/{model_id}/unload",
+            "post /v1/models/{model_id}/predict",
+            "post /v1/models/{model_id}/activations",
+            "post /v1/models/{model_id}/cam",
+        }
+
+    def test_the_frameworks_own_error_is_not_in_it(self) -> None:
+        assert "HTTPValidationError" not in openapi()["components"]["schemas"]
+
+
+@pytest.mark.parametrize(("method", "path", "operation"), OPERATIONS, ids=IDS)
+class TestOperation:
+    def test_it_is_described(self, method: str, path: str, operation: dict[str, Any]) -> None:
+        assert operation["summary"]
+        assert operation["description"]
+        for parameter in operation.get("parameters", ()):
+            assert parameter["description"], parameter["name"]
+
+    def test_path_parameters_are_declared(self, method: str, path: str, operation: dict[str, Any]) -> None:
+        declared = {item["name"] for item in operation.get("parameters", ()) if item["in"] == "path"}
+        assert declared == set(re.findall(r"\{(\w+)\}", path))
+
+    def test_parameters_are_declared_once(self, method: str, path: str, operation: dict[str, Any]) -> None:
+        names = [(item["in"], item["name"]) for item in operation.get("parameters", ())]
+        assert len(names) == len(set(names))
+
+    def test_errors_are_problems(self, method: str, path: str, operation: dict[str, Any]) -> None:
+        for status, response in operation["responses"].items():
+            if int(status) >= 400 and not path.startswith("/readyz"):
+                schema = response["content"]["application/problem+json"]["schema"]
+                assert schema == {"$ref": "#/components/schemas/Problem"}
+
+    def test_what_needs_a_key_says_so(self, method: str, path: str, operation: dict[str, Any]) -> None:
+        assert ("401" in operation["responses"]) == path.startswith("/v1")
+
+
+@pytest.mark.parametrize("explainer", EXPLAINERS, ids=lambda explainer: explainer.name)
+class TestMethod:
+    def operation(self, explainer: Any) -> dict[str, Any]:
+        return next(operation for _, _, operation in OPERATIONS if operation["operationId"] == explainer.name)
+
+    def test_it_gives_four_forms(self, explainer: Any) -> None:
+        assert list(self.operation(explainer)["responses"]["200"]["content"]) == list(MEDIA.values())
+
+    def test_its_parameters_stand_in_the_query(self, explainer: Any) -> None:
+        found = {item["name"] for item in self.operation(explainer)["parameters"] if item["in"] == "query"}
+        names = {info.alias or name for name, info in explainer.Params.model_fields.items()}
+        expected = names | {"format", "outputs", "arrays", "top", "preprocess"}
+        assert found == (expected if explainer.needs_image else expected - {"layer", "preprocess"})
+
+    def test_its_body_forms(self, explainer: Any) -> None:
+        if not explainer.needs_image:
+            assert "requestBody" not in self.operation(explainer)
+            return
+        content = self.operation(explainer)["requestBody"]["content"]
+        assert set(content) == (set(MEDIA_TYPES) - {"image/jpg"}) | {
+            "application/x-npy",
+            "application/json",
+            "multipart/form-data",
+        }
+        assert content["application/json"]["schema"]["required"] == ["image"]
+        assert content["application/json"]["schema"]["additionalProperties"] is False

@@ -1,0 +1,114 @@
+"""Asking an engine that is not there, is full, or comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from service.engine.client import EngineClient, EngineReply
+from service.engine.pool import EnginePool, engine_of
+from service.engine.protocol import EngineConfig
+from service.engine.supervisor import EngineState
+from service.errors import EngineUnavailable, KerascopeError, QueueFull, UnknownModel
+
+
+def configured(folder: Path) -> EngineConfig:
+    return EngineConfig(
+        socket="", data_dir=folder, models_dir=folder, registry_bytes=2**30, preload=(), device="cpu", threads=1,
+        engines=1, log_level="error", log_format="json",
+    )  # fmt: skip
+
+
+@pytest.fixture
+def broken_tensorflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tensorflow").mkdir()
+    (tmp_path / "tensorflow" / "__init__.py").write_text("raise SystemExit(3)\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+
+def run(client: EngineClient, body: Callable[[EngineClient], Awaitable[None]]) -> None:
+    async def whole() -> None:
+        client.start()
+        try:
+            await body(client)
+        finally:
+            await client.stop()
+
+    asyncio.run(whole())
+
+
+@pytest.mark.usefixtures("broken_tensorflow")
+class TestNoEngine:
+    def test_a_call_waits_no_longer_than_its_deadline(self, tmp_path: Path) -> None:
+        async def body(client: EngineClient) -> None:
+            assert await client.status() is None
+            started = time.monotonic()
+            with pytest.raises(EngineUnavailable, match=r"did not come up within the deadline of 1\.5 s") as caught:
+                await client.ask("describe", {"model": "shapes"})
+            assert 1.4 < time.monotonic() - started < 3
+            assert caught.value.retry_after_s == 5
+            assert client.state in (EngineState.STARTING, EngineState.BACKOFF)
+
+        run(EngineClient(configured(tmp_path), deadline_s=1.5, queue_limit=4), body)
+
+    def test_a_full_queue_refuses_at_once(self, tmp_path: Path) -> None:
+        async def body(client: EngineClient) -> None:
+            waiting = [asyncio.create_task(client.ask("describe", {"model": "shapes"})) for _ in range(3)]
+            await asyncio.sleep(0)
+            started = time.monotonic()
+            with pytest.raises(QueueFull, match="3 calls") as caught:
+                await client.ask("describe", {"model": "shapes"})
+            assert time.monotonic() - started < 0.1
+            assert caught.value.retry_after_s == 5
+            results = await asyncio.gather(*waiting, return_exceptions=True)
+            assert {type(result) for result in results} == {EngineUnavailable}
+            with pytest.raises(EngineUnavailable):
+                await client.ask("describe", {"model": "shapes"})
+
+        run(EngineClient(configured(tmp_path), deadline_s=0.3, queue_limit=3), body)
+
+
+def test_a_real_engine(tmp_path: Path) -> None:
+    """Errors arrive as themselves, an unknown operation is an error of ours, and the client works on after both."""
+
+    async def body(client: EngineClient) -> None:
+        described = await client.ask("describe", {"model": "shapes"})
+        assert isinstance(described, EngineReply)
+        assert described.payload["labels"] == ["circle", "square", "triangle"]
+        assert set(described.timing_ms) == {"load", "queue", "engine"}
+        status = await client.status()
+        assert status is not None
+        assert (status["pid"], status["waiting"], status["running"]) == (client.supervisor.pid, 0, "")
+        with pytest.raises(UnknownModel, match="no model 'shape'"):
+            await client.ask("describe", {"model": "shape"})
+        for op, payload in (
+            ("no-such-operation", {"model": "shapes"}),
+            ("describe", {}),
+            ("explain", {"model": "shapes"}),
+        ):
+            with pytest.raises(KerascopeError, match="its log says why") as caught:
+                await client.ask(op, payload)
+            assert type(caught.value) is KerascopeError
+        answers = await asyncio.gather(*(client.ask("summary", {"model": "shapes"}) for _ in range(8)))
+        assert len({answer.payload["text"] for answer in answers}) == 1
+        assert client.state is EngineState.UP
+
+    run(EngineClient(configured(tmp_path), deadline_s=60, queue_limit=16), body)
+
+
+class TestPool:
+    def test_a_model_always_has_the_same_engine(self) -> None:
+        ids = [f"model-{number}" for number in range(200)]
+        assert {engine_of(model_id, 1) for model_id in ids} == {0}
+        places = [engine_of(model_id, 4) for model_id in ids]
+        assert places == [engine_of(model_id, 4) for model_id in ids]
+        assert all(places.count(place) > 20 for place in range(4))
+        assert engine_of("shapes", 16) == 2, "the same in every process"
+
+    def test_engines_that_are_not_there_have_no_status(self, tmp_path: Path) -> None:
+        pool = EnginePool([configured(tmp_path)] * 3, deadline_s=1, queue_limit=1)
+        assert asyncio.run(pool.statuses()) == [None, None, None]

@@ -1,0 +1,201 @@
+"""Settings: where each comes from, what is refused, and that every field explains itself."""
+
+from __future__ import annotations
+
+import os
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.app import create_app, engine_config
+from service.engine.pool import engine_of
+from service.errors import ConfigurationError
+from service.settings import Settings, default_data_dir, is_loopback, load_settings, make_folders, origins, split
+
+DIGEST = f"sha256:{sha256(b'key').hexdigest()}"
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.upper().startswith("KERASCOPE_"):
+            monkeypatch.delenv(name)
+
+
+def in_file(monkeypatch: pytest.MonkeyPatch, folder: Path, text: str) -> Path:
+    path = folder / "kerascope.toml"
+    path.write_text(text, encoding="utf-8")
+    monkeypatch.setenv("KERASCOPE_CONFIG", str(path))
+    return path
+
+
+def source(name: str, **flags: Any) -> tuple[Any, str]:
+    (found,) = [item for item in origins(load_settings(**flags), **flags) if item.name == name]
+    return found.value, found.source
+
+
+class TestFields:
+    @pytest.mark.parametrize("name", Settings.model_fields)
+    def test_each_has_a_unit_a_sentence_and_a_default(self, name: str) -> None:
+        field = Settings.model_fields[name]
+        assert isinstance(field.json_schema_extra, dict)
+        assert field.json_schema_extra["unit"]
+        assert field.description
+        assert field.description.endswith(".")
+        assert not field.is_required()
+
+    def test_they_are_frozen(self) -> None:
+        with pytest.raises(ValueError, match="frozen"):
+            Settings().port = 1  # type: ignore[misc]
+
+    def test_the_models_folder_follows_the_data_folder(self) -> None:
+        assert Settings(data_dir=Path("a")).models_folder == Path("a/models")
+        assert Settings(data_dir=Path("a"), models_dir=Path("b")).models_folder == Path("b")
+
+    def test_the_data_folder_follows_xdg(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("XDG_DATA_HOME", "/x")
+        assert default_data_dir() == Settings().data_dir == Path("/x/kerascope")
+        monkeypatch.delenv("XDG_DATA_HOME")
+        monkeypatch.setenv("HOME", "/h")
+        assert default_data_dir() == Path("/h/.local/share/kerascope")
+
+
+class TestPrecedence:
+    def test_flag_environment_file_default(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        assert source("port") == (8000, "default")
+        path = in_file(monkeypatch, tmp_path, "port = 1111\n")
+        assert source("port") == (1111, f"file {path}")
+        monkeypatch.setenv("KERASCOPE_PORT", "2222")
+        assert source("port") == (2222, "environment KERASCOPE_PORT")
+        assert source("port", port=3333) == (3333, "flag --port")
+        assert source("port", port=None) == (2222, "environment KERASCOPE_PORT")
+
+    def test_each_setting_on_its_own(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        in_file(monkeypatch, tmp_path, 'engines = 2\nlog_level = "debug"\ncall_deadline_s = 1.5\n')
+        monkeypatch.setenv("KERASCOPE_ENGINES", "3")
+        settings = load_settings(data_dir=tmp_path)
+        assert (settings.engines, settings.log_level, settings.call_deadline_s) == (3, "debug", 1.5)
+        assert settings.data_dir == tmp_path
+
+
+class TestRefused:
+    @pytest.mark.parametrize(
+        ("variable", "words"),
+        [
+            ("KERASCOPE_PROT", ["KERASCOPE_PROT", "no setting", "'KERASCOPE_PORT'"]),
+            ("KERASCOPE_MAX_PIXEL", ["'KERASCOPE_MAX_PIXELS'"]),
+            ("KERASCOPE_XYZ", ["KERASCOPE_XYZ", "no setting"]),
+        ],
+    )
+    def test_unknown_variable(self, monkeypatch: pytest.MonkeyPatch, variable: str, words: list[str]) -> None:
+        monkeypatch.setenv(variable, "1")
+        with pytest.raises(ConfigurationError) as caught:
+            load_settings()
+        assert all(word in caught.value.detail for word in words), caught.value.detail
+
+    def test_unknown_key_in_the_file(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        in_file(monkeypatch, tmp_path, "prot = 1\n")
+        with pytest.raises(ConfigurationError, match=r"kerascope.toml' sets 'prot', which is no setting; .*'port'"):
+            load_settings()
+
+    @pytest.mark.parametrize("text", ["port = ", "[port\n", "\x00", "a = 1\na = 2\n"])
+    def test_no_toml(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str) -> None:
+        in_file(monkeypatch, tmp_path, text)
+        with pytest.raises(ConfigurationError, match="cannot be read"):
+            load_settings()
+
+    def test_no_such_file(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.setenv("KERASCOPE_CONFIG", str(tmp_path / "no.toml"))
+        with pytest.raises(ConfigurationError, match=r"no.toml' cannot be read: .*No such file"):
+            load_settings()
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("port", "eighty"),
+            ("port", "65536"),
+            ("port", "-1"),
+            ("device", "tpu"),
+            ("device", "gpu:"),
+            ("engines", "0"),
+            ("call_deadline_s", "0"),
+            ("call_deadline_s", "nan"),
+            ("queue_limit", "0"),
+            ("max_pixels", "0"),
+            ("log_level", "loud"),
+            ("log_format", "xml"),
+            ("registry_bytes", "1k"),
+        ],
+    )
+    def test_bad_value(self, monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+        monkeypatch.setenv(f"KERASCOPE_{name.upper()}", value)
+        with pytest.raises(ConfigurationError) as caught:
+            load_settings()
+        assert name in caught.value.detail
+        assert value in caught.value.detail
+
+    def test_every_bad_value_is_told(self) -> None:
+        with pytest.raises(ConfigurationError, match=r"port: .*; .*queue_limit: "):
+            load_settings(port=-1, queue_limit=0)
+
+
+class TestKeys:
+    @pytest.mark.parametrize("value", ["my secret", "sha256:abc", DIGEST[7:], f"{DIGEST},my secret", DIGEST.upper()])
+    def test_only_digests_and_no_key_is_shown(self, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+        monkeypatch.setenv("KERASCOPE_API_KEYS", value)
+        with pytest.raises(ConfigurationError, match=r"api_keys: each key must be sha256:.*sha256sum") as caught:
+            load_settings()
+        assert value not in caught.value.detail
+
+    def test_several(self) -> None:
+        other = f"sha256:{'0' * 64}"
+        assert Settings(api_keys=f" {DIGEST} , {other},").key_digests == {DIGEST[7:], "0" * 64}
+        assert Settings(api_keys="").key_digests == frozenset()
+
+
+class TestLoopback:
+    @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.10", "::1", "localhost"])
+    def test_open_to_this_machine_only(self, host: str) -> None:
+        assert is_loopback(host)
+        assert load_settings(host=host).host == host
+
+    @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org", "", "localhost.evil.org"])
+    def test_anything_else_needs_keys(self, host: str) -> None:
+        with pytest.raises(ConfigurationError, match=r"reachable from other machines.*KERASCOPE_API_KEYS.*sha256sum"):
+            load_settings(host=host)
+        assert load_settings(host=host, api_keys=DIGEST).host == host
+
+
+class TestFolders:
+    def test_they_are_made(self, tmp_path: Path) -> None:
+        make_folders(Settings(data_dir=tmp_path / "a" / "b"))
+        assert (tmp_path / "a" / "b" / "models").is_dir()
+
+    @pytest.mark.parametrize("name", ["data_dir", "models_dir"])
+    def test_a_file_in_the_way(self, tmp_path: Path, name: str) -> None:
+        (tmp_path / "file").write_text("")
+        folders: dict[str, Any] = {"data_dir": tmp_path / "data", "models_dir": None, name: tmp_path / "file"}
+        with pytest.raises(ConfigurationError, match=f"{name}: the folder '.*file' cannot be made: File exists"):
+            make_folders(Settings(**folders))
+
+
+class TestEngines:
+    def test_each_model_is_preloaded_by_the_engine_it_belongs_to(self) -> None:
+        settings = Settings(engines=4, preload="shapes, efficientnet-lite0, vgg16,a,b,c")
+        configs = [engine_config(settings, number) for number in range(4)]
+        assert sorted(model_id for config in configs for model_id in config.preload) == sorted(split(settings.preload))
+        for number, config in enumerate(configs):
+            assert all(engine_of(model_id, 4) == number for model_id in config.preload)
+
+    def test_the_application_starts_nothing_by_itself(self, tmp_path: Path) -> None:
+        app = create_app(Settings(data_dir=tmp_path / "data", engines=2))
+        clients = app.state.services.engines.clients
+        assert [client.supervisor.pid for client in clients] == [None, None]
+        assert not (tmp_path / "data").exists()
+
+
+def test_split() -> None:
+    assert split(" a, b ,,c ") == ["a", "b", "c"]
+    assert split("") == []

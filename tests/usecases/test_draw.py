@@ -1,0 +1,195 @@
+"""From arrays to pictures, by numbers: sizes, colours, what padding shows, which pictures there are."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from service.errors import InvalidParameter
+from service.explainers import BY_NAME
+from service.explainers.cam import CamParams
+from service.explainers.params import TileParams
+from service.imaging import colormaps
+from service.usecases.draw import MAX_CHANNEL_PICTURES, draw, encode, split_names, visible, wanted_outputs
+
+Array = np.ndarray[Any, Any]
+CAM = BY_NAME["cam"]
+KERNELS = BY_NAME["kernels"]
+ACTIVATIONS = BY_NAME["activations"]
+BOTH = ("overlay", "heatmap")
+
+
+def reply(**changes: Any) -> dict[str, Any]:
+    return {"primary": "heatmap", "region": [0, 0, 4, 6], "input_size": [8, 8], "titles": {}} | changes
+
+
+def heatmaps(values: Array, image: Array, **params: Any) -> dict[str, Array]:
+    changes = {"region": params.pop("region")} if "region" in params else {}
+    arrays = {"heatmap": np.asarray(values, np.float32)}
+    return dict(draw(CAM, CamParams(**params), reply(**changes), arrays, image, BOTH))
+
+
+def gray(levels: Array) -> Array:
+    return np.asarray(colormaps.apply(np.asarray(levels, np.float32), "gray"))
+
+
+class TestWantedOutputs:
+    def test_all_by_default(self) -> None:
+        assert wanted_outputs(CAM, None) == BOTH
+        assert wanted_outputs(CAM, ()) == ()
+        assert wanted_outputs(CAM, ("heatmap",)) == ("heatmap",)
+
+    def test_the_sentence_names_what_there_is(self) -> None:
+        with pytest.raises(
+            InvalidParameter, match="'cam' draws overlay, heatmap, not 'overlai'; the closest is 'overlay'"
+        ):
+            wanted_outputs(CAM, ("heatmap", "overlai"))
+        with pytest.raises(InvalidParameter, match="'predict' draws no pictures, not 'heatmap'"):
+            wanted_outputs(BY_NAME["predict"], ("heatmap",))
+
+    @pytest.mark.parametrize(
+        ("value", "names"), [("a, b", ["a", "b"]), ("", []), (" , ", []), (["a"], ["a"]), (None, None), (7, 7)]
+    )
+    def test_split_names(self, value: Any, names: Any) -> None:
+        assert split_names(value) == names
+
+
+class TestHeatmap:
+    image = np.full((4, 6, 3), 100, np.uint8)
+
+    def test_a_constant_map_is_all_one_colour(self) -> None:
+        pictures = heatmaps(np.ones((2, 2)), self.image, colormap="gray")
+        assert list(pictures) == ["overlay", "heatmap"]
+        np.testing.assert_array_equal(pictures["heatmap"], np.full((4, 6, 3), 255))
+        np.testing.assert_array_equal(pictures["overlay"], np.full((4, 6, 3), round(0.6 * 100 + 0.4 * 255)))
+
+    def test_zero_is_the_bottom_of_the_colours(self) -> None:
+        pictures = heatmaps(np.zeros((2, 2)), self.image, colormap="gray", alpha=1)
+        np.testing.assert_array_equal(pictures["heatmap"], np.zeros((4, 6, 3)))
+
+    def test_a_map_at_its_own_size(self) -> None:
+        values = np.array([[0, 1], [2, 4]])
+        pictures = heatmaps(values, self.image, colormap="gray", size="map")
+        np.testing.assert_array_equal(pictures["heatmap"], gray(values / 4))
+        assert pictures["overlay"].shape == (2, 2, 3)
+
+    def test_the_models_input_size(self) -> None:
+        pictures = heatmaps(np.ones((2, 2)), self.image, size="input")
+        assert {picture.shape for picture in pictures.values()} == {(8, 8, 3)}
+
+    def test_one_hot_cell_lies_where_it_should(self) -> None:
+        values = np.zeros((2, 3))
+        values[1, 2] = 5
+        picture = heatmaps(values, np.zeros((40, 60, 3), np.uint8), colormap="gray", region=[0, 0, 40, 60])["heatmap"]
+        assert picture[30, 50, 0] == 255
+        assert picture[:10].max() == picture[:, :30].max() == 0
+
+    def test_what_the_network_did_not_see_is_zero(self) -> None:
+        """A centre crop of 40×40 from 40×60: ten columns at each side were never looked at."""
+        picture = heatmaps(np.ones((2, 2)), np.zeros((40, 60, 3), np.uint8), colormap="gray", region=[0, 10, 40, 40])[
+            "heatmap"
+        ]
+        assert picture[:, 10:50].min() == 255
+        assert picture[:, :10].max() == picture[:, 50:].max() == 0
+
+    def test_padding_is_black_at_the_inputs_size(self) -> None:
+        """A photograph of 20×40, padded to a square: a quarter of the input above and below it is black."""
+        image = np.full((20, 40, 3), 200, np.uint8)
+        picture = heatmaps(np.zeros((2, 2)), image, alpha=0, size="input", region=[-10, 0, 40, 40])["overlay"]
+        assert picture.shape == (8, 8, 3)
+        assert (picture[:2].max(), picture[6:].max()) == (0, 0)
+        assert picture[3:5].min() == 200
+
+    def test_outputs_are_drawn_in_the_order_asked_for(self) -> None:
+        arrays = {"heatmap": np.ones((2, 2), np.float32)}
+        assert list(draw(CAM, CamParams(), reply(), arrays, self.image, ("heatmap", "overlay"))) == [
+            "heatmap",
+            "overlay",
+        ]
+        assert draw(CAM, CamParams(), reply(), arrays, self.image, ()) == {}
+
+
+class TestVisible:
+    def test_bytes_are_left_alone(self) -> None:
+        image = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+        np.testing.assert_array_equal(visible(image), image)
+
+    def test_grey_and_alpha(self) -> None:
+        grey = np.array([[[7], [9]]], np.uint8)
+        np.testing.assert_array_equal(visible(grey), [[[7, 7, 7], [9, 9, 9]]])
+        assert visible(np.zeros((2, 2, 4), np.uint8)).shape == (2, 2, 3)
+
+    @pytest.mark.parametrize(
+        ("values", "expected"),
+        [([0.0, 127.4, 255.0], [0, 127, 255]), ([0.0, 0.5, 1.0], [0, 128, 255]), ([-1.0, 0.0, 1.0], [0, 128, 255])],
+    )
+    def test_floats(self, values: list[float], expected: list[int]) -> None:
+        image = np.array(values, np.float32).reshape(1, 3, 1)
+        np.testing.assert_array_equal(visible(image)[0, :, 0], expected)
+
+    def test_a_constant_is_no_division_by_zero(self) -> None:
+        assert visible(np.full((2, 2, 1), 0.5, np.float32)).dtype == np.uint8
+
+
+class TestTiles:
+    maps = np.random.default_rng(0).random((5, 5, 4)).astype(np.float32)
+
+    def draw(self, arrays: dict[str, Any], **params: Any) -> dict[str, Array]:
+        return dict(draw(ACTIVATIONS, TileParams(**params), reply(titles={}), arrays, None, ("activations",)))
+
+    def test_one_grid_a_layer(self) -> None:
+        pictures = self.draw({"a": self.maps, "b/c": self.maps})
+        assert list(pictures) == ["a", "b/c"]
+        np.testing.assert_array_equal(pictures["a"], pictures["b/c"])
+
+    def test_one_picture_a_channel(self) -> None:
+        pictures = self.draw({"a": self.maps}, view="channel")
+        assert list(pictures) == ["a:0", "a:1", "a:2", "a:3"]
+
+    def test_channels_keep_their_numbers(self) -> None:
+        pictures = self.draw({"a": self.maps[..., :2]}, view="channel", channels="17,3")
+        assert list(pictures) == ["a:17", "a:3"]
+
+    def test_colour_kernels(self) -> None:
+        kernels = np.random.default_rng(0).random((3, 3, 3, 2)).astype(np.float32)
+        pictures = dict(
+            draw(BY_NAME["kernels"], TileParams(view="channel"), reply(), {"k": kernels}, None, ("kernels",))
+        )
+        assert list(pictures) == ["k:0", "k:1"]
+
+    def test_there_is_a_bound(self) -> None:
+        many = np.zeros((1, 1, MAX_CHANNEL_PICTURES + 1), np.float32)
+        with pytest.raises(InvalidParameter, match="1024 pictures.*view=grid"):
+            self.draw({"a": many}, view="channel")
+        with pytest.raises(InvalidParameter, match="1024 pictures"):
+            self.draw({"a": many[..., 1:], "b": many[..., :1]}, view="channel")
+
+    def test_no_outputs_no_pictures(self) -> None:
+        assert draw(ACTIVATIONS, TileParams(), reply(), {"a": self.maps}, None, ()) == {}
+
+
+class TestEncode:
+    red = np.full((2, 3, 3), (255, 0, 0), np.uint8)
+    blue = np.full((4, 3, 3), (0, 0, 255), np.uint8)
+
+    def test_each_for_itself(self) -> None:
+        first, second = encode({"a": self.red, "b": self.blue}, together=False)
+        assert (first.name, first.width, first.height) == ("a", 3, 2)
+        np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(first.png))), self.red)
+        np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(second.png))), self.blue)
+
+    def test_together(self) -> None:
+        (one,) = encode({"a": self.red, "b": self.blue}, together=True)
+        assert one.name == "a"
+        assert one.height >= 6
+        pixels = np.asarray(Image.open(io.BytesIO(one.png)))
+        assert pixels.shape == (one.height, one.width, 3)
+        np.testing.assert_array_equal(pixels[0, 0], (255, 0, 0))
+        np.testing.assert_array_equal(pixels[-1, 0], (0, 0, 255))
+
+    def test_nothing(self) -> None:
+        assert encode({}, together=True) == ()

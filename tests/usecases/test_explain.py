@@ -1,0 +1,111 @@
+"""The use case without HTTP: the cheap checks come first, and the answer holds pictures, arrays and times."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from service.app import engine_config
+from service.engine.pool import EnginePool
+from service.errors import ImageTooLarge, InvalidParameter, TooLarge, UndecodableImage, UnknownModel
+from service.explainers import BY_NAME
+from service.imaging.decode import DecodeLimits
+from service.models.library import Library
+from service.settings import Settings
+from service.usecases.answer import AnswerOptions
+from service.usecases.explain import Explain, ExplainRequest, ImageInput
+from service.usecases.models import Models
+from tests.checks import as_npy, saved, triangle
+
+PICTURE = ImageInput(saved(triangle()))
+
+
+def request(model_id: str = "shapes", method: str = "cam", image: ImageInput | None = PICTURE, **options: Any) -> Any:
+    explainer = BY_NAME[method]
+    params = explainer.Params(**({"layer": "conv2d"} if method == "kernels" else {}))
+    return ExplainRequest(model_id, explainer, params, image, AnswerOptions(**options))
+
+
+def run(folder: Path, body: Callable[[Explain, Models], Awaitable[None]], *, started: bool) -> None:
+    settings = Settings(data_dir=folder, preload="", device="cpu")
+    library = Library(settings.models_folder)
+
+    async def whole() -> None:
+        engines = EnginePool([engine_config(settings, 0)], deadline_s=60 if started else 0.1, queue_limit=8)
+        with ThreadPoolExecutor(2) as threads:
+            explain = Explain(engines, library, DecodeLimits(10_000, 200), threads, max_response_bytes=50_000)
+            if started:
+                engines.start()
+            try:
+                await body(explain, Models(engines, library))
+            finally:
+                await engines.stop()
+
+    asyncio.run(whole())
+
+
+def test_what_can_be_refused_needs_no_engine(tmp_path: Path) -> None:
+    async def body(explain: Explain, models: Models) -> None:
+        with pytest.raises(UnknownModel, match="no model 'shapez'"):
+            await explain(request("shapez", image=ImageInput(b"no image either")))
+        with pytest.raises(InvalidParameter, match="'cam' draws"):
+            await explain(request(outputs=("photo",), image=ImageInput(b"no image either")))
+        with pytest.raises(UndecodableImage, match="plain text"):
+            await explain(request(image=ImageInput(b"hello")))
+        with pytest.raises(ImageTooLarge, match="201 x 2"):
+            await explain(request(image=ImageInput(saved(triangle(201, 2)))))
+        with pytest.raises(ImageTooLarge, match="200 x 51"):
+            await explain(request(image=ImageInput(as_npy(np.zeros((51, 200, 3))), npy=True)))
+        with pytest.raises(InvalidParameter, match="preprocess=false needs an array"):
+            await explain(request(image=ImageInput(PICTURE.data, preprocess=False)))
+        with pytest.raises(UnknownModel):
+            await models.describe("shapez")
+        with pytest.raises(UnknownModel):
+            await models.ask("load", "shapez")
+        rows = await models.overview()
+        assert {row["state"] for row in rows} == {"cold"}
+        assert [row["id"] for row in rows] == sorted(row["id"] for row in rows)
+
+    run(tmp_path, body, started=False)
+
+
+def test_answers(tmp_path: Path) -> None:
+    async def body(explain: Explain, models: Models) -> None:
+        answer = await explain(request())
+        assert [(picture.name, picture.width, picture.height) for picture in answer.pictures] == [
+            ("overlay", 60, 40),
+            ("heatmap", 60, 40),
+        ]
+        assert answer.primary == "heatmap"
+        assert list(answer.arrays) == ["heatmap"]
+        assert answer.body["image"]["format"] == "png"
+        assert list(answer.timing_ms) == ["decode", "load", "queue", "engine", "render", "total"]
+        assert all(value >= 0 for value in answer.timing_ms.values())
+
+        one = await explain(request(format="png", outputs=("heatmap", "overlay")))
+        assert [picture.name for picture in one.pictures] == ["heatmap"], "a png holds one picture"
+        assert one.pictures[0].png == answer.pictures[1].png
+        for form in ("npy", "npz"):
+            assert (await explain(request(format=form))).pictures == (), "nobody would see them"
+
+        kernels = await explain(request(method="kernels", image=None))
+        assert kernels.body["image"] is None
+        assert kernels.arrays["kernels"].shape == (3, 3, 32)
+
+        with pytest.raises(TooLarge, match=r"more than one answer may hold \(50000\)"):
+            await explain(request(method="activations", format="npz"))
+        together = await explain(request(method="activations", format="png"))
+        assert len(together.pictures) == 1, "the grids of all layers in one picture"
+
+        details = await models.describe("shapes")
+        assert (details["state"], details["device"]) == ("warm", "cpu")
+        assert (await models.overview())[0]["id"] == "shapes", "warm ones first"
+        assert await models.ask("unload", "shapes") == {"unloaded": True}
+
+    run(tmp_path, body, started=True)
