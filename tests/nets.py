@@ -21,7 +21,7 @@ from service.explainers import BY_NAME
 from service.explainers.base import Explanation, Progress
 from service.explainers.targets import class_targets, parse_targets
 from service.models.backend import TensorFlowBackend
-from service.models.graph import canonical
+from service.models.canonical import canonical
 from service.models.head import find_head
 from service.models.loaded import LoadedModel, infer_input_shape, infer_preprocessing
 from service.models.preprocess import NetworkInput, Region, prepare

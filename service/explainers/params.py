@@ -44,6 +44,8 @@ def _indices(value: Any) -> Any:
         if last < first or len(found) + last - first >= MAX_INDICES:
             raise ValueError(f"the range {part!r} is empty or longer than {MAX_INDICES}")
         found.extend(range(first, last + 1))
+    if not found:
+        raise ValueError("write at least one index, or leave the parameter out for all of them")
     return found
 
 

@@ -13,7 +13,8 @@ import numpy as np
 
 from service.errors import InvalidParameter, ModelNotLoadable, UnknownLayer
 from service.models.backend import CALL_BYTES, TensorFlowBackend
-from service.models.graph import Graph, canonical
+from service.models.canonical import canonical
+from service.models.graph import Graph
 from service.models.head import Head, find_head
 from service.models.labels import labels_of
 from service.models.loading import load

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.api.schemas import MethodList
+from service.api.schemas_methods import MethodList
 from service.explainers import BY_NAME, EXPLAINERS
 from tests.checks import openapi
 from tests.conftest import Service

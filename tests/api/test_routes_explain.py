@@ -34,7 +34,7 @@ def answer_of(service: Service, path: str, **query: str) -> dict[str, Any]:
 
 
 class TestAnswer:
-    @pytest.mark.parametrize("method", ["predict", "activations", "cam"])
+    @pytest.mark.parametrize("method", ["predict", "activations", "cam", "saliency", "occlusion"])
     @pytest.mark.parametrize("arrays", ["none", "base64", "list"])
     def test_it_has_the_documented_shape(self, service: Service, method: str, arrays: str) -> None:
         body = answer_of(service, f"{MODEL}/{method}", arrays=arrays)
@@ -61,9 +61,12 @@ class TestAnswer:
             "method": "gradcam",
             "layer": "conv2d_5",
             "target": "top1",
+            "output": None,
             "alpha": 0.4,
             "colormap": "jet",
             "size": "original",
+            "max_channels": 128,
+            "normalize": "max",
         }
         assert (method["variant"], method["reference"]) == ("gradcam", "https://arxiv.org/abs/1610.02391")
 
@@ -183,7 +186,7 @@ class TestRefused:
     ) -> None:
         problem(post(service, CAM, **query), status, kind, *words)
 
-    @pytest.mark.parametrize("name", ["cam", "predict", "activations"])
+    @pytest.mark.parametrize("name", ["cam", "predict", "activations", "saliency", "occlusion", "explain"])
     def test_unknown_model(self, service: Service, name: str) -> None:
         answer = post(service, f"/v1/models/efficientnet-lite/{name}")
         problem(answer, 404, "unknown-model", "no model 'efficientnet-lite'", "'efficientnet-lite0'")

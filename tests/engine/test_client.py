@@ -19,7 +19,7 @@ from service.errors import EngineUnavailable, KerascopeError, QueueFull, Unknown
 def configured(folder: Path) -> EngineConfig:
     return EngineConfig(
         socket="", data_dir=folder, models_dir=folder, registry_bytes=2**30, preload=(), device="cpu", threads=1,
-        engines=1, log_level="error", log_format="json",
+        max_passes=5000, call_bytes=2**29, engines=1, log_level="error", log_format="json",
     )  # fmt: skip
 
 

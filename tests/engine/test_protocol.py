@@ -212,7 +212,7 @@ class TestFaults:
 def test_the_configuration_survives_its_line_of_json() -> None:
     config = EngineConfig(
         socket="s", data_dir=Path("a b"), models_dir=Path("ü"), registry_bytes=2**40, preload=("x",), device="cpu",
-        threads=0, engines=1, log_level="info", log_format="json",
+        threads=0, max_passes=7, call_bytes=2**41, engines=1, log_level="info", log_format="json",
     )  # fmt: skip
     line = config.model_dump_json()
     assert "\n" not in line

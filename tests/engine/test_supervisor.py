@@ -20,7 +20,7 @@ from service.engine.supervisor import FIRST_BACKOFF_S, LAST_BACKOFF_S, EngineSta
 def configured(folder: Path) -> EngineConfig:
     return EngineConfig(
         socket="", data_dir=folder, models_dir=folder, registry_bytes=2**20, preload=(), device="cpu", threads=1,
-        engines=1, log_level="info", log_format="json",
+        max_passes=5000, call_bytes=2**29, engines=1, log_level="info", log_format="json",
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ import pytest
 from keras import layers
 
 from service.errors import ModelNotLoadable, UnknownLayer
-from service.models.graph import canonical
+from service.models.canonical import canonical
 from service.models.loading import load_file
 
 DATA_MODELS = (

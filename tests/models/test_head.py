@@ -11,7 +11,7 @@ import pytest
 from keras import layers
 
 from service.errors import MethodNotValid
-from service.models.graph import canonical
+from service.models.canonical import canonical
 from service.models.head import find_head
 
 WITH_SOFTMAX = [

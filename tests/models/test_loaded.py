@@ -13,7 +13,7 @@ from keras import layers
 
 from service.engine.describe import cam_layer, layer_details, layer_row, model_details
 from service.errors import ModelNotLoadable
-from service.models.graph import canonical
+from service.models.canonical import canonical
 from service.models.library import spec_of_file
 from service.models.loaded import infer_input_shape, infer_preprocessing, load_model
 from service.models.preprocess import InputShape

@@ -12,9 +12,17 @@ from PIL import Image
 from service.errors import InvalidParameter
 from service.explainers import BY_NAME
 from service.explainers.cam import CamParams
-from service.explainers.params import TileParams
+from service.explainers.params import ExplainerParams, TileParams
 from service.imaging import colormaps
-from service.usecases.draw import MAX_CHANNEL_PICTURES, draw, encode, split_names, visible, wanted_outputs
+from service.usecases.draw import (
+    MAX_CHANNEL_PICTURES,
+    Scene,
+    draw,
+    encode,
+    split_names,
+    visible,
+    wanted_outputs,
+)
 
 Array = np.ndarray[Any, Any]
 CAM = BY_NAME["cam"]
@@ -23,14 +31,22 @@ ACTIVATIONS = BY_NAME["activations"]
 BOTH = ("overlay", "heatmap")
 
 
-def reply(**changes: Any) -> dict[str, Any]:
-    return {"primary": "heatmap", "region": [0, 0, 4, 6], "input_size": [8, 8], "titles": {}} | changes
+SCENE = Scene((0, 0, 4, 6), (8, 8))
 
 
-def heatmaps(values: Array, image: Array, **params: Any) -> dict[str, Array]:
-    changes = {"region": params.pop("region")} if "region" in params else {}
+def result(params: ExplainerParams, arrays: dict[str, Array], normalize: str = "max") -> dict[str, Any]:
+    """What the engine says beside those arrays, as far as drawing asks for it."""
+    effective = params.model_dump(mode="json") | {"normalize": normalize}
+    maps = [name for name in arrays if name.startswith("heatmap")]
+    return {"method": {"parameters": effective}, "primary": "heatmap", "maps": maps, "titles": {}}
+
+
+def heatmaps(
+    values: Array, image: Array, region: tuple[float, float, float, float] = (0, 0, 4, 6), **params: Any
+) -> dict[str, Array]:
     arrays = {"heatmap": np.asarray(values, np.float32)}
-    return dict(draw(CAM, CamParams(**params), reply(**changes), arrays, image, BOTH))
+    parsed = CamParams(**params)
+    return dict(draw(CAM, parsed, Scene(region, (8, 8)), result(parsed, arrays), arrays, image, BOTH))
 
 
 def gray(levels: Array) -> Array:
@@ -84,13 +100,13 @@ class TestHeatmap:
     def test_one_hot_cell_lies_where_it_should(self) -> None:
         values = np.zeros((2, 3))
         values[1, 2] = 5
-        picture = heatmaps(values, np.zeros((40, 60, 3), np.uint8), colormap="gray", region=[0, 0, 40, 60])["heatmap"]
+        picture = heatmaps(values, np.zeros((40, 60, 3), np.uint8), colormap="gray", region=(0, 0, 40, 60))["heatmap"]
         assert picture[30, 50, 0] == 255
         assert picture[:10].max() == picture[:, :30].max() == 0
 
     def test_what_the_network_did_not_see_is_zero(self) -> None:
         """A centre crop of 40×40 from 40×60: ten columns at each side were never looked at."""
-        picture = heatmaps(np.ones((2, 2)), np.zeros((40, 60, 3), np.uint8), colormap="gray", region=[0, 10, 40, 40])[
+        picture = heatmaps(np.ones((2, 2)), np.zeros((40, 60, 3), np.uint8), colormap="gray", region=(0, 10, 40, 40))[
             "heatmap"
         ]
         assert picture[:, 10:50].min() == 255
@@ -99,18 +115,16 @@ class TestHeatmap:
     def test_padding_is_black_at_the_inputs_size(self) -> None:
         """A photograph of 20×40, padded to a square: a quarter of the input above and below it is black."""
         image = np.full((20, 40, 3), 200, np.uint8)
-        picture = heatmaps(np.zeros((2, 2)), image, alpha=0, size="input", region=[-10, 0, 40, 40])["overlay"]
+        picture = heatmaps(np.zeros((2, 2)), image, alpha=0, size="input", region=(-10, 0, 40, 40))["overlay"]
         assert picture.shape == (8, 8, 3)
         assert (picture[:2].max(), picture[6:].max()) == (0, 0)
         assert picture[3:5].min() == 200
 
     def test_outputs_are_drawn_in_the_order_asked_for(self) -> None:
         arrays = {"heatmap": np.ones((2, 2), np.float32)}
-        assert list(draw(CAM, CamParams(), reply(), arrays, self.image, ("heatmap", "overlay"))) == [
-            "heatmap",
-            "overlay",
-        ]
-        assert draw(CAM, CamParams(), reply(), arrays, self.image, ()) == {}
+        said = result(CamParams(), arrays)
+        for outputs in (("heatmap", "overlay"), ("overlay", "heatmap"), ("overlay",), ()):
+            assert tuple(draw(CAM, CamParams(), SCENE, said, arrays, self.image, outputs)) == outputs
 
 
 class TestVisible:
@@ -139,7 +153,7 @@ class TestTiles:
     maps = np.random.default_rng(0).random((5, 5, 4)).astype(np.float32)
 
     def draw(self, arrays: dict[str, Any], **params: Any) -> dict[str, Array]:
-        return dict(draw(ACTIVATIONS, TileParams(**params), reply(titles={}), arrays, None, ("activations",)))
+        return dict(draw(ACTIVATIONS, TileParams(**params), SCENE, {"titles": {}}, arrays, None, ("activations",)))
 
     def test_one_grid_a_layer(self) -> None:
         pictures = self.draw({"a": self.maps, "b/c": self.maps})
@@ -157,7 +171,7 @@ class TestTiles:
     def test_colour_kernels(self) -> None:
         kernels = np.random.default_rng(0).random((3, 3, 3, 2)).astype(np.float32)
         pictures = dict(
-            draw(BY_NAME["kernels"], TileParams(view="channel"), reply(), {"k": kernels}, None, ("kernels",))
+            draw(KERNELS, TileParams(view="channel"), SCENE, {"titles": {}}, {"k": kernels}, None, ("kernels",))
         )
         assert list(pictures) == ["k:0", "k:1"]
 
@@ -169,7 +183,7 @@ class TestTiles:
             self.draw({"a": many[..., 1:], "b": many[..., :1]}, view="channel")
 
     def test_no_outputs_no_pictures(self) -> None:
-        assert draw(ACTIVATIONS, TileParams(), reply(), {"a": self.maps}, None, ()) == {}
+        assert draw(ACTIVATIONS, TileParams(), SCENE, {"titles": {}}, {"a": self.maps}, None, ()) == {}
 
 
 class TestEncode:

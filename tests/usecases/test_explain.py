@@ -19,7 +19,7 @@ from service.imaging.decode import DecodeLimits
 from service.models.library import Library
 from service.settings import Settings
 from service.usecases.answer import AnswerOptions
-from service.usecases.explain import Explain, ExplainRequest, ImageInput
+from service.usecases.explain import Explain, ExplainRequest, ImageInput, MethodCall
 from service.usecases.models import Models
 from tests.checks import as_npy, saved, triangle
 
@@ -29,7 +29,7 @@ PICTURE = ImageInput(saved(triangle()))
 def request(model_id: str = "shapes", method: str = "cam", image: ImageInput | None = PICTURE, **options: Any) -> Any:
     explainer = BY_NAME[method]
     params = explainer.Params(**({"layer": "conv2d"} if method == "kernels" else {}))
-    return ExplainRequest(model_id, explainer, params, image, AnswerOptions(**options))
+    return ExplainRequest(model_id, (MethodCall(method, explainer, params),), image, AnswerOptions(**options))
 
 
 def run(folder: Path, body: Callable[[Explain, Models], Awaitable[None]], *, started: bool) -> None:
@@ -78,30 +78,33 @@ def test_what_can_be_refused_needs_no_engine(tmp_path: Path) -> None:
 def test_answers(tmp_path: Path) -> None:
     async def body(explain: Explain, models: Models) -> None:
         answer = await explain(request())
-        assert [(picture.name, picture.width, picture.height) for picture in answer.pictures] == [
+        (result,) = answer.results
+        assert [(picture.name, picture.width, picture.height) for picture in result.pictures] == [
             ("overlay", 60, 40),
             ("heatmap", 60, 40),
         ]
-        assert answer.primary == "heatmap"
-        assert list(answer.arrays) == ["heatmap"]
-        assert answer.body["image"]["format"] == "png"
+        assert (result.name, result.primary) == ("cam", "heatmap")
+        assert list(result.arrays) == ["heatmap"]
+        assert answer.model["id"] == "shapes"
+        assert answer.image is not None
+        assert answer.image["format"] == "png"
         assert list(answer.timing_ms) == ["decode", "load", "queue", "engine", "render", "total"]
         assert all(value >= 0 for value in answer.timing_ms.values())
 
-        one = await explain(request(format="png", outputs=("heatmap", "overlay")))
+        (one,) = (await explain(request(format="png", outputs=("heatmap", "overlay")))).results
         assert [picture.name for picture in one.pictures] == ["heatmap"], "a png holds one picture"
-        assert one.pictures[0].png == answer.pictures[1].png
+        assert one.pictures[0].png == result.pictures[1].png
         for form in ("npy", "npz"):
-            assert (await explain(request(format=form))).pictures == (), "nobody would see them"
+            assert (await explain(request(format=form))).results[0].pictures == (), "nobody would see them"
 
         kernels = await explain(request(method="kernels", image=None))
-        assert kernels.body["image"] is None
-        assert kernels.arrays["kernels"].shape == (3, 3, 32)
+        assert kernels.image is None
+        assert kernels.results[0].arrays["kernels"].shape == (3, 3, 32)
 
         with pytest.raises(TooLarge, match=r"more than one answer may hold \(50000\)"):
             await explain(request(method="activations", format="npz"))
         together = await explain(request(method="activations", format="png"))
-        assert len(together.pictures) == 1, "the grids of all layers in one picture"
+        assert len(together.results[0].pictures) == 1, "the grids of all layers in one picture"
 
         details = await models.describe("shapes")
         assert (details["state"], details["device"]) == ("warm", "cpu")

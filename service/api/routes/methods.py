@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 
 from service.api.deps import ServicesDep
 from service.api.openapi import problems
-from service.api.schemas import MethodList
+from service.api.schemas_methods import MethodList
 from service.explainers import EXPLAINERS
 from service.explainers.base import Explainer
 
