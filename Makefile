@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: serve test lint docs lock clean
+.PHONY: serve test lint docs bench lock clean
 
 serve: $(STAMP)
 	$(BIN)/kerascope serve --log-format console
@@ -20,6 +20,9 @@ lint: $(STAMP)
 
 docs: $(STAMP)
 	$(BIN)/python openapi_examples/make_docs.py
+
+bench: $(STAMP)
+	$(BIN)/python tests/benchmarks/bench.py
 
 lock: $(STAMP)
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

@@ -25,9 +25,9 @@ MAX_FIELDS = 64
 
 @dataclass(frozen=True)
 class Body:
-    """What a request carries: at most one image, and parameters as text or JSON values."""
+    """What a request carries: the image, and parameters as text or JSON values."""
 
-    image: ImageInput | None
+    image: ImageInput
     params: dict[str, Any]
 
 
@@ -51,6 +51,8 @@ async def read(request: Request, max_bytes: int) -> Body:
     for name, value in sent.items():
         if name in params and str(params[name]) != str(value):
             raise InvalidParameter(f"{name!r} stands in the query and in the body with two values; give it once")
+    if image is None:
+        raise MalformedBody("there is no image in the body; send it as 'image'")
     return Body(image, params | sent)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -21,10 +21,15 @@ MEDIA: dict[Format, str] = {
     "npy": "application/x-npy",
     "npz": "application/x-npz",
 }
+FORMS_OF_MANY: tuple[Format, ...] = ("json", "npz")
 
 
-def choose(stated: Format | None, accept: str | None) -> Format:
-    """`stated` where there is one, else what `Accept` wants most. Raises NotAcceptable when it wants none of ours."""
+def choose(stated: Format | None, accept: str | None, forms: Collection[Format] = tuple(MEDIA)) -> Format:
+    """`stated` where there is one, else what `Accept` wants most. Raises NotAcceptable for what is none of `forms`."""
+    media_types = {form: media for form, media in MEDIA.items() if form in forms}
+    given = ", ".join(media_types.values())
+    if stated and stated not in forms:
+        raise NotAcceptable(f"this route gives {given}, not {stated!r}; ask one method alone for it")
     if stated:
         return stated
     if not accept:
@@ -35,12 +40,12 @@ def choose(stated: Format | None, accept: str | None) -> Format:
         quality = next((_quality(item[2:]) for item in parameters if item.startswith("q=")), 1.0)
         ranges[name] = (-quality, place)
     wanted: list[tuple[tuple[float, int], int, Format]] = []
-    for place, (form, media) in enumerate(MEDIA.items()):
+    for place, (form, media) in enumerate(media_types.items()):
         most_specific = next((name for name in (media, media.split("/")[0] + "/*", "*/*") if name in ranges), None)
         if most_specific and ranges[most_specific][0] < 0:
             wanted.append((ranges[most_specific], place, form))
     if not wanted:
-        raise NotAcceptable(f"none of {accept!r} can be given; this route gives {', '.join(MEDIA.values())}")
+        raise NotAcceptable(f"none of {accept!r} can be given; this route gives {given}")
     return min(wanted)[2]
 
 
@@ -65,12 +70,10 @@ def respond(answer: Answer, options: AnswerOptions) -> Response:
 
 
 def respond_many(answer: Answer, options: AnswerOptions) -> Response:
-    """The answer of several methods, as JSON or npz. Raises NotAcceptable for another form."""
+    """The answer of several methods, as JSON or npz."""
     if options.format == "npz":
         arrays = {f"{result.name}/{name}": array for result in answer.results for name, array in result.arrays.items()}
         return Response(_npz(arrays), headers=_headers(answer), media_type=MEDIA["npz"])
-    if options.format != "json":
-        raise NotAcceptable("several methods are answered as json or npz; ask one method alone for a picture or npy")
     results = [{"name": result.name, **_result(result, options)} for result in answer.results]
     body = {"model": answer.model, "image": answer.image, "results": results, "timing_ms": _timing(answer)}
     content = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)

@@ -7,8 +7,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from service.api.body import NPY
-from service.api.negotiate import MEDIA
-from service.api.parameters import MAX_METHODS, RequestOptions, callable_names
+from service.api.negotiate import FORMS_OF_MANY, MEDIA
+from service.api.parameters import MAX_METHODS, RequestOptions, SharedParams, callable_names
 from service.api.schemas import Problem
 from service.explainers.base import Explainer
 from service.imaging.formats import MEDIA_TYPES
@@ -71,12 +71,9 @@ def explain_operation(explainer: Explainer) -> dict[str, Any]:
         "required": ["image"],
         "properties": {"image": {"type": "string", "format": "binary"}, **properties},
     }
-    media_types = [name for name in MEDIA_TYPES if name != "image/jpg"]
-    content: dict[str, Any] = dict.fromkeys([*media_types, NPY], BINARY)
-    content |= {"application/json": {"schema": as_json}, "multipart/form-data": {"schema": as_form}}
     return {
         "parameters": query_parameters(explainer.Params, RequestOptions),
-        "requestBody": {"required": True, "content": content},
+        "requestBody": {"required": True, "content": _body_forms(as_json, as_form)},
     }
 
 
@@ -85,31 +82,55 @@ def explain_many_operation() -> dict[str, Any]:
     one = {
         "type": "object",
         "required": ["method"],
-        "properties": {"method": {"type": "string", "enum": sorted(callable_names())}},
+        "properties": {
+            "method": {"type": "string", "enum": sorted(callable_names())},
+            "variant": {"type": "string", "description": "With `method` a family; its usual variant when absent."},
+        },
         "description": "A method or a variant by name, with its own parameters beside it.",
     }
     methods = {"type": "array", "items": {"anyOf": [{"type": "string"}, one]}, "minItems": 1, "maxItems": MAX_METHODS}
-    shared = {
-        "target": {"type": "string", "description": "For every method that names none of its own."},
-        **RequestOptions.model_json_schema()["properties"],
+    names = {"type": "string", "description": "Names of methods and variants, comma-separated."}
+    properties = {
+        name: {key: value for key, value in field.items() if key != "title"}
+        for model in (SharedParams, RequestOptions)
+        for name, field in model.model_json_schema()["properties"].items()
+        if name != "methods"
     }
-    names = {"name": "methods", "in": "query", "schema": {"type": "string"}, "description": "Names, comma-separated."}
-    target = {
-        "name": "target",
-        "in": "query",
-        "schema": {"type": "string"},
-        "description": shared["target"]["description"],
+    forms = {"type": "string", "enum": list(FORMS_OF_MANY)}
+    properties |= {
+        "target": {"type": "string", "description": "For every method that names none of its own; top1 when absent."},
+        "format": {**forms, "description": properties["format"]["description"]},
     }
     image = {"type": "string", "description": "Base64 of an image file, or a data URI."}
+    required = ["image", "methods"]
     as_json = {
         "type": "object",
-        "required": ["image", "methods"],
-        "properties": {"image": image, "methods": methods, **shared},
+        "required": required,
+        "additionalProperties": False,
+        "properties": {"image": image, "methods": methods, **properties},
     }
-    content: dict[str, Any] = dict.fromkeys([*(name for name in MEDIA_TYPES if name != "image/jpg"), NPY], BINARY)
-    content["application/json"] = {"schema": as_json}
-    parameters = [{**names, "required": False}, {**target, "required": False}, *query_parameters(RequestOptions)]
-    return {"parameters": parameters, "requestBody": {"required": True, "content": content}}
+    as_form = {
+        "type": "object",
+        "required": required,
+        "properties": {"image": {"type": "string", "format": "binary"}, "methods": names, **properties},
+    }
+    query = {"methods": names, **properties}
+    return {
+        "parameters": [
+            {"name": name, "in": "query", "required": False, **_as_parameter(field)} for name, field in query.items()
+        ],
+        "requestBody": {"required": True, "content": _body_forms(as_json, as_form)},
+    }
+
+
+def _body_forms(as_json: dict[str, Any], as_form: dict[str, Any]) -> dict[str, Any]:
+    """The image itself, an array, JSON and multipart."""
+    media_types = [name for name in MEDIA_TYPES if name != "image/jpg"]
+    return {
+        **dict.fromkeys([*media_types, NPY], BINARY),
+        "application/json": {"schema": as_json},
+        "multipart/form-data": {"schema": as_form},
+    }
 
 
 def _as_parameter(field: dict[str, Any]) -> dict[str, Any]:

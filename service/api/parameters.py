@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -10,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from service.errors import FieldError, InvalidParameter, UnknownMethod, nearest
 from service.explainers import BY_NAME, FAMILY_OF
 from service.explainers.base import Explainer
-from service.explainers.params import ExplainerParams
+from service.explainers.params import ExplainerParams, TargetParams
 from service.usecases.answer import AnswerOptions, ArrayEncoding
 from service.usecases.draw import split_names
 from service.usecases.explain import MethodCall
@@ -39,14 +41,26 @@ class RequestOptions(BaseModel):
         return AnswerOptions(format=form, outputs=self.outputs, arrays=self.arrays, top=self.top)
 
 
+class SharedParams(TargetParams):
+    """What stands beside `methods`; target and output are for each method that names none of its own."""
+
+    methods: Any = None
+
+
 def parse(explainer: Explainer, given: Mapping[str, Any], **fixed: str) -> tuple[ExplainerParams, RequestOptions]:
     """`fixed` are parameters that the path has given already.
 
     Raises InvalidParameter naming every unknown name with the closest valid one, and every invalid value.
     """
-    known = [name for name in names_of(explainer.Params) if name not in fixed]
+    return _parsed(explainer.Params, given, fixed)
+
+
+def _parsed(
+    kind_of_params: type[ExplainerParams], given: Mapping[str, Any], fixed: Mapping[str, str]
+) -> tuple[ExplainerParams, RequestOptions]:
+    known = [name for name in names_of(kind_of_params) if name not in fixed]
     options_given = {name: value for name, value in given.items() if name in RequestOptions.model_fields}
-    params_given = {name: value for name, value in given.items() if name in known} | fixed
+    params_given = {name: value for name, value in given.items() if name in known} | dict(fixed)
     valid = [*known, *RequestOptions.model_fields]
     problems = [
         FieldError((name,), f"unknown parameter{nearest(name, valid) or '; there are ' + ', '.join(valid)}")
@@ -54,7 +68,7 @@ def parse(explainer: Explainer, given: Mapping[str, Any], **fixed: str) -> tuple
         if name not in valid
     ]
     parsed: list[BaseModel] = []
-    for kind, values in ((explainer.Params, params_given), (RequestOptions, options_given)):
+    for kind, values in ((kind_of_params, params_given), (RequestOptions, options_given)):
         try:
             parsed.append(kind.model_validate(values))
         except ValidationError as error:
@@ -69,38 +83,57 @@ def parse(explainer: Explainer, given: Mapping[str, Any], **fixed: str) -> tuple
 
 
 def parse_many(given: Mapping[str, Any]) -> tuple[tuple[MethodCall, ...], RequestOptions]:
-    """`methods` as names or as objects with parameters of their own; a `target` beside it is for all that name none.
+    """`methods` as names or as objects with parameters of their own; `target` and `output` beside it are for all that
+    name none.
 
     A name is a method's or a variant's; where the two are the same, as `cam`, an object's `variant` tells them apart.
     Raises InvalidParameter and UnknownMethod.
     """
-    entries = split_names(given.get("methods"))
+    shared, options = _parsed(SharedParams, given, {})
+    entries = _method_entries(given.get("methods"))
     if not isinstance(entries, list) or not 1 <= len(entries) <= MAX_METHODS:
         raise InvalidParameter(f"'methods' must be a list of 1 to {MAX_METHODS} names, or of objects with a 'method'")
-    target = {"target": given["target"]} if "target" in given else {}
-    rest = {name: value for name, value in given.items() if name not in ("methods", "target")}
-    _, options = parse(BY_NAME["predict"], rest)
+    for_all = shared.model_dump(include=shared.model_fields_set - {"methods"})
     calls: list[MethodCall] = []
-    for entry in entries:
-        values = {"method": entry} if isinstance(entry, str) else entry
-        if not isinstance(values, dict) or not isinstance(values.get("method"), str):
-            raise InvalidParameter("each of 'methods' must be a name, or an object with a 'method' and its parameters")
-        name = values["method"]
-        if name not in callable_names():
-            raise UnknownMethod(f"there is no method {name!r}{nearest(name, callable_names())}")
-        misplaced = sorted(set(values) & set(RequestOptions.model_fields))
-        if misplaced:
-            raise InvalidParameter(f"{misplaced[0]!r} is for the whole answer: write it beside 'methods', not inside")
-        explainer = FAMILY_OF.get(name) or BY_NAME[name]
-        own = {key: value for key, value in values.items() if key not in ("method", "variant")}
-        if explainer.targeted:
-            own = target | own
-        if name not in BY_NAME or "variant" in values:
-            own["method"] = values.get("variant", name)
-        params, _ = parse(explainer, own)
-        label = name if name not in [call.name for call in calls] else f"{name}#{len(calls) + 1}"
-        calls.append(MethodCall(label, explainer, params))
+    for place, entry in enumerate(entries):
+        call = _method_call(place, {"method": entry} if isinstance(entry, str) else entry, for_all)
+        known = [earlier.name for earlier in calls]
+        calls.append(replace(call, name=f"{call.name}#{place + 1}") if call.name in known else call)
     return tuple(calls), options
+
+
+def _method_entries(value: Any) -> Any:
+    """`"gradcam, saliency"` as its names. A `+` in a query string arrives as a space: `gradcam++` ends with two."""
+    if isinstance(value, str):
+        value = [part for part in value.split(",") if part.strip()]
+    if not isinstance(value, list):
+        return value
+    return [re.sub(r"(?<=\S)  $", "++", entry).strip() if isinstance(entry, str) else entry for entry in value]
+
+
+def _method_call(place: int, values: Any, for_all: Mapping[str, Any]) -> MethodCall:
+    if not isinstance(values, dict) or not isinstance(values.get("method"), str):
+        raise InvalidParameter("each of 'methods' must be a name, or an object with a 'method' and its parameters")
+    name = values["method"]
+    if name not in callable_names():
+        raise UnknownMethod(f"there is no method {name!r}{nearest(name, callable_names())}")
+    misplaced = sorted(set(values) & set(RequestOptions.model_fields))
+    if misplaced:
+        raise InvalidParameter(f"{misplaced[0]!r} is for the whole answer: write it beside 'methods', not inside")
+    explainer = FAMILY_OF.get(name) or BY_NAME[name]
+    if "variant" in values and (name not in BY_NAME or len(explainer.variants) == 1):
+        families = " and ".join(repr(family.name) for family in dict.fromkeys(FAMILY_OF.values()))
+        raise InvalidParameter(f"{name!r} has no variants; 'variant' goes with {families}")
+    own = {key: value for key, value in for_all.items() if key in explainer.Params.model_fields}
+    own |= {key: value for key, value in values.items() if key not in ("method", "variant")}
+    if name not in BY_NAME or "variant" in values:
+        own["method"] = values.get("variant", name)
+    try:
+        params, _ = parse(explainer, own)
+    except InvalidParameter as error:
+        fields = [FieldError(("methods", str(place), *item.loc), item.msg) for item in error.errors]
+        raise InvalidParameter(f"{name}: {error.detail}", errors=fields) from None
+    return MethodCall(name, explainer, params)
 
 
 def callable_names() -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from service.engine.pool import EnginePool
-from service.errors import InvalidParameter, TooLarge
+from service.errors import InvalidParameter, TooLarge, nearest
 from service.explainers.base import Explainer, Picture
 from service.explainers.params import ExplainerParams
 from service.imaging.decode import DecodedImage, DecodeLimits, decode, decode_npy
@@ -70,7 +70,7 @@ class Explain:
         """Raises any KerascopeError; the cheapest checks come first."""
         started = time.perf_counter()
         self._library.get(request.model_id)
-        outputs = [_outputs(call.explainer, request.options, len(request.methods) == 1) for call in request.methods]
+        outputs = _outputs([call.explainer for call in request.methods], request.options)
         loop = asyncio.get_running_loop()
         decoded = await loop.run_in_executor(self._threads, self._decode, request.image)
         after_decode = time.perf_counter()
@@ -139,15 +139,25 @@ class Explain:
             )
 
 
-def _outputs(explainer: Explainer, options: AnswerOptions, alone: bool) -> tuple[str, ...]:
-    """The pictures to draw: none for raw formats; one for PNG, but all layers of a stack of tiles.
+def _outputs(explainers: Sequence[Explainer], options: AnswerOptions) -> list[tuple[str, ...]]:
+    """The pictures each method is to draw. Of several methods each draws those it has.
 
-    Of several methods each draws those it has.
+    Raises InvalidParameter for a name that none of them draws.
     """
     wanted = options.outputs
-    if not alone and wanted is not None:
-        wanted = tuple(name for name in wanted if name in explainer.outputs)
-    outputs = wanted_outputs(explainer, wanted)
+    if wanted is None or len(explainers) == 1:
+        return [_drawn(explainer, wanted_outputs(explainer, wanted), options) for explainer in explainers]
+    known = list(dict.fromkeys(name for explainer in explainers for name in explainer.outputs))
+    for name in wanted:
+        if name not in known:
+            drawn = ", ".join(known) or "no pictures"
+            raise InvalidParameter(f"these methods draw {drawn}, not {name!r}{nearest(name, known)}")
+    own = [tuple(name for name in wanted if name in explainer.outputs) for explainer in explainers]
+    return [_drawn(explainer, outputs, options) for explainer, outputs in zip(explainers, own, strict=True)]
+
+
+def _drawn(explainer: Explainer, outputs: tuple[str, ...], options: AnswerOptions) -> tuple[str, ...]:
+    """None for raw formats; one for PNG, but all layers of a stack of tiles."""
     if options.format in ("npy", "npz"):
         return ()
     return outputs[:1] if options.format == "png" and explainer.picture is Picture.HEATMAP else outputs

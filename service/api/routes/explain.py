@@ -13,7 +13,6 @@ from service.api.deps import ModelId, ServicesDep
 from service.api.openapi import BINARY, explain_many_operation, explain_operation, picture_responses, problems
 from service.api.parameters import parse, parse_many
 from service.api.schemas import ExplanationOut, ExplanationsOut
-from service.errors import MalformedBody
 from service.explainers import EXPLAINERS
 from service.explainers.base import Explainer
 from service.usecases.explain import ExplainRequest, MethodCall
@@ -25,8 +24,6 @@ router = APIRouter(prefix="/v1/models/{model_id}", tags=["methods"])
 def _endpoint(explainer: Explainer) -> Callable[..., Awaitable[Response]]:
     async def explain(model_id: ModelId, request: Request, services: ServicesDep) -> Response:
         sent = await body.read(request, services.settings.max_body_bytes)
-        if sent.image is None:
-            raise MalformedBody("there is no image in the body; send it as 'image'")
         params, options = parse(explainer, sent.params)
         wishes = options.answer(negotiate.choose(options.format, request.headers.get("accept")))
         image = replace(sent.image, preprocess=options.preprocess)
@@ -61,10 +58,8 @@ for _explainer in EXPLAINERS:
 async def explain_many(model_id: ModelId, request: Request, services: ServicesDep) -> Response:
     """Several methods on one image; those that need the same passes share them."""
     sent = await body.read(request, services.settings.max_body_bytes)
-    if sent.image is None:
-        raise MalformedBody("there is no image in the body; send it as 'image'")
     calls, options = parse_many(sent.params)
-    wishes = options.answer(negotiate.choose(options.format, request.headers.get("accept")))
+    wishes = options.answer(negotiate.choose(options.format, request.headers.get("accept"), negotiate.FORMS_OF_MANY))
     image = replace(sent.image, preprocess=options.preprocess)
     answer = await services.explain(ExplainRequest(model_id, calls, image, wishes))
     return await asyncio.to_thread(negotiate.respond_many, answer, wishes)

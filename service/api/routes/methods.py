@@ -20,11 +20,13 @@ router = APIRouter(prefix="/v1/methods", tags=["methods"])
     operation_id="list_methods",
     summary="List methods",
     response_model=MethodList,
-    responses=problems(401, 404, 409, 503, 504),
+    responses=problems(401, 404, 409, 422, 503, 504),
 )
 async def list_methods(
     services: ServicesDep,
-    model: Annotated[str | None, Query(description="Add what is valid for this model, and why not.")] = None,
+    model: Annotated[
+        str | None, Query(description="Add what is valid for this model, and why not.", max_length=128)
+    ] = None,
 ) -> Any:
     """Every method with its variants, the JSON Schema of its parameters, its cost and papers."""
     rows = [method_row(explainer) for explainer in EXPLAINERS]
