@@ -78,7 +78,10 @@ class Cam(Explainer):
 
         Raises MethodNotValid when the layer has no spatial map or the score does not depend on it, UnknownLayer.
         """
-        entry = _layer(graph, targets, params)
+        if params.method == "cam":
+            entry = _pooled_layer(graph, targets, params.layer)
+        else:
+            entry = layer_for(graph, targets, params.layer, params.method)
         extra: dict[str, Any] = {"layer": entry.path}
         warnings: list[Warned] = []
         if params.method in FROM_GRADIENTS:
@@ -161,26 +164,26 @@ def default_layer(graph: Graph) -> LayerEntry:
     )
 
 
-def _layer(graph: Graph, targets: Targets, params: CamParams) -> LayerEntry:
-    if params.method == "cam":
-        found = dense_behind_pooling(graph, targets.head) if targets.head else None
-        if found is None:
-            raise MethodNotValid(
-                "method cam needs a head of global average pooling and one dense layer, and a class as target; use "
-                "gradcam"
-            )
-        if params.layer and graph.entry(params.layer).output is not found.pooled.output:
-            raise MethodNotValid(
-                f"method cam works at the pooled layer {found.pooled.path!r} only, not {params.layer!r}"
-            )
-        return found.pooled
-    entry = graph.entry(params.layer) if params.layer else default_layer(graph)
+def layer_for(graph: Graph, targets: Targets, name: str | None, method: str) -> LayerEntry:
+    """The layer of that name, or the default one. Raises UnknownLayer, or MethodNotValid with those that are valid."""
+    entry = graph.entry(name) if name else default_layer(graph)
     problem = Cam.why_not(entry)
     if problem:
-        raise MethodNotValid(f"layer {entry.path!r} cannot be used for {params.method}: {problem}{_valid(graph)}")
+        raise MethodNotValid(f"layer {entry.path!r} cannot be used for {method}: {problem}{_valid(graph)}")
     if not graph.depends_on(targets.tensor, entry.output):
         raise MethodNotValid(f"the score does not depend on layer {entry.path!r}{_valid(graph)}")
     return entry
+
+
+def _pooled_layer(graph: Graph, targets: Targets, name: str | None) -> LayerEntry:
+    found = dense_behind_pooling(graph, targets.head) if targets.head else None
+    if found is None:
+        raise MethodNotValid(
+            "method cam needs a head of global average pooling and one dense layer, and a class as target; use gradcam"
+        )
+    if name and graph.entry(name).output is not found.pooled.output:
+        raise MethodNotValid(f"method cam works at the pooled layer {found.pooled.path!r} only, not {name!r}")
+    return found.pooled
 
 
 def _class_maps(graph: Graph, targets: Targets, activations: Floats) -> list[Floats]:

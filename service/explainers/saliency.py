@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from service.errors import InvalidParameter, MethodNotValid
+from service.explainers.backend import ReluRule
 from service.explainers.base import Cost, Explainer, Explanation, Picture, Progress, Scale, Warned
-from service.explainers.cam import default_layer
+from service.explainers.cam import default_layer, layer_for
 from service.explainers.cam_maps import gradcam
 from service.explainers.heatmaps import map_names, map_warnings
 from service.explainers.params import Colormap, HeatmapParams, LayerName
@@ -20,13 +21,16 @@ from service.explainers.saliency_variants import VARIANTS
 from service.explainers.targets import Targets
 
 if TYPE_CHECKING:
-    from service.explainers.backend import Backend, Plan
+    from service.explainers.backend import Backend
     from service.models.graph import Graph
     from service.models.head import Head
     from service.models.preprocess import NetworkInput
 
 Floats = NDArray[np.float32]
-GUIDED = ("guided_backprop", "deconvnet", "guided_gradcam")
+Found = tuple[list[Floats], Floats, list[Warned]]
+"""A signed map in the input's shape for each target, the (n,) scores of the image, and warnings."""
+RULES: dict[str, ReluRule] = {"guided_backprop": "guided", "guided_gradcam": "guided", "deconvnet": "deconvnet"}
+GUIDED = tuple(RULES)
 NOISY = ("smoothgrad", "squaregrad", "vargrad")
 SANITY_CHECKS = "https://arxiv.org/abs/1810.03292"
 DELTA_LIMIT = 0.05
@@ -97,10 +101,12 @@ class Saliency(Explainer):
             raise MethodNotValid(
                 f"{params.method} changes the gradient of ReLU, and this network has none; use gradient"
             )
-        (rows,) = scores_plan(backend, graph, image, targets)(image.batch)
-        targets = targets.resolved(rows[0])
         extra: dict[str, Any] = {"colormap": params.colormap or ("coolwarm" if params.sign == "signed" else "inferno")}
-        maps, warnings = _maps(backend, graph, image, targets, params, progress, extra)
+        if params.method in NOISY or params.method == "integrated_gradients":
+            maps, scores, warnings = _sampled(backend, graph, image, targets, params, progress, extra)
+        else:
+            maps, scores, warnings = _single(backend, graph, image, targets, params, extra)
+        targets = targets.resolved(scores)
         arrays: dict[str, Any] = {}
         names = map_names(targets, "heatmap")
         for name, raw_name, values in zip(names, map_names(targets, "gradient"), maps, strict=True):
@@ -110,13 +116,13 @@ class Saliency(Explainer):
             warnings += map_warnings(name, arrays[name])
         ordered = {name: arrays[name] for name in sorted(arrays, key=lambda name: not name.startswith("heatmap"))}
         scale = Scale.SYMMETRIC if params.sign == "signed" else Scale.MAX
-        return Explanation(ordered, names[0], rows[0], targets, tuple(names), extra, scale, warnings=tuple(warnings))
+        return Explanation(ordered, names[0], scores, targets, tuple(names), extra, scale, warnings=tuple(warnings))
 
     @classmethod
     def passes(cls, params: SaliencyParams, graph: Graph, image: NetworkInput) -> int:
         if params.method in NOISY:
             return 1 + 3 * params.samples
-        return 1 + 3 * params.steps if params.method == "integrated_gradients" else 4
+        return 1 + 3 * params.steps if params.method == "integrated_gradients" else 3
 
     @classmethod
     def takes_cam_layer(cls, params: SaliencyParams) -> bool:
@@ -154,30 +160,23 @@ def reduce_colours(values: Floats, how: str, sign: str) -> Floats:
     return np.asarray(np.sqrt(np.square(amounts, dtype=np.float64).sum(axis=-1)), np.float32)
 
 
-def _maps(
+def _single(
     backend: Backend,
     graph: Graph,
     image: NetworkInput,
     targets: Targets,
     params: SaliencyParams,
-    progress: Progress,
     extra: dict[str, Any],
-) -> tuple[list[Floats], list[Warned]]:
-    """A signed map in the input's shape for each target; what the method reports goes into `extra`."""
-    rule: Any = {"guided_gradcam": "guided", "guided_backprop": "guided", "deconvnet": "deconvnet"}.get(params.method)
+) -> Found:
+    """Methods of one pass, two for guided Grad-CAM."""
+    rule: ReluRule | None = RULES.get(params.method)
     plan = gradients_plan(backend, graph, image, targets, graph.inputs[0], rule)
-    size = max(1, backend.chunk(graph, image.size, backward=True) // len(targets.pairs))
-    if params.method in NOISY:
-        return noisy_statistics(plan, image, targets, params, chunks(params.samples, size, progress)), []
-    if params.method == "integrated_gradients":
-        return _integrated(backend, graph, plan, image, targets, params, progress, extra)
-    _, gradients, _ = plan(image.batch, targets.chosen)
+    _, gradients, rows = plan(image.batch, targets.chosen)
     maps = [gradient[0] for gradient in gradients]
     if params.method == "gradient_x_input":
         maps = [gradient * image.batch[0] for gradient in maps]
-    warnings = []
     if params.method == "guided_gradcam":
-        entry = graph.entry(params.layer) if params.layer else default_layer(graph)
+        entry = layer_for(graph, targets, params.layer, params.method)
         extra["layer"] = entry.path
         layer_plan = gradients_plan(backend, graph, image, targets, entry.output)
         values, layer_gradients, _ = layer_plan(image.batch, targets.chosen)
@@ -187,28 +186,34 @@ def _maps(
             gradient * cam.reshape(*cam.shape, *[1] * (gradient.ndim - 2))
             for gradient, cam in zip(maps, enlarged, strict=True)
         ]
+    warnings = []
     if params.method in GUIDED:
         detail = f"{params.method} stays nearly the same when the network's weights are random: {SANITY_CHECKS}"
         warnings.append(Warned("fails_randomisation_check", detail))
-    return maps, warnings
+    return maps, rows[0], warnings
 
 
-def _integrated(
+def _sampled(
     backend: Backend,
     graph: Graph,
-    plan: Plan,
     image: NetworkInput,
     targets: Targets,
     params: SaliencyParams,
     progress: Progress,
     extra: dict[str, Any],
-) -> tuple[list[Floats], list[Warned]]:
-    size = max(1, backend.chunk(graph, image.size, backward=True) // len(targets.pairs))
-    maps, start = integrated(plan, image, targets, params, chunks(params.steps, size, progress))
+) -> Found:
+    """Methods of many passes. Integrated gradients tell by how much their sum misses the rise of the score."""
     scores = scores_plan(backend, graph, image, targets)
-    (rows,) = scores(np.concatenate([image.batch, start]))
-    ends = targets.values(rows).astype(np.float64)
-    rises = ends[0] - ends[1]
+    (rows,) = scores(image.batch)
+    targets = targets.resolved(rows[0])
+    plan = gradients_plan(backend, graph, image, targets, graph.inputs[0])
+    size = max(1, backend.chunk(graph, image.size, backward=True) // len(targets.pairs))
+    if params.method in NOISY:
+        maps = noisy_statistics(plan, image, targets, params, chunks(params.samples, size, progress))
+        return maps, rows[0], []
+    maps, start = integrated(plan, image, targets, params, chunks(params.steps, size, progress))
+    (start_rows,) = scores(start)
+    rises = (targets.values(rows).astype(np.float64) - targets.values(start_rows))[0]
     deltas = [float(values.sum(dtype=np.float64) - rise) for values, rise in zip(maps, rises, strict=True)]
     extra["convergence_delta"] = deltas[0] if len(deltas) == 1 else deltas
     warnings = []
@@ -216,4 +221,4 @@ def _integrated(
         if abs(delta) > DELTA_LIMIT * abs(rise):
             detail = f"the map sums to {delta:+.3g} more than the score rises ({rise:.3g}): use more steps"
             warnings.append(Warned("convergence_delta", detail))
-    return maps, warnings
+    return maps, rows[0], warnings

@@ -166,6 +166,12 @@ def test_guided_variants_say_that_they_fail_the_randomisation_check(pencil: Load
     assert "1810.03292" in found.warnings[0].detail
 
 
+@pytest.mark.parametrize("layer", ["gap", "scores"])
+def test_guided_gradcam_needs_a_layer_with_a_map(pencil: LoadedModel, layer: str) -> None:
+    with pytest.raises(MethodNotValid, match=f"layer '{layer}' cannot be used for guided_gradcam"):
+        signed(pencil, method="guided_gradcam", layer=layer)
+
+
 def test_blur_keeps_constants_and_spreads_a_point() -> None:
     np.testing.assert_allclose(blurred(np.full((1, 5, 4, 2), 3, np.float32), 1.5), 3, rtol=1e-6)
     point = np.zeros((1, 9, 9, 1), np.float32)
