@@ -70,7 +70,7 @@ def problem(response: httpx.Response, status: int, kind: str | None, *words: str
 
     `kind` None stands for the framework's own errors; every other status must be in the route's documentation.
     """
-    assert response.status_code == status, response.text
+    assert response.status_code == status, response.text[:2000]
     assert response.headers["content-type"] == MEDIA_TYPE
     body: dict[str, Any] = response.json()
     Problem.model_validate(body)

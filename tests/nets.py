@@ -117,6 +117,15 @@ def sigmoid_unit() -> Any:
     return keras.Model(x, _dense(y, kernel, np.array([-1], np.float32), activation="sigmoid"))
 
 
+def two_outputs() -> Any:
+    """The heads of `pencil` and of `sigmoid_unit` on one body."""
+    x = keras.Input((2, 3, 1), name="image")
+    y = layers.GlobalAveragePooling2D(name="gap")(_split(x))
+    animals = _dense(y, WEIGHTS, BIAS, "animals", "softmax")
+    kernel = np.array([[3], [-3]], np.float32)
+    return keras.Model(x, [animals, _dense(y, kernel, np.array([-1], np.float32), "indoors", "sigmoid")])
+
+
 def conv_head() -> Any:
     """No Dense: a 1×1 convolution to three maps, their means, softmax. Logits (7, 4, 11) / 6 on IMAGE."""
     x = keras.Input((2, 3, 1), name="image")

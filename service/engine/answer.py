@@ -94,7 +94,7 @@ def target_rows(model: LoadedModel, targets: Targets, scores: NDArray[np.float32
                 "class_index": None,
                 "label": None,
                 "probability": None,
-                "neuron": targets.key,
+                "neuron": _neuron(targets, first),
                 "score_kind": "activation",
             }
             rows.append({**neuron, "score": float(value), "minus": None})
@@ -105,6 +105,15 @@ def target_rows(model: LoadedModel, targets: Targets, scores: NDArray[np.float32
         kind = targets.head.score_kind
         rows.append({**row, "neuron": None, "score": float(value), "score_kind": kind, "minus": minus})
     return rows
+
+
+def _neuron(targets: Targets, index: int) -> str:
+    """`conv2d_5:3,4,12` for a cell, `conv2d_5:12` for the mean of a channel or a unit: as callers write it."""
+    path, shape = targets.tensor.path, targets.tensor.shape[1:]
+    if targets.key != path:
+        return f"{path}:{index}"
+    cell = np.unravel_index(index, [size or 1 for size in shape])
+    return f"{path}:{','.join(str(place) for place in cell)}"
 
 
 def _class_row(model: LoadedModel, head: Head, scores: NDArray[np.float32], index: int) -> dict[str, Any]:

@@ -45,6 +45,14 @@ def _sides(value: Any) -> Any:
     return sides[0], sides[-1]
 
 
+def _cover(value: Any) -> str:
+    """What covers, as text: a name, a number, or levels of red, green and blue."""
+    text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    if not re.fullmatch(r"mean|zero|gray|blur|-?\d{1,9}(\.\d{1,9})?|\d{1,3},\d{1,3},\d{1,3}", text):
+        raise ValueError("write mean, zero, gray, blur, one preprocessed number, or r,g,b levels such as 255,0,0")
+    return text
+
+
 Sides = Annotated[tuple[int, int], BeforeValidator(_sides)]
 
 
@@ -55,24 +63,20 @@ class OcclusionParams(HeatmapParams):
     stride: Sides | None = Field(
         None, description="Step between windows: px or `h,w`; by default a quarter of the patch."
     )
-    value: str = Field(
+    value: Annotated[str, BeforeValidator(_cover)] = Field(
         "mean",
-        pattern=r"^(mean|zero|gray|blur|-?\d+(\.\d+)?|\d{1,3},\d{1,3},\d{1,3})$",
         description="What covers: the image's `mean` colour, preprocessed `zero`, `gray` (level 128), a `blur` of the "
-        "image, "
-        "one preprocessed number, or `r,g,b` levels 0..255.",
+        "image, one preprocessed number, or `r,g,b` levels 0..255.",
     )
     measure: Literal["drop", "probability", "logit_drop"] = Field(
         "drop",
         description="`drop` of the probability (of the logit where the target has none), the `probability` under the "
-        "window "
-        "itself, or `logit_drop`.",
+        "window itself, or `logit_drop`.",
     )
     paint: Literal["window", "cell"] = Field(
         "window",
         description="`window`: a pixel gets the mean over the windows that cover it. `cell`: windows are centred on "
-        "the cells "
-        "of the stride, and each cell gets the value of its own.",
+        "the cells of the stride, and each cell gets the value of its own.",
     )
     strategy: Literal["auto", "full"] = Field("auto", description="How it is computed: `full` runs every window whole.")
     mask_threshold: float = Field(
@@ -80,8 +84,7 @@ class OcclusionParams(HeatmapParams):
         gt=0,
         le=1,
         description="The mask holds where a drop exceeds 1 - this share of the largest, or, for measure=probability, "
-        "where "
-        "the probability is below this share of the highest.",
+        "where the probability is below this share of the highest.",
     )
 
 
@@ -167,8 +170,7 @@ def sides_of(params: OcclusionParams, image: NetworkInput) -> tuple[tuple[int, i
     if stride[0] > patch[0] or stride[1] > patch[1]:
         raise InvalidParameter(
             f"stride {stride[0]},{stride[1]} is larger than the patch {patch[0]},{patch[1]}, so pixels between the "
-            "windows "
-            "would never be covered; use a stride of at most the patch"
+            "windows would never be covered; use a stride of at most the patch"
         )
     return patch, stride
 
@@ -239,8 +241,7 @@ def _measured(targets: Targets, scores: Floats, measure: str) -> tuple[NDArray[n
     if found is None:
         raise MethodNotValid(
             f"measure={measure} needs a probability, and this target has none: it is a contrast or a neuron, or the "
-            "model's "
-            "output is no probability; use measure=logit_drop"
+            "model's output is no probability; use measure=logit_drop"
         )
     wide = found.astype(np.float64)
     return wide[0], wide[1:]

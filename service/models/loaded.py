@@ -61,7 +61,7 @@ class LoadedModel:
             return self.heads[0]
         if output in names:
             return self.heads[names.index(output)]
-        if output.isdigit() and int(output) < len(names):
+        if output.isdecimal() and int(output) < len(names):
             return self.heads[int(output)]
         raise InvalidParameter(f"there is no output {output!r}; the model has {', '.join(names)}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from hashlib import sha256
+from typing import Any
 
 import pytest
 
@@ -25,5 +26,28 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         max_pixels="10000",
         preload="shapes",
     )
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def pencils(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service with the networks of `tests.nets`, whose answers are worked out on paper."""
+    from tests import nets
+
+    folder = tmp_path_factory.mktemp("nets")
+    models: dict[str, Any] = {
+        "pencil": nets.pencil(),
+        "flat": nets.pencil_flat(),
+        "swish": nets.with_activation("swish"),
+        "no-maps": nets.without_maps(),
+        "segmentation": nets.segmentation(),
+        "additive": nets.additive(),
+        "binary": nets.sigmoid_unit(),
+        "two-outputs": nets.two_outputs(),
+    }
+    for name, model in models.items():
+        model.save(folder / f"{name}.keras")
+    running = start_service(tmp_path_factory.mktemp("pencils"), models_dir=folder, preload="")
     yield running
     running.stop()

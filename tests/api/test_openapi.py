@@ -59,6 +59,9 @@ class TestDocument:
             "post /v1/models/{model_id}/predict",
             "post /v1/models/{model_id}/activations",
             "post /v1/models/{model_id}/cam",
+            "post /v1/models/{model_id}/saliency",
+            "post /v1/models/{model_id}/occlusion",
+            "post /v1/models/{model_id}/explain",
         }
 
     def test_the_frameworks_own_error_is_not_in_it(self) -> None:
@@ -117,3 +120,33 @@ class TestMethod:
         }
         assert content["application/json"]["schema"]["required"] == ["image"]
         assert content["application/json"]["schema"]["additionalProperties"] is False
+
+
+class TestSeveralMethods:
+    operation = openapi()["paths"]["/v1/models/{model_id}/explain"]["post"]
+
+    def test_it_gives_two_forms(self) -> None:
+        assert set(self.operation["responses"]["200"]["content"]) == {"application/json", "application/x-npz"}
+        (form,) = [item for item in self.operation["parameters"] if item["name"] == "format"]
+        assert form["schema"]["enum"] == ["json", "npz"]
+
+    def test_its_parameters(self) -> None:
+        names = ["methods", "output", "target", "format", "outputs", "arrays", "top", "preprocess"]
+        assert [item["name"] for item in self.operation["parameters"] if item["in"] == "query"] == names
+        content = self.operation["requestBody"]["content"]
+        assert set(content) == (set(MEDIA_TYPES) - {"image/jpg"}) | {
+            "application/x-npy",
+            "application/json",
+            "multipart/form-data",
+        }
+        for form in ("application/json", "multipart/form-data"):
+            schema = content[form]["schema"]
+            assert schema["required"] == ["image", "methods"]
+            assert list(schema["properties"]) == ["image", *names]
+
+    def test_every_method_and_variant_can_be_named(self) -> None:
+        methods = self.operation["requestBody"]["content"]["application/json"]["schema"]["properties"]["methods"]
+        named = set(methods["items"]["anyOf"][1]["properties"]["method"]["enum"])
+        variants = {variant.name for explainer in EXPLAINERS for variant in explainer.variants}
+        assert named == (variants | {explainer.name for explainer in EXPLAINERS}) - {"kernels"}
+        assert len(named) == 22

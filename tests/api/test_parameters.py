@@ -52,7 +52,7 @@ class TestOverHttp:
         [
             ("alfa=0.5", ["alfa: unknown parameter", "closest", "'alpha'"]),
             ("colourmap=jet", ["colourmap: unknown", "'colormap'"]),
-            ("zzzzzz=1", ["zzzzzz: unknown parameter; there are target, alpha,"]),
+            ("zzzzzz=1", ["zzzzzz: unknown parameter; there are output, target, alpha,"]),
             ("alpha=nan", ["alpha", "finite"]),
             ("alpha=inf", ["alpha", "finite"]),
             ("alpha=1.5", ["alpha", "less than or equal to 1", "1.5"]),
@@ -68,6 +68,7 @@ class TestOverHttp:
             ("preprocess=perhaps", ["preprocess", "boolean"]),
             ("outputs=heatmap,nope", ["'cam' draws overlay, heatmap", "'nope'"]),
             ("outputs=heatmaps", ["'heatmaps'", "closest is 'heatmap'"]),
+            ("target=", ["target", "at least 1 character"]),
             ("layer=" + "x" * 301, ["layer", "at most 300"]),
             ("alpha=0.1&alpha=0.2", ["alpha", "'0.1', '0.2'"]),
             ("target=1&target=2", ["target", "'1', '2'"]),
@@ -111,6 +112,18 @@ class TestOverHttp:
         route = f"{MODEL}/activations?layers=conv2d&channels=32"
         answer = service.client.post(route, content=PICTURE, headers=PNG)
         problem(answer, 422, "invalid-parameter", "'conv2d'", "0 to 31", "32")
+
+    @pytest.mark.parametrize("channels", ["", ",", " , "])
+    def test_no_channel_at_all(self, service: Service, channels: str) -> None:
+        route = f"{MODEL}/activations"
+        answer = service.client.post(route, params={"channels": channels}, content=PICTURE, headers=PNG)
+        problem(answer, 422, "invalid-parameter", "channels: write at least one index", "leave the parameter out")
+        answer = service.client.get(f"{MODEL}/layers/conv2d/kernels", params={"filters": channels})
+        problem(answer, 422, "invalid-parameter", "filters: write at least one index", "leave the parameter out")
+
+    def test_no_channel_at_all_in_json(self, service: Service) -> None:
+        answer = service.client.post(f"{MODEL}/activations", json={"image": BASE64, "channels": []})
+        problem(answer, 422, "invalid-parameter", "channels: write at least one index")
 
     def test_no_sixty_fifth_layer(self, service: Service) -> None:
         content = b'{"image": "' + BASE64.encode() + b'", "layers": [' + b",".join([b"0"] * 65) + b"]}"

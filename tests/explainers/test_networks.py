@@ -155,16 +155,8 @@ def test_a_last_map_of_one_cell_is_passed_over_and_explained() -> None:
             nets.explain(model, "cam", image(), layer=layer)
 
 
-def two_outputs() -> LoadedModel:
-    x = keras.Input((2, 3, 1), name="image")
-    y = layers.GlobalAveragePooling2D(name="gap")(nets._split(x))
-    first = nets._dense(y, nets.WEIGHTS, nets.BIAS, "animals", "softmax")
-    second = nets._dense(y, np.array([[3], [-3]], np.float32), np.array([-1], np.float32), "indoors", "sigmoid")
-    return nets.loaded(keras.Model(x, [first, second]))
-
-
 def test_outputs_by_name_and_index() -> None:
-    model = two_outputs()
+    model = nets.loaded(nets.two_outputs())
     assert nets.explain(model, "predict").arrays["logits"].tolist() == pytest.approx([7, 9, -3, -11])
     for output in ("indoors", "1"):
         found = nets.explain(model, "cam", method="cam", target="0", output=output)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -12,11 +12,14 @@ from PIL import Image
 from service.errors import InvalidParameter
 from service.explainers import BY_NAME
 from service.explainers.cam import CamParams
+from service.explainers.occlusion import OcclusionParams
 from service.explainers.params import ExplainerParams, TileParams
+from service.explainers.saliency import SaliencyParams
 from service.imaging import colormaps
 from service.usecases.draw import (
     MAX_CHANNEL_PICTURES,
     Scene,
+    clipped,
     draw,
     encode,
     split_names,
@@ -125,6 +128,128 @@ class TestHeatmap:
         said = result(CamParams(), arrays)
         for outputs in (("heatmap", "overlay"), ("overlay", "heatmap"), ("overlay",), ()):
             assert tuple(draw(CAM, CamParams(), SCENE, said, arrays, self.image, outputs)) == outputs
+
+
+class TestSeveralTargets:
+    image = np.full((4, 6, 3), 100, np.uint8)
+    arrays: ClassVar = {
+        "heatmap:285": np.array([[0, 1], [2, 4]], np.float32),
+        "heatmap:285-101": np.array([[8, 0], [0, 0]], np.float32),
+    }
+
+    def test_each_map_has_its_pictures(self) -> None:
+        params = CamParams(colormap="gray", size="map", alpha=1)
+        pictures = draw(CAM, params, SCENE, result(params, self.arrays), self.arrays, self.image, BOTH)
+        assert list(pictures) == ["overlay:285", "heatmap:285", "overlay:285-101", "heatmap:285-101"]
+        for name in ("overlay", "heatmap"):
+            np.testing.assert_array_equal(pictures[f"{name}:285"], gray(self.arrays["heatmap:285"] / 4))
+            np.testing.assert_array_equal(pictures[f"{name}:285-101"], gray(self.arrays["heatmap:285-101"] / 8))
+
+    def test_only_maps_are_drawn(self) -> None:
+        arrays = self.arrays | {"gradient:285": np.ones((2, 2, 3), np.float32)}
+        said = result(CamParams(), arrays)
+        assert list(draw(CAM, CamParams(), SCENE, said, arrays, self.image, ("overlay",))) == [
+            "overlay:285",
+            "overlay:285-101",
+        ]
+
+
+class TestScales:
+    """The map is [[-2, 0], [1, 4]]; what the engine says of its scale decides, and no default of the drawing."""
+
+    values = np.array([[-2, 0], [1, 4]], np.float32)
+
+    @pytest.mark.parametrize(
+        ("normalize", "unit"),
+        [("max", [[0, 0], [0.25, 1]]), ("minmax", [[0, 1 / 3], [0.5, 1]]), ("symmetric", [[0.25, 0.5], [0.625, 1]])],
+    )
+    def test_zero_lies_where_it_should(self, normalize: str, unit: list[list[float]]) -> None:
+        params = CamParams(colormap="gray", size="map")
+        arrays = {"heatmap": self.values}
+        said = result(params, arrays, normalize)
+        picture = draw(CAM, params, SCENE, said, arrays, np.zeros((4, 6, 3), np.uint8), ("heatmap",))["heatmap"]
+        np.testing.assert_array_equal(picture, gray(np.array(unit)))
+
+    def test_the_colours_are_those_the_engine_chose(self) -> None:
+        """The parameter is None where the colormap follows from the sign."""
+        params = SaliencyParams(sign="signed", size="map", clip=100)
+        arrays = {"heatmap": self.values}
+        said = result(params, arrays, "symmetric")
+        said["method"]["parameters"]["colormap"] = "coolwarm"
+        image = np.zeros((4, 6, 3), np.uint8)
+        picture = draw(BY_NAME["saliency"], params, SCENE, said, arrays, image, ("heatmap",))["heatmap"]
+        assert np.abs(picture[0, 1].astype(int) - 221).max() <= 2
+        np.testing.assert_array_equal(picture[1, 1], [180, 4, 38])
+
+
+class TestClip:
+    values = np.array([-300, *range(-49, 50), 500], np.float32)[None]
+
+    def test_magnitudes_beyond_the_percentile(self) -> None:
+        """101 magnitudes, of which the 100th is 300, the 99th 49: the percentile between them by 0.5."""
+        limit = float(np.percentile(np.abs(self.values), 99.5))
+        assert limit == 400
+        found = clipped(self.values, 98)
+        assert (found.min(), found.max()) == (-49, 49)
+        np.testing.assert_array_equal(found[0, 1:-1], self.values[0, 1:-1])
+
+    @pytest.mark.parametrize("percentile", [None, 100])
+    def test_nothing_is_clipped(self, percentile: float | None) -> None:
+        np.testing.assert_array_equal(clipped(self.values, percentile), self.values)
+
+    def test_a_map_that_is_nearly_all_zero_is_left_alone(self) -> None:
+        values = np.zeros((10, 10), np.float32)
+        values[0, 0] = 7
+        np.testing.assert_array_equal(clipped(values, 60), values)
+
+    def test_the_picture(self) -> None:
+        values = np.full((10, 10), 1, np.float32)
+        values[0, 0] = 100
+        params = SaliencyParams(colormap="gray", size="map", clip=90)
+        arrays = {"heatmap": values}
+        image = np.zeros((10, 10, 3), np.uint8)
+        said = result(params, arrays)
+        picture = draw(BY_NAME["saliency"], params, Scene((0, 0, 10, 10), (10, 10)), said, arrays, image, ("heatmap",))
+        assert picture["heatmap"].min() == 255
+        np.testing.assert_array_equal(values[0, :2], [100, 1], "the raw map is as it was")
+
+
+class TestMask:
+    image = np.arange(1, 73, dtype=np.uint8).reshape(4, 6, 3)
+    mask = np.array([[True, False], [False, False]])
+    scene = Scene((0, 0, 4, 6), (2, 2))
+
+    def draw(self, mask: Array, size: str, scene: Scene = scene, which: str = "") -> dict[str, Array]:
+        params = OcclusionParams(size=size, colormap="gray")
+        arrays = {f"heatmap{which}": mask.astype(np.float32), f"mask{which}": mask, f"windows{which}": np.ones((2, 2))}
+        said = result(params, arrays)
+        return dict(draw(BY_NAME["occlusion"], params, scene, said, arrays, self.image, ("mask", "masked")))
+
+    def test_at_the_photographs_size(self) -> None:
+        pictures = self.draw(self.mask, "original")
+        assert list(pictures) == ["mask", "masked"]
+        white = np.zeros((4, 6), bool)
+        white[:2, :3] = True
+        np.testing.assert_array_equal(pictures["mask"], np.repeat(white[..., None], 3, axis=2) * 255)
+        np.testing.assert_array_equal(pictures["masked"], np.where(white[..., None], self.image, 0))
+
+    def test_at_the_inputs_size(self) -> None:
+        pictures = self.draw(self.mask, "input")
+        np.testing.assert_array_equal(pictures["mask"][..., 0], [[255, 0], [0, 0]])
+        assert pictures["masked"][0, 0].min() > 0 == pictures["masked"][self.mask == 0].max()
+
+    @pytest.mark.parametrize(("value", "level"), [(True, 255), (False, 0)])
+    def test_all_or_nothing(self, value: bool, level: int) -> None:
+        pictures = self.draw(np.full((2, 2), value), "original")
+        assert set(np.unique(pictures["mask"])) == {level}
+        np.testing.assert_array_equal(pictures["masked"], self.image if value else 0 * self.image)
+
+    def test_what_the_network_did_not_see_is_not_in_it(self) -> None:
+        pictures = self.draw(np.ones((2, 2), bool), "original", Scene((0, 1, 4, 4), (2, 2)))
+        np.testing.assert_array_equal(pictures["mask"][0, :, 0], [0, 255, 255, 255, 255, 0])
+
+    def test_of_several_targets(self) -> None:
+        assert list(self.draw(self.mask, "original", which=":285")) == ["mask:285", "masked:285"]
 
 
 class TestVisible:
