@@ -88,10 +88,8 @@ def methods_page() -> str:
         "# Methods",
         "",
         "Made from the classes of this folder by `make docs`. A is the layer's activations, G = ∂y/∂A, y the target's "
-        "score: "
-        "the logit unless said otherwise. Raw arrays are never normalised; pictures are, as `method.parameters` of "
-        "the answer "
-        "says.",
+        "score: the logit unless said otherwise. Raw arrays are never normalised; pictures are, as `method.parameters` "
+        "of the answer says.",
     ]
     for explainer in EXPLAINERS:
         parts += ["", f"## {explainer.title}: `{explainer.name}`", "", explainer.summary, ""]

@@ -8,6 +8,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Path, Request
 
 from service.engine.pool import EnginePool
+from service.errors import FieldError, InvalidParameter, nearest
 from service.settings import Settings
 from service.usecases.explain import Explain
 from service.usecases.models import Models
@@ -25,6 +26,17 @@ class Services:
 
 def services(request: Request) -> Services:
     return cast(Services, request.app.state.services)
+
+
+def known_query(request: Request) -> None:
+    """Raises InvalidParameter for a query parameter that the route does not take, naming the closest it does."""
+    known = {parameter.alias for parameter in request.scope["route"].dependant.query_params}
+    for name in request.query_params:
+        if name not in known:
+            takes = nearest(name, known) or ("; it takes " + ", ".join(sorted(known)) if known else "; it takes none")
+            raise InvalidParameter(
+                f"{name}: unknown parameter{takes}", errors=[FieldError((name,), "unknown parameter")]
+            )
 
 
 ServicesDep = Annotated[Services, Depends(services)]

@@ -87,12 +87,13 @@ class Operations:
     def _check_cost(
         self, calls: list[tuple[Explainer, ExplainerParams, Targets]], model: LoadedModel, image: NetworkInput
     ) -> None:
-        estimate = sum(explainer.passes(params, model.graph, image) for explainer, params, _ in calls)
+        estimate = sum(
+            explainer.passes(params, model.graph, image, len(targets.pairs)) for explainer, params, targets in calls
+        )
         if estimate > self._max_passes:
             raise TooCostly(
                 f"the call would take about {estimate} passes through the network, more than the {self._max_passes} "
-                "one call "
-                "may take (setting KERASCOPE_MAX_PASSES); use fewer samples, steps or channels, or a larger stride"
+                "one call may take (setting KERASCOPE_MAX_PASSES); use fewer samples or steps, or a larger stride"
             )
 
     def describe(

@@ -121,8 +121,8 @@ class Explainer(ABC):
         return "the method takes no layer"
 
     @classmethod
-    def passes(cls, params: Any, graph: Graph, image: NetworkInput) -> int:
-        """Forward passes the call takes, a backward pass counted as two more; estimated before any work."""
+    def passes(cls, params: Any, graph: Graph, image: NetworkInput, targets: int) -> int:
+        """Forward passes that so many targets take, a backward pass counted as two; estimated before any work."""
         return 1
 
     @classmethod

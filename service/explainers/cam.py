@@ -120,9 +120,9 @@ class Cam(Explainer):
         return Explanation(arrays, names[0], scores, targets, tuple(names), extra, scale, warnings=tuple(warnings))
 
     @classmethod
-    def passes(cls, params: CamParams, graph: Graph, image: NetworkInput) -> int:
+    def passes(cls, params: CamParams, graph: Graph, image: NetworkInput, targets: int) -> int:
         if params.method not in ("scorecam", "ablationcam"):
-            return 3
+            return 1 + 2 * targets
         layer = graph.entry(params.layer) if params.layer else default_layer(graph)
         channels = layer.output.shape[-1] or 1
         return min(channels, params.max_channels or channels) if params.method == "scorecam" else 1 + channels // 10

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field
 from service.errors import InvalidParameter, MethodNotValid
 from service.explainers.base import Cost, Explainer, Explanation, Picture, Progress, Scale, Variant
 from service.explainers.heatmaps import map_names, map_warnings, saturation_warnings
+from service.explainers.occlusion_windows import painted, window_axes, windows_of
 from service.explainers.params import HeatmapParams
 from service.explainers.passes import chunks, scores_plan
 from service.explainers.saliency_paths import blurred
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from service.models.preprocess import NetworkInput
 
 Floats = NDArray[np.float32]
-Window = tuple[int, int, int, int]
 OCCLUSION = Variant(
     "occlusion",
     "Each pixel gets the mean loss over the windows that cover it, or each stride cell that of its own window.",
@@ -155,9 +155,10 @@ class Occlusion(Explainer):
         return Explanation(arrays, names[0], clean[0], targets, tuple(names), extra, scale, warnings=tuple(warnings))
 
     @classmethod
-    def passes(cls, params: OcclusionParams, graph: Graph, image: NetworkInput) -> int:
+    def passes(cls, params: OcclusionParams, graph: Graph, image: NetworkInput, targets: int) -> int:
         patch, stride = sides_of(params, image)
-        return 1 + len(windows_of(image.size, patch, stride, centred=params.paint == "cell")[0])
+        axes = window_axes(image.size, patch, stride, centred=params.paint == "cell")
+        return 1 + len(axes[0]) * len(axes[1])
 
 
 def sides_of(params: OcclusionParams, image: NetworkInput) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -173,20 +174,6 @@ def sides_of(params: OcclusionParams, image: NetworkInput) -> tuple[tuple[int, i
             "windows would never be covered; use a stride of at most the patch"
         )
     return patch, stride
-
-
-def windows_of(
-    size: tuple[int, int], patch: tuple[int, int], stride: tuple[int, int], *, centred: bool
-) -> tuple[list[Window], tuple[int, int]]:
-    """(top, left, bottom, right) of every window, row by row, cropped at the border so that the rim is covered; and
-    how many rows and columns there are. `centred` windows surround the cells of the stride."""
-    axes = []
-    for length, side, step in zip(size, patch, stride, strict=True):
-        before = (side - step) // 2 if centred else 0
-        starts = range(0, length, step) if centred else range(0, max(1, length - side + step), step)
-        axes.append([(max(0, start - before), min(length, start - before + side)) for start in starts])
-    windows = [(top, left, bottom, right) for top, bottom in axes[0] for left, right in axes[1]]
-    return windows, (len(axes[0]), len(axes[1]))
 
 
 def covering(image: NetworkInput, value: str) -> Floats:
@@ -207,25 +194,6 @@ def covering(image: NetworkInput, value: str) -> Floats:
     if len(image.shape) == 2:
         colour = np.ravel(colour)[0]
     return np.broadcast_to(colour, image.batch.shape).astype(np.float32)
-
-
-def painted(
-    values: NDArray[np.float64],
-    windows: list[Window],
-    size: tuple[int, int],
-    paint: str,
-    shape: tuple[int, int],
-    stride: tuple[int, int],
-) -> Floats:
-    """Values of windows → (h, w) float32: the mean over the windows that cover a pixel, or each cell its own value."""
-    if paint == "cell":
-        grid = values.reshape(shape).repeat(stride[0], axis=0).repeat(stride[1], axis=1)
-        return np.asarray(grid[: size[0], : size[1]], np.float32)
-    total, count = np.zeros(size), np.zeros(size)
-    for value, (top, left, bottom, right) in zip(values, windows, strict=True):
-        total[top:bottom, left:right] += value
-        count[top:bottom, left:right] += 1
-    return np.asarray(total / count, np.float32)
 
 
 def mask_of(heatmap: Floats, measure: str, threshold: float) -> NDArray[np.bool_]:

@@ -82,8 +82,7 @@ class TargetParams(OutputParams):
         min_length=1,
         max_length=300,
         description="`top1` to `top10` (a map for each), a class index (`386`), a label (`African_elephant`), several "
-        "of "
-        "these with commas, a contrast (`386-101`), or a neuron (`neuron:conv2d_5:3,4,12`).",
+        "of these with commas, a contrast (`386-101`), or a neuron (`neuron:conv2d_5:3,4,12`).",
     )
 
 

@@ -119,10 +119,13 @@ class Saliency(Explainer):
         return Explanation(ordered, names[0], scores, targets, tuple(names), extra, scale, warnings=tuple(warnings))
 
     @classmethod
-    def passes(cls, params: SaliencyParams, graph: Graph, image: NetworkInput) -> int:
+    def passes(cls, params: SaliencyParams, graph: Graph, image: NetworkInput, targets: int) -> int:
+        one = 1 + 2 * targets
         if params.method in NOISY:
-            return 1 + 3 * params.samples
-        return 1 + 3 * params.steps if params.method == "integrated_gradients" else 3
+            return 1 + one * params.samples
+        if params.method == "integrated_gradients":
+            return 2 + one * params.steps
+        return 2 * one if params.method == "guided_gradcam" else one
 
     @classmethod
     def takes_cam_layer(cls, params: SaliencyParams) -> bool:

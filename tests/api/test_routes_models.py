@@ -274,3 +274,15 @@ class TestCamInsideANestedModel:
         assert answer.status_code == 200, answer.text
         assert answer.json()["method"]["parameters"]["layer"] == "backbone/second"
         assert {warning["code"] for warning in answer.json()["warnings"]} >= {"preprocessing_assumed"}
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/v1/methods?modle=shapes", "modle: unknown parameter; the closest is 'model'"),
+        ("/v1/models?state=warm", "state: unknown parameter; it takes none"),
+        ("/v1/models/shapes/layers?name=x", "name: unknown parameter; it takes none"),
+    ],
+)
+def test_unknown_query_parameters_are_refused(service: Service, path: str, words: str) -> None:
+    assert problem(service.client.get(path), 422, "invalid-parameter")["detail"] == words

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from service.errors import InvalidParameter, MethodNotValid
-from service.explainers.occlusion import mask_of, painted, windows_of
+from service.explainers.occlusion import mask_of
+from service.explainers.occlusion_windows import painted, windows_of
 from service.models.loaded import LoadedModel
 
 X = nets.IMAGE[0, ..., 0]

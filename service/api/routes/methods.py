@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 
-from service.api.deps import ServicesDep
+from service.api.deps import ServicesDep, known_query
 from service.api.openapi import problems
 from service.api.schemas_methods import MethodList
 from service.explainers import EXPLAINERS
@@ -17,6 +17,7 @@ router = APIRouter(prefix="/v1/methods", tags=["methods"])
 
 @router.get(
     "",
+    dependencies=[Depends(known_query)],
     operation_id="list_methods",
     summary="List methods",
     response_model=MethodList,

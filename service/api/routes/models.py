@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from service.api import body, negotiate
-from service.api.deps import LayerPath, ModelId, ServicesDep
+from service.api.deps import LayerPath, ModelId, ServicesDep, known_query
 from service.api.openapi import picture_responses, problems, query_parameters
 from service.api.parameters import RequestOptions, parse
 from service.api.schemas import ExplanationOut, LayerDetails, LayerList, ModelDetails, ModelList, SummaryOut
@@ -20,7 +20,14 @@ LOADS = problems(401, 404, 409, 422, 503, 504)
 KERNELS = BY_NAME["kernels"]
 
 
-@router.get("", operation_id="list_models", summary="List models", response_model=ModelList, responses=problems(401))
+@router.get(
+    "",
+    dependencies=[Depends(known_query)],
+    operation_id="list_models",
+    summary="List models",
+    response_model=ModelList,
+    responses=problems(401, 422),
+)
 async def list_models(services: ServicesDep) -> Any:
     """Every model that can be loaded, with its state. Answers while the engine starts."""
     authentication = "keys" if services.settings.key_digests else "open"
@@ -29,6 +36,7 @@ async def list_models(services: ServicesDep) -> Any:
 
 @router.get(
     "/{model_id}",
+    dependencies=[Depends(known_query)],
     operation_id="describe_model",
     summary="Describe a model",
     response_model=ModelDetails,
@@ -39,13 +47,26 @@ async def describe_model(model_id: ModelId, services: ServicesDep) -> Any:
     return await services.models.describe(model_id)
 
 
-@router.post("/{model_id}/load", operation_id="load_model", summary="Warm a model", status_code=204, responses=LOADS)
+@router.post(
+    "/{model_id}/load",
+    dependencies=[Depends(known_query)],
+    operation_id="load_model",
+    summary="Warm a model",
+    status_code=204,
+    responses=LOADS,
+)
 async def load_model(model_id: ModelId, services: ServicesDep) -> None:
     """Loads the model now, so that the next call finds it warm."""
     await services.models.ask("load", model_id)
 
 
-@router.post("/{model_id}/unload", operation_id="unload_model", summary="Make a model cold", responses=LOADS)
+@router.post(
+    "/{model_id}/unload",
+    dependencies=[Depends(known_query)],
+    operation_id="unload_model",
+    summary="Make a model cold",
+    responses=LOADS,
+)
 async def unload_model(model_id: ModelId, services: ServicesDep) -> dict[str, bool]:
     """Frees the model's memory; `unloaded` is false when it is in use or was not warm."""
     return await services.models.ask("unload", model_id)
@@ -53,6 +74,7 @@ async def unload_model(model_id: ModelId, services: ServicesDep) -> dict[str, bo
 
 @router.get(
     "/{model_id}/summary",
+    dependencies=[Depends(known_query)],
     operation_id="model_summary",
     summary="Summary of a model",
     response_model=SummaryOut,
@@ -67,7 +89,12 @@ async def model_summary(model_id: ModelId, request: Request, services: ServicesD
 
 
 @router.get(
-    "/{model_id}/layers", operation_id="list_layers", summary="List layers", response_model=LayerList, responses=LOADS
+    "/{model_id}/layers",
+    dependencies=[Depends(known_query)],
+    operation_id="list_layers",
+    summary="List layers",
+    response_model=LayerList,
+    responses=LOADS,
 )
 async def list_layers(model_id: ModelId, services: ServicesDep) -> Any:
     """Every layer in order of execution, those of nested models by path, with the methods it is valid for."""
@@ -94,6 +121,7 @@ async def kernels(model_id: ModelId, layer: LayerPath, request: Request, service
 
 @router.get(
     "/{model_id}/layers/{layer:path}",
+    dependencies=[Depends(known_query)],
     operation_id="describe_layer",
     summary="Describe a layer",
     response_model=LayerDetails,
