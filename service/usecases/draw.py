@@ -20,6 +20,9 @@ from service.usecases.answer import Picture
 Pixels = NDArray[np.uint8]
 MAX_CHANNEL_PICTURES = 1024
 GRID_TILE_PX = 48
+BLACK = (0, 0, 0)
+# Between grey tiles black would look like a part of them.
+GREY_BACKGROUND = (24, 60, 92)
 SINGLE_TILE_PX = 256
 
 
@@ -153,6 +156,7 @@ def _tile_pictures(
                 colormap=params.colormap,
                 per_row=params.per_row,
                 margin=2,
+                background=GREY_BACKGROUND if params.colormap == "gray" else BLACK,
                 title=titles.get(name),
                 min_tile_px=GRID_TILE_PX,
             )
