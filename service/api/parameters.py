@@ -50,9 +50,19 @@ class SharedParams(TargetParams):
 def parse(explainer: Explainer, given: Mapping[str, Any], **fixed: str) -> tuple[ExplainerParams, RequestOptions]:
     """`fixed` are parameters that the path has given already.
 
-    Raises InvalidParameter naming every unknown name with the closest valid one, and every invalid value.
+    Raises InvalidParameter naming every unknown name with the closest valid one, every invalid value, and every
+    parameter that the chosen variant does not take.
     """
-    return _parsed(explainer.Params, given, fixed)
+    params, options = _parsed(explainer.Params, given, fixed)
+    idle = [name for name in explainer.unused(params) if name in given]
+    if idle:
+        variant = explainer.variant(params).name
+        problems = [
+            FieldError((name,), f"{variant} does not take it; it is for {', '.join(explainer.only[name])}")
+            for name in idle
+        ]
+        raise InvalidParameter("; ".join(f"{item.loc[0]}: {item.msg}" for item in problems), errors=problems)
+    return params, options
 
 
 def _parsed(

@@ -62,7 +62,9 @@ def answer(
         "method": {
             "name": explainer.name,
             "variant": variant.name,
-            "parameters": params.model_dump(mode="json") | normalize | dict(explanation.parameters),
+            "parameters": params.model_dump(mode="json", exclude=set(explainer.unused(params)))
+            | normalize
+            | dict(explanation.parameters),
             "reference": variant.paper or None,
         },
         "target": described[0] if described else None,

@@ -42,7 +42,14 @@ class Activations(Explainer):
     cost = Cost.FORWARD
     picture = Picture.TILES
     outputs = ("activations",)
-    variants = (Variant("activations", "The layer's output itself.", ""),)
+    variants = (
+        Variant(
+            "activations",
+            "The layer's output itself.",
+            "",
+            caution="A high activation says that a pattern is there, not that any class depends on it.",
+        ),
+    )
     Params = ActivationParams
 
     def explain(

@@ -99,6 +99,8 @@ class Explainer(ABC):
     picture: ClassVar[Picture]
     outputs: ClassVar[tuple[str, ...]]
     variants: ClassVar[tuple[Variant, ...]]
+    only: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Parameters that some variants alone take, with the names of these."""
     targeted: ClassVar[bool] = False
     needs_image: ClassVar[bool] = True
     Params: ClassVar[type[ExplainerParams]]
@@ -134,6 +136,12 @@ class Explainer(ABC):
     def takes_cam_layer(cls, params: Any) -> bool:
         """Whether the model's CAM layer is taken where the caller names no layer."""
         return False
+
+    @classmethod
+    def unused(cls, params: ExplainerParams) -> list[str]:
+        """Parameters that the variant `params` chooses does not take."""
+        name = cls.variant(params).name
+        return [parameter for parameter, variants in cls.only.items() if name not in variants]
 
     @classmethod
     def variant(cls, params: ExplainerParams) -> Variant:

@@ -62,6 +62,7 @@ class Cam(Explainer):
     picture = Picture.HEATMAP
     outputs = ("overlay", "heatmap")
     variants = VARIANTS
+    only = {"max_channels": ("scorecam",)}
     targeted = True
     Params = CamParams
 

@@ -42,7 +42,15 @@ class Kernels(Explainer):
     cost = Cost.READ
     picture = Picture.TILES
     outputs = ("kernels",)
-    variants = (Variant("kernels", "The layer's weights themselves.", ""),)
+    variants = (
+        Variant(
+            "kernels",
+            "The layer's weights themselves.",
+            "",
+            passes="none",
+            caution="Only the first layer's kernels are patterns of pixels; deeper ones weigh channels.",
+        ),
+    )
     needs_image = False
     Params = KernelParams
 

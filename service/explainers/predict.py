@@ -25,7 +25,14 @@ class Predict(Explainer):
     cost = Cost.FORWARD
     picture = Picture.NONE
     outputs = ()
-    variants = (Variant("predict", "Scores of the model's own head.", ""),)
+    variants = (
+        Variant(
+            "predict",
+            "Scores of the model's own head.",
+            "",
+            caution="A softmax probability is no calibrated confidence: far from the training data it is often near 1.",
+        ),
+    )
     Params = OutputParams
 
     def explain(

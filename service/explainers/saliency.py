@@ -78,6 +78,11 @@ class Saliency(Explainer):
     picture = Picture.HEATMAP
     outputs = ("heatmap", "overlay")
     variants = VARIANTS
+    only = {
+        **dict.fromkeys(("samples", "noise", "seed"), NOISY),
+        **dict.fromkeys(("steps", "baseline"), ("integrated_gradients",)),
+        "layer": ("guided_gradcam",),
+    }
     targeted = True
     Params = SaliencyParams
 

@@ -65,7 +65,6 @@ class TestAnswer:
             "alpha": 0.4,
             "colormap": "jet",
             "size": "original",
-            "max_channels": 128,
             "normalize": "max",
         }
         assert (method["variant"], method["reference"]) == ("gradcam", "https://arxiv.org/abs/1610.02391")

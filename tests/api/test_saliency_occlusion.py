@@ -383,3 +383,34 @@ def test_no_method_changes_the_model(service: Service) -> None:
     assert len(body_of(service.client.post(f"{MODEL}/explain", json=body))["results"]) == 20
     assert post(service, CAM, layer="dense").status_code == 422
     assert state() == before
+
+
+class TestIdleParameters:
+    """What the chosen variant does not take is refused, and not repeated in the answer."""
+
+    @pytest.mark.parametrize(
+        ("query", "words"),
+        [
+            ("saliency?samples=9", "samples: gradient does not take it; it is for smoothgrad, squaregrad, vargrad"),
+            ("saliency?method=vargrad&steps=9", "steps: vargrad does not take it; it is for integrated_gradients"),
+            ("saliency?layer=conv2d", "layer: gradient does not take it; it is for guided_gradcam"),
+            ("cam?max_channels=9", "max_channels: gradcam does not take it; it is for scorecam"),
+        ],
+    )
+    def test_refused(self, service: Service, query: str, words: str) -> None:
+        answer = service.client.post(f"{MODEL}/{query}", content=saved(triangle()), headers=PNG)
+        assert problem(answer, 422, "invalid-parameter")["detail"] == words
+
+    @pytest.mark.parametrize(
+        ("query", "there"),
+        [
+            ("saliency", set()),
+            ("saliency?method=vargrad", {"samples", "noise", "seed"}),
+            ("saliency?method=integrated_gradients", {"steps", "baseline"}),
+            ("saliency?method=guided_gradcam", {"layer"}),
+        ],
+    )
+    def test_answer(self, service: Service, query: str, there: set[str]) -> None:
+        answer = service.client.post(f"{MODEL}/{query}", content=saved(triangle()), headers=PNG).json()
+        sometimes = {"samples", "noise", "seed", "steps", "baseline", "layer"}
+        assert sometimes & set(answer["method"]["parameters"]) == there
