@@ -49,7 +49,7 @@ class TestNoEngine:
             started = time.monotonic()
             with pytest.raises(EngineUnavailable, match=r"did not come up within the deadline of 1\.5 s") as caught:
                 await client.ask("describe", {"model": "shapes"})
-            assert 1.4 < time.monotonic() - started < 3
+            assert 1.4 < time.monotonic() - started < 6
             assert caught.value.retry_after_s == 5
             assert client.state in (EngineState.STARTING, EngineState.BACKOFF)
 
@@ -62,7 +62,7 @@ class TestNoEngine:
             started = time.monotonic()
             with pytest.raises(QueueFull, match="3 calls") as caught:
                 await client.ask("describe", {"model": "shapes"})
-            assert time.monotonic() - started < 0.1
+            assert time.monotonic() - started < 1
             assert caught.value.retry_after_s == 5
             results = await asyncio.gather(*waiting, return_exceptions=True)
             assert {type(result) for result in results} == {EngineUnavailable}
