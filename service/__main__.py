@@ -72,7 +72,7 @@ def show_settings(data_dir: DataDir = None, models_dir: ModelsDir = None, host: 
 
     flags = {"data_dir": data_dir, "models_dir": models_dir, "host": host, "port": port}
     for item in origins(load_settings(**flags), **flags):
-        value = "(set)" if item.name == "api_keys" and item.value else item.value
+        value = "(set)" if item.name == "api_keys" and item.value else "" if item.value is None else item.value
         typer.echo(f"{item.name:<20} {value!s:<32} {item.unit:<10} {item.source:<28} {item.description}")
 
 
