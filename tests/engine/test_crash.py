@@ -90,43 +90,51 @@ def test_an_idle_engine_that_dies_is_replaced(victim: Service) -> None:
 
 def test_sigterm_answers_calls_in_flight_and_leaves_no_orphan(tmp_path: Path) -> None:
     running = start_service(tmp_path, preload="shapes")
-    engine = engine_pid(running)
-    with ThreadPoolExecutor(1) as threads:
-        call = threads.submit(post, running, "/v1/models/efficientnet-lite0/cam")
-        time.sleep(0.3)
-        assert not call.done()
-        running.process.send_signal(signal.SIGTERM)
-        assert call.result(timeout=30).status_code == 200
-    assert running.process.wait(30) == 0
-    assert gone(engine, 5)
-    assert b"Traceback" not in running.log.read_bytes()
-    running.stop()
+    try:
+        engine = engine_pid(running)
+        with ThreadPoolExecutor(1) as threads:
+            call = threads.submit(post, running, "/v1/models/efficientnet-lite0/cam")
+            time.sleep(0.3)
+            assert not call.done()
+            running.process.send_signal(signal.SIGTERM)
+            assert call.result(timeout=30).status_code == 200
+        assert running.process.wait(30) == 0
+        assert gone(engine, 5)
+        assert b"Traceback" not in running.log.read_bytes()
+    finally:
+        running.stop()
 
 
 def test_a_killed_api_takes_its_engine_along(tmp_path: Path) -> None:
     running = start_service(tmp_path, preload="shapes")
-    engine = engine_pid(running)
-    running.process.kill()
-    assert gone(engine, 5)
-    running.stop()
+    try:
+        engine = engine_pid(running)
+        running.process.kill()
+        assert gone(engine, 5)
+    finally:
+        running.stop()
 
 
 def test_a_killed_api_takes_even_a_hung_engine_along(tmp_path: Path) -> None:
     running = start_service(tmp_path, ready=False)
-    time.sleep(1)
-    engine = engine_pid(running)
-    os.kill(engine, signal.SIGSTOP)
-    running.process.kill()
-    assert gone(engine, 5)
-    running.stop()
+    try:
+        time.sleep(1)
+        engine = engine_pid(running)
+        os.kill(engine, signal.SIGSTOP)
+        running.process.kill()
+        assert gone(engine, 5)
+    finally:
+        running.stop()
 
 
 def test_an_api_killed_while_its_engine_starts(tmp_path: Path) -> None:
     running = start_service(tmp_path, ready=False)
-    engine = engine_pid(running)
-    running.process.kill()
-    assert gone(engine, 5)
-    running.stop()
+    try:
+        engine = engine_pid(running)
+        running.process.kill()
+        assert gone(engine, 5)
+    finally:
+        running.stop()
 
 
 def test_ctrl_c_while_the_engine_starts(tmp_path: Path) -> None:
