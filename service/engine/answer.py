@@ -44,7 +44,7 @@ def check_finite(graph: Graph, image: NetworkInput, explanation: Explanation) ->
             raise NonFiniteResult(
                 f"the network overflows on this image: layer {node.path!r} is the first that is not finite"
             )
-    raise NonFiniteResult("every layer is finite on this image, but a gradient overflows")
+    raise NonFiniteResult("every layer is finite on this image, but a gradient or the map overflows")
 
 
 def answer(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from service.engine.answer import answer, check_finite, network_input, with_model_defaults
@@ -44,12 +45,14 @@ class Operations:
         """One or more methods on one image. Their arrays are named `<place>/<name>`; passes they share run once."""
         image = network_input(model, arrays.get("image"), payload["preprocess"])
         backend = model.backend if len(payload["methods"]) == 1 else SharedPasses(model.backend)
-        calls = [self._prepared(model, image, item) for item in payload["methods"]]
+        calls = [self._prepared(model, item) for item in payload["methods"]]
         self._check_cost(calls, model, image)
         results: list[dict[str, Any]] = []
         found: dict[str, NDArray[Any]] = {}
         for explainer, params, targets in calls:
-            explanation = explainer.explain(backend, model.graph, image, targets, params, progress)
+            # What overflows is told by check_finite, with the layer where it began.
+            with np.errstate(all="ignore"):
+                explanation = explainer.explain(backend, model.graph, image, targets, params, progress)
             check_finite(model.graph, image, explanation)
             found |= {f"{len(results)}/{name}": array for name, array in explanation.arrays.items()}
             results.append(answer(model, explainer, params, explanation, int(payload["top"])))
@@ -67,9 +70,7 @@ class Operations:
         """Which methods, layers and targets are valid for the model, and why not."""
         return {"methods": [method_validity(model, explainer) for explainer in EXPLAINERS]}, {}
 
-    def _prepared(
-        self, model: LoadedModel, image: NetworkInput, item: dict[str, Any]
-    ) -> tuple[Explainer, ExplainerParams, Targets]:
+    def _prepared(self, model: LoadedModel, item: dict[str, Any]) -> tuple[Explainer, ExplainerParams, Targets]:
         explainer = BY_NAME[item["name"]]
         params = with_model_defaults(explainer, explainer.Params.model_validate(item["params"]), model)
         head = model.head_of(getattr(params, "output", None))

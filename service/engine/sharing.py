@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from service.explainers.backend import Backend, Plan, Signature
+from service.models.interface import Backend, Plan, Signature
 
 
 class SharedPasses:

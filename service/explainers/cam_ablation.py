@@ -12,9 +12,9 @@ from service.explainers.passes import batch_of, chunks, scores_plan
 from service.explainers.targets import Targets
 
 if TYPE_CHECKING:
-    from service.explainers.backend import Backend
     from service.explainers.base import Progress
     from service.models.graph import Graph, Tensor
+    from service.models.interface import Backend
     from service.models.preprocess import NetworkInput
 
 
@@ -35,7 +35,8 @@ def values_at(
 def usable_channels(activations: Floats, most: int | None) -> NDArray[np.intp]:
     """Channels that are not constant; of more than `most`, those of the largest spatial deviation, in order."""
     flat = activations.reshape(-1, activations.shape[-1])
-    varying = np.flatnonzero(flat.min(axis=0) < flat.max(axis=0))
+    # Written so that a channel with NaN counts as varying, and its map tells.
+    varying = np.flatnonzero(~(flat.min(axis=0) == flat.max(axis=0)))
     if most is None or len(varying) <= most:
         return varying
     spread = flat[:, varying].std(axis=0, dtype=np.float64)
@@ -57,6 +58,8 @@ def scorecam(
     Wang et al. 2020, arXiv 1910.01279, algorithm 1. With probabilities in place of logits the softmax makes all
     weights nearly equal, and the map nearly the same for every class.
     """
+    if not len(channels):
+        return [np.zeros(activations.shape[:2], np.float32)] * len(targets.pairs)
     ops = backend.ops
 
     def masked(batch: Any, maps: Any) -> Any:

@@ -47,11 +47,14 @@ def xgradcam(activations: Floats, gradients: Floats) -> Floats:
 def eigencam(activations: Floats) -> Floats:
     """A as (hw, k), each channel's mean removed, projected on its first right singular vector: (h, w), signed.
 
-    The sign is the one that makes the largest absolute value positive. Muhammad and Yeasin 2020, arXiv 2008.00299.
+    The sign is the one that makes the largest absolute value positive; NaN where A is not finite.
+    Muhammad and Yeasin 2020, arXiv 2008.00299.
     """
     height, width, channels = activations.shape
     flat = activations.reshape(-1, channels).astype(np.float64)
     centred = flat - flat.mean(axis=0)
+    if not np.isfinite(centred).all():
+        return np.full((height, width), np.nan, np.float32)
     left, singular, _ = np.linalg.svd(centred, full_matrices=False)
     projected = left[:, 0] * singular[0]
     sign = -1.0 if projected[np.abs(projected).argmax()] < 0 else 1.0

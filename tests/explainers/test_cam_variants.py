@@ -8,7 +8,8 @@ import nets
 import numpy as np
 import pytest
 
-from service.errors import InvalidParameter, MethodNotValid
+from service.engine.operations import Operations
+from service.errors import InvalidParameter, MethodNotValid, NonFiniteResult
 from service.explainers import cam_maps
 from service.models.loaded import LoadedModel
 
@@ -133,6 +134,23 @@ def test_scorecam_keeps_the_channels_of_largest_deviation(pencil: LoadedModel) -
     np.testing.assert_allclose(found.arrays["heatmap"], nets.POSITIVE)
     assert (found.parameters["channels_used"], found.parameters["channels_left_out"]) == (1, 1)
     assert [warning.code for warning in found.warnings] == ["channels_left_out", "map_smaller_than_3x3"]
+
+
+def test_scorecam_where_no_channel_varies(pencil: LoadedModel) -> None:
+    found = nets.explain(pencil, "cam", np.full((1, 2, 3, 1), 2, np.float32), method="scorecam", target="top2")
+    assert found.parameters["channels_used"] == 0
+    for name in found.maps:
+        np.testing.assert_array_equal(found.arrays[name], np.zeros((2, 3)))
+    assert [warning.code for warning in found.warnings].count("all_zero_map") == 2
+
+
+@pytest.mark.parametrize("method", ["eigencam", "scorecam", "ablationcam", "gradcam", "cam"])
+def test_what_overflows_is_told_with_its_layer(method: str) -> None:
+    net = nets.pencil()
+    net.get_layer("conv").set_weights([np.full((1, 1, 1, 2), 3e38, np.float32)])
+    payload = {"methods": [{"name": "cam", "params": {"method": method}}], "top": 1, "preprocess": False}
+    with pytest.raises(NonFiniteResult, match="layer 'conv:linear' is the first"):
+        Operations("cpu", 5000).explain(nets.loaded(net), payload, {"image": nets.IMAGE[0]}, lambda done, total: None)
 
 
 @pytest.mark.parametrize(
