@@ -28,6 +28,8 @@ import httpx  # noqa: E402
 import orjson  # noqa: E402
 import pytest  # noqa: E402
 
+from service.engine.protocol import EngineConfig  # noqa: E402
+
 ROOT = Path(__file__).parent.parent
 DATA = Path(os.environ.get("KERASCOPE_TEST_DATA", ROOT.parent / "shared" / "data"))
 START_LIMIT_S = 90
@@ -63,6 +65,14 @@ class Service:
         if self.process.poll() is None:
             self.process.terminate()
         return self.process.wait(30)
+
+
+def engine_config(folder: Path) -> EngineConfig:
+    """An engine child of its own, on one thread."""
+    return EngineConfig(
+        socket="", data_dir=folder, models_dir=folder, registry_bytes=2**30, preload=(), device="cpu", threads=1,
+        max_passes=5000, call_bytes=2**29, engines=1, log_level="error", log_format="json",
+    )  # fmt: skip
 
 
 def start_service(folder: Path, *, ready: bool = True, models_dir: Path | None = None, **settings: str) -> Service:

@@ -15,8 +15,8 @@ from service.explainers.passes import batch_of
 from service.explainers.targets import Targets
 
 if TYPE_CHECKING:
-    from service.explainers.backend import Backend
     from service.models.graph import Graph, LayerEntry
+    from service.models.interface import Backend
     from service.models.preprocess import NetworkInput
 
 DEFAULT_LAYERS = 12

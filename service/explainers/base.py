@@ -15,9 +15,9 @@ from service.explainers.params import ExplainerParams
 from service.explainers.targets import Targets
 
 if TYPE_CHECKING:
-    from service.explainers.backend import Backend
     from service.models.graph import Graph, LayerEntry, Tensor
     from service.models.head import Head
+    from service.models.interface import Backend
     from service.models.preprocess import NetworkInput
 
 Progress = Callable[[int, int], None]

@@ -10,18 +10,18 @@ from pydantic import BeforeValidator, Field
 from service.errors import MethodNotValid
 from service.explainers.base import Cost, Explainer, Explanation, Picture, Progress, Scale, Warned, is_map
 from service.explainers.cam_ablation import ablationcam, scorecam, usable_channels, values_at
-from service.explainers.cam_dense import dense_behind_pooling
+from service.explainers.cam_dense import PooledDense, dense_behind_pooling
 from service.explainers.cam_maps import FROM_GRADIENTS, Floats, eigencam, weighted
 from service.explainers.cam_variants import VARIANTS
 from service.explainers.heatmaps import map_names, map_warnings
 from service.explainers.params import HeatmapParams, LayerName
 from service.explainers.passes import gradients_plan
-from service.explainers.targets import Targets
+from service.explainers.targets import NOTHING, Targets
 
 if TYPE_CHECKING:
-    from service.explainers.backend import Backend
     from service.models.graph import Graph, LayerEntry
     from service.models.head import Head
+    from service.models.interface import Backend
     from service.models.preprocess import NetworkInput
 
 SIGNED = ("eigencam", "cam")
@@ -79,10 +79,8 @@ class Cam(Explainer):
 
         Raises MethodNotValid when the layer has no spatial map or the score does not depend on it, UnknownLayer.
         """
-        if params.method == "cam":
-            entry = _pooled_layer(graph, targets, params.layer)
-        else:
-            entry = layer_for(graph, targets, params.layer, params.method)
+        head = _pooled_head(graph, targets, params.layer) if params.method == "cam" else None
+        entry = head.pooled if head else layer_for(graph, targets, params.layer, params.method)
         extra: dict[str, Any] = {"layer": entry.path}
         warnings: list[Warned] = []
         if params.method in FROM_GRADIENTS:
@@ -111,8 +109,8 @@ class Cam(Explainer):
                 maps = [eigencam(activations)] * len(targets.pairs)
                 detail = "eigencam knows no class: the map would be the same for any target"
                 warnings.append(Warned("non_class_discriminative", detail))
-            else:
-                maps = _class_maps(graph, targets, activations)
+            elif head:
+                maps = _class_maps(head, targets, activations)
         names = map_names(targets, "heatmap")
         for name, values in zip(names, maps, strict=True):
             warnings += map_warnings(name, values, coarse=True)
@@ -176,7 +174,7 @@ def layer_for(graph: Graph, targets: Targets, name: str | None, method: str) -> 
     return entry
 
 
-def _pooled_layer(graph: Graph, targets: Targets, name: str | None) -> LayerEntry:
+def _pooled_head(graph: Graph, targets: Targets, name: str | None) -> PooledDense:
     found = dense_behind_pooling(graph, targets.head) if targets.head else None
     if found is None:
         raise MethodNotValid(
@@ -184,15 +182,12 @@ def _pooled_layer(graph: Graph, targets: Targets, name: str | None) -> LayerEntr
         )
     if name and graph.entry(name).output is not found.pooled.output:
         raise MethodNotValid(f"method cam works at the pooled layer {found.pooled.path!r} only, not {name!r}")
-    return found.pooled
+    return found
 
 
-def _class_maps(graph: Graph, targets: Targets, activations: Floats) -> list[Floats]:
-    found = dense_behind_pooling(graph, targets.head) if targets.head else None
-    if found is None:
-        raise MethodNotValid("method cam needs a head of global average pooling and one dense layer")
-    columns = found.class_weights
-    weights = [columns[:, a] - (columns[:, b] if b >= 0 else 0) for a, b in targets.pairs]
+def _class_maps(head: PooledDense, targets: Targets, activations: Floats) -> list[Floats]:
+    columns = head.class_weights
+    weights = [columns[:, a] - (columns[:, b] if b != NOTHING else 0) for a, b in targets.pairs]
     return [weighted(activations, column.astype(np.float64), positive=False) for column in weights]
 
 

@@ -14,8 +14,8 @@ from service.explainers.params import Indices, LayerName, TileParams
 from service.explainers.targets import Targets
 
 if TYPE_CHECKING:
-    from service.explainers.backend import Backend
     from service.models.graph import Graph, LayerEntry
+    from service.models.interface import Backend
     from service.models.preprocess import NetworkInput
 
 

@@ -19,8 +19,8 @@ from service.explainers.saliency_paths import blurred
 from service.explainers.targets import Targets
 
 if TYPE_CHECKING:
-    from service.explainers.backend import Backend
     from service.models.graph import Graph
+    from service.models.interface import Backend
     from service.models.preprocess import NetworkInput
 
 Floats = NDArray[np.float32]

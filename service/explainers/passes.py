@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from service.explainers.targets import Targets
 
 if TYPE_CHECKING:
-    from service.explainers.backend import Backend, Plan, ReluRule
     from service.explainers.base import Progress
     from service.models.graph import Graph, Tensor
+    from service.models.interface import Backend, Plan, ReluRule
     from service.models.preprocess import NetworkInput
 
 CHOSEN = ((None, 2), "int32")

@@ -10,9 +10,9 @@ from service.explainers.passes import scores_plan
 from service.explainers.targets import Targets
 
 if TYPE_CHECKING:
-    from service.explainers.backend import Backend
     from service.models.graph import Graph
     from service.models.head import Head
+    from service.models.interface import Backend
     from service.models.preprocess import NetworkInput
 
 

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from service.errors import InvalidParameter, MethodNotValid
-from service.explainers.backend import ReluRule
 from service.explainers.base import Cost, Explainer, Explanation, Picture, Progress, Scale, Warned
 from service.explainers.cam import default_layer, layer_for
 from service.explainers.cam_maps import gradcam
@@ -19,11 +18,12 @@ from service.explainers.passes import chunks, gradients_plan, resized, scores_pl
 from service.explainers.saliency_paths import Baseline, integrated, noisy_statistics
 from service.explainers.saliency_variants import VARIANTS
 from service.explainers.targets import Targets
+from service.models.interface import ReluRule
 
 if TYPE_CHECKING:
-    from service.explainers.backend import Backend
     from service.models.graph import Graph
     from service.models.head import Head
+    from service.models.interface import Backend
     from service.models.preprocess import NetworkInput
 
 Floats = NDArray[np.float32]

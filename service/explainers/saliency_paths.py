@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from service.explainers.targets import Targets
 
 if TYPE_CHECKING:
-    from service.explainers.backend import Plan
+    from service.models.interface import Plan
     from service.models.preprocess import NetworkInput
 
 Floats = NDArray[np.float32]

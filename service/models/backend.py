@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -17,13 +17,11 @@ from numpy.typing import NDArray
 
 from service.models.cost import activation_bytes, flops, largest_bytes
 from service.models.graph import Graph, Node, Tensor
+from service.models.interface import Plan, ReluRule, Signature
 
-Plan = Callable[..., list[NDArray[Any]]]
-ReluRule = Literal["guided", "deconvnet"]
 MAX_CHUNK = 64
 CALL_BYTES = 512 * 1024**2
 CHUNK_FLOPS = {"cpu": 40 * 10**9, "gpu": 4 * 10**12}
-Signature = Sequence[tuple[tuple[int | None, ...], str]]
 
 
 class TensorFlowBackend:

@@ -59,7 +59,7 @@ def draw(
 ) -> dict[str, Pixels]:
     """(H, W, 3) uint8 RGB pictures by name."""
     if explainer.picture is Kind.HEATMAP and isinstance(params, HeatmapParams) and image is not None:
-        return _heatmap_pictures(params, scene, result, arrays, image, outputs)
+        return _heatmap_pictures(params, scene, result, arrays, visible(image), outputs) if outputs else {}
     if explainer.picture is Kind.TILES and isinstance(params, TileParams) and outputs:
         return _tile_pictures(params, result["titles"], arrays)
     return {}
@@ -89,14 +89,14 @@ def _heatmap_pictures(
     scene: Scene,
     result: Mapping[str, Any],
     arrays: Mapping[str, NDArray[Any]],
-    image: NDArray[Any],
+    image: Pixels,
     outputs: tuple[str, ...],
 ) -> dict[str, Pixels]:
     effective = result["method"]["parameters"]
     pictures: dict[str, Pixels] = {}
     for name in result["maps"]:
         which = name.removeprefix("heatmap")
-        photograph, size, region = _canvas(params, scene, visible(image), arrays[name].shape)
+        photograph, size, region = _canvas(params, scene, image, arrays[name].shape)
         values = clipped(arrays[name], effective.get("clip"))
         unit = render.scale_unit(render.resize_map(values, size, region), effective["normalize"])
         mask = arrays.get(f"mask{which}")
@@ -176,9 +176,9 @@ def _tile_pictures(
     return pictures
 
 
-def _rgb_tiles(kernels: NDArray[np.float32], how: str) -> list[Pixels]:
+def _rgb_tiles(kernels: NDArray[np.float32], how: grid.Normalisation) -> list[Pixels]:
     """(h, w, 3, filters) → a colour tile a filter; the three channels of a filter share one range."""
     height, width, colours, count = kernels.shape
     flat = kernels.reshape(height, width * colours, count)
-    levels = grid.normalise(flat, "shared" if how == "shared" else "standard" if how == "standard" else "minmax")
+    levels = grid.normalise(flat, how)
     return [np.ascontiguousarray(levels[..., index].reshape(height, width, colours)) for index in range(count)]

@@ -11,23 +11,9 @@ import pytest
 
 from service.engine.client import EngineClient, EngineReply
 from service.engine.pool import EnginePool, engine_of
-from service.engine.protocol import EngineConfig
 from service.engine.supervisor import EngineState
 from service.errors import EngineUnavailable, KerascopeError, QueueFull, UnknownModel
-
-
-def configured(folder: Path) -> EngineConfig:
-    return EngineConfig(
-        socket="", data_dir=folder, models_dir=folder, registry_bytes=2**30, preload=(), device="cpu", threads=1,
-        max_passes=5000, call_bytes=2**29, engines=1, log_level="error", log_format="json",
-    )  # fmt: skip
-
-
-@pytest.fixture
-def broken_tensorflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "tensorflow").mkdir()
-    (tmp_path / "tensorflow" / "__init__.py").write_text("raise SystemExit(3)\n")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+from tests.conftest import engine_config
 
 
 def run(client: EngineClient, body: Callable[[EngineClient], Awaitable[None]]) -> None:
@@ -53,7 +39,7 @@ class TestNoEngine:
             assert caught.value.retry_after_s == 5
             assert client.state in (EngineState.STARTING, EngineState.BACKOFF)
 
-        run(EngineClient(configured(tmp_path), deadline_s=1.5, queue_limit=4), body)
+        run(EngineClient(engine_config(tmp_path), deadline_s=1.5, queue_limit=4), body)
 
     def test_a_full_queue_refuses_at_once(self, tmp_path: Path) -> None:
         async def body(client: EngineClient) -> None:
@@ -69,7 +55,7 @@ class TestNoEngine:
             with pytest.raises(EngineUnavailable):
                 await client.ask("describe", {"model": "shapes"})
 
-        run(EngineClient(configured(tmp_path), deadline_s=0.3, queue_limit=3), body)
+        run(EngineClient(engine_config(tmp_path), deadline_s=0.3, queue_limit=3), body)
 
 
 def test_a_real_engine(tmp_path: Path) -> None:
@@ -97,7 +83,7 @@ def test_a_real_engine(tmp_path: Path) -> None:
         assert len({answer.payload["text"] for answer in answers}) == 1
         assert client.state is EngineState.UP
 
-    run(EngineClient(configured(tmp_path), deadline_s=60, queue_limit=16), body)
+    run(EngineClient(engine_config(tmp_path), deadline_s=60, queue_limit=16), body)
 
 
 class TestPool:
@@ -110,5 +96,5 @@ class TestPool:
         assert engine_of("shapes", 16) == 2, "the same in every process"
 
     def test_engines_that_are_not_there_have_no_status(self, tmp_path: Path) -> None:
-        pool = EnginePool([configured(tmp_path)] * 3, deadline_s=1, queue_limit=1)
+        pool = EnginePool([engine_config(tmp_path)] * 3, deadline_s=1, queue_limit=1)
         assert asyncio.run(pool.statuses()) == [None, None, None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,6 +16,8 @@ import pytest
 from service.engine.client import HANG_GRACE_S, STATUS_DEADLINE_S
 from tests.checks import CAM, NPY, PNG, as_npy, problem, saved, triangle
 from tests.conftest import Service, start_service, wait_ready
+
+Start = Callable[..., Service]
 
 PICTURE = saved(triangle())
 RECOVERY_S = 30
@@ -88,119 +90,99 @@ def test_an_idle_engine_that_dies_is_replaced(victim: Service) -> None:
     assert time.monotonic() - killed < RECOVERY_S
 
 
-def test_sigterm_answers_calls_in_flight_and_leaves_no_orphan(tmp_path: Path) -> None:
-    running = start_service(tmp_path, preload="shapes")
-    try:
-        engine = engine_pid(running)
-        with ThreadPoolExecutor(1) as threads:
-            call = threads.submit(post, running, "/v1/models/efficientnet-lite0/cam")
-            time.sleep(0.3)
-            assert not call.done()
-            running.process.send_signal(signal.SIGTERM)
-            assert call.result(timeout=30).status_code == 200
-        assert running.process.wait(30) == 0
-        assert gone(engine, 5)
-        assert b"Traceback" not in running.log.read_bytes()
-    finally:
-        running.stop()
+def test_sigterm_answers_calls_in_flight_and_leaves_no_orphan(tmp_path: Path, starting: Start) -> None:
+    running = starting(tmp_path, preload="shapes")
+    engine = engine_pid(running)
+    with ThreadPoolExecutor(1) as threads:
+        call = threads.submit(post, running, "/v1/models/efficientnet-lite0/cam")
+        time.sleep(0.3)
+        assert not call.done()
+        running.process.send_signal(signal.SIGTERM)
+        assert call.result(timeout=30).status_code == 200
+    assert running.process.wait(30) == 0
+    assert gone(engine, 5)
+    assert b"Traceback" not in running.log.read_bytes()
 
 
-def test_a_killed_api_takes_its_engine_along(tmp_path: Path) -> None:
-    running = start_service(tmp_path, preload="shapes")
-    try:
-        engine = engine_pid(running)
-        running.process.kill()
-        assert gone(engine, 5)
-    finally:
-        running.stop()
+def test_a_killed_api_takes_its_engine_along(tmp_path: Path, starting: Start) -> None:
+    running = starting(tmp_path, preload="shapes")
+    engine = engine_pid(running)
+    running.process.kill()
+    assert gone(engine, 5)
 
 
-def test_a_killed_api_takes_even_a_hung_engine_along(tmp_path: Path) -> None:
-    running = start_service(tmp_path, ready=False)
-    try:
-        time.sleep(1)
-        engine = engine_pid(running)
-        os.kill(engine, signal.SIGSTOP)
-        running.process.kill()
-        assert gone(engine, 5)
-    finally:
-        running.stop()
+def test_a_killed_api_takes_even_a_hung_engine_along(tmp_path: Path, starting: Start) -> None:
+    running = starting(tmp_path, ready=False)
+    time.sleep(1)
+    engine = engine_pid(running)
+    os.kill(engine, signal.SIGSTOP)
+    running.process.kill()
+    assert gone(engine, 5)
 
 
-def test_an_api_killed_while_its_engine_starts(tmp_path: Path) -> None:
-    running = start_service(tmp_path, ready=False)
-    try:
-        engine = engine_pid(running)
-        running.process.kill()
-        assert gone(engine, 5)
-    finally:
-        running.stop()
+def test_an_api_killed_while_its_engine_starts(tmp_path: Path, starting: Start) -> None:
+    running = starting(tmp_path, ready=False)
+    engine = engine_pid(running)
+    running.process.kill()
+    assert gone(engine, 5)
 
 
-def test_ctrl_c_while_the_engine_starts(tmp_path: Path) -> None:
-    running = start_service(tmp_path, ready=False)
-    try:
-        engine = engine_pid(running)
-        running.process.send_signal(signal.SIGINT)
-        assert running.process.wait(15) == 0
-        assert gone(engine, 5)
-        assert b"Traceback" not in running.log.read_bytes()
-    finally:
-        running.stop()
+def test_ctrl_c_while_the_engine_starts(tmp_path: Path, starting: Start) -> None:
+    running = starting(tmp_path, ready=False)
+    engine = engine_pid(running)
+    running.process.send_signal(signal.SIGINT)
+    assert running.process.wait(15) == 0
+    assert gone(engine, 5)
+    assert b"Traceback" not in running.log.read_bytes()
 
 
-def test_a_hung_engine_is_ended(tmp_path: Path) -> None:
+def test_a_hung_engine_is_ended(tmp_path: Path, starting: Start) -> None:
     deadline_s = 1.5
-    running = start_service(tmp_path, preload="shapes", call_deadline_s=str(deadline_s), queue_limit="2")
-    try:
-        assert post(running).status_code == 200
-        engine = engine_pid(running)
-        os.kill(engine, signal.SIGSTOP)
-        stopped = time.monotonic()
-        with ThreadPoolExecutor(2) as threads:
-            calls = [threads.submit(post, running) for _ in range(2)]
-            time.sleep(0.5)
-            started = time.monotonic()
-            refused = post(running)
-            assert time.monotonic() - started < deadline_s
-            problem(refused, 503, "queue-full", "2 calls", "most allowed")
-            assert int(refused.headers["retry-after"]) >= 1
-            ready = running.client.get("/readyz")
-            assert (ready.status_code, ready.json()["status"]) == (503, "engine not up")
-            answers = [call.result(timeout=30) for call in calls]
-        waited = time.monotonic() - stopped
-        for answer in answers:
-            problem(answer, 504, "deadline-exceeded", "1.5 s")
-        assert deadline_s <= waited < deadline_s + HANG_GRACE_S + STATUS_DEADLINE_S + 6
-        assert gone(engine, 5)
-        assert wait_ready(running, time.monotonic() + RECOVERY_S)
-        assert post(running).status_code == 200
-        assert engine_pid(running) != engine
-    finally:
-        running.stop()
+    running = starting(tmp_path, preload="shapes", call_deadline_s=str(deadline_s), queue_limit="2")
+    assert post(running).status_code == 200
+    engine = engine_pid(running)
+    os.kill(engine, signal.SIGSTOP)
+    stopped = time.monotonic()
+    with ThreadPoolExecutor(2) as threads:
+        calls = [threads.submit(post, running) for _ in range(2)]
+        time.sleep(0.5)
+        started = time.monotonic()
+        refused = post(running)
+        assert time.monotonic() - started < deadline_s
+        problem(refused, 503, "queue-full", "2 calls", "most allowed")
+        assert int(refused.headers["retry-after"]) >= 1
+        ready = running.client.get("/readyz")
+        assert (ready.status_code, ready.json()["status"]) == (503, "engine not up")
+        answers = [call.result(timeout=30) for call in calls]
+    waited = time.monotonic() - stopped
+    for answer in answers:
+        problem(answer, 504, "deadline-exceeded", "1.5 s")
+    assert deadline_s <= waited < deadline_s + HANG_GRACE_S + STATUS_DEADLINE_S + 6
+    assert gone(engine, 5)
+    assert wait_ready(running, time.monotonic() + RECOVERY_S)
+    assert post(running).status_code == 200
+    assert engine_pid(running) != engine
 
 
-def test_an_engine_that_cannot_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_that_cannot_start(tmp_path: Path, starting: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "tensorflow").mkdir()
     (tmp_path / "tensorflow" / "__init__.py").write_text("raise ImportError('no such library')\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    running = start_service(tmp_path / "run", ready=False, call_deadline_s="2")
-    try:
-        answer = post(running)
-        problem(answer, 503, "engine-unavailable", "did not come up", "2 s", "log")
-        assert int(answer.headers["retry-after"]) >= 1
-        live = running.client.get("/livez")
-        assert (live.status_code, live.json()["status"]) == (200, "ok")
-        assert running.client.get("/readyz").status_code == 503
-        rows = running.client.get("/v1/models").json()["models"]
-        assert {row["state"] for row in rows} == {"cold"}
-        ended = [event for event in running.events() if event["event"] == "engine ended"]
-        waits = [float(str(event["restart_in_s"])) for event in ended]
-        assert len(waits) >= 2
-        assert waits == sorted(waits)
-        assert waits[1] == 2 * waits[0]
-    finally:
-        assert running.stop() == 0
+    running = starting(tmp_path / "run", ready=False, call_deadline_s="2")
+    answer = post(running)
+    problem(answer, 503, "engine-unavailable", "did not come up", "2 s", "log")
+    assert int(answer.headers["retry-after"]) >= 1
+    live = running.client.get("/livez")
+    assert (live.status_code, live.json()["status"]) == (200, "ok")
+    assert running.client.get("/readyz").status_code == 503
+    rows = running.client.get("/v1/models").json()["models"]
+    assert {row["state"] for row in rows} == {"cold"}
+    ended = [event for event in running.events() if event["event"] == "engine ended"]
+    waits = [float(str(event["restart_in_s"])) for event in ended]
+    assert len(waits) >= 2
+    assert waits == sorted(waits)
+    assert waits[1] == 2 * waits[0]
+    assert running.stop() == 0
 
 
 def test_many_callers_at_once_get_the_same_answer(victim: Service) -> None:

@@ -13,23 +13,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from service.engine.protocol import EngineConfig
 from service.engine.supervisor import FIRST_BACKOFF_S, LAST_BACKOFF_S, EngineState, Supervisor
-
-
-def configured(folder: Path) -> EngineConfig:
-    return EngineConfig(
-        socket="", data_dir=folder, models_dir=folder, registry_bytes=2**20, preload=(), device="cpu", threads=1,
-        max_passes=5000, call_bytes=2**29, engines=1, log_level="info", log_format="json",
-    )  # fmt: skip
-
-
-@pytest.fixture
-def broken_tensorflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An engine that cannot start, as after a botched installation."""
-    (tmp_path / "tensorflow").mkdir()
-    (tmp_path / "tensorflow" / "__init__.py").write_text("raise ImportError('no such library')\n")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+from tests.conftest import engine_config
 
 
 class Watch:
@@ -39,7 +24,7 @@ class Watch:
         self.ended = 0
         self.sockets: list[str] = []
         self._answers = answers
-        self.supervisor = Supervisor(configured(folder), self._on_start, self._on_end)
+        self.supervisor = Supervisor(engine_config(folder), self._on_start, self._on_end)
 
     def _on_start(self, socket: str) -> asyncio.Future[None]:
         self.sockets.append(socket)

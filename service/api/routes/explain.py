@@ -1,4 +1,4 @@
-"""One POST for each method of the catalogue that takes an image."""
+"""One POST for each method of the catalogue that takes an image, one for several, and a GET for kernels."""
 
 from __future__ import annotations
 
@@ -9,14 +9,22 @@ from dataclasses import replace
 from fastapi import APIRouter, Request, Response
 
 from service.api import body, negotiate
-from service.api.deps import ModelId, ServicesDep
-from service.api.openapi import BINARY, explain_many_operation, explain_operation, picture_responses, problems
-from service.api.parameters import parse, parse_many
+from service.api.deps import LayerPath, ModelId, ServicesDep
+from service.api.openapi import (
+    BINARY,
+    explain_many_operation,
+    explain_operation,
+    picture_responses,
+    problems,
+    query_parameters,
+)
+from service.api.parameters import RequestOptions, parse, parse_many
 from service.api.schemas import ExplanationOut, ExplanationsOut
-from service.explainers import EXPLAINERS
+from service.explainers import BY_NAME, EXPLAINERS
 from service.explainers.base import Explainer
 from service.usecases.explain import ExplainRequest, MethodCall
 
+KERNELS = BY_NAME["kernels"]
 EXPLAIN_STATUSES = (400, 401, 404, 406, 409, 413, 415, 422, 503, 504)
 router = APIRouter(prefix="/v1/models/{model_id}", tags=["methods"])
 
@@ -63,3 +71,21 @@ async def explain_many(model_id: ModelId, request: Request, services: ServicesDe
     image = replace(sent.image, preprocess=options.preprocess)
     answer = await services.explain(ExplainRequest(model_id, calls, image, wishes))
     return await asyncio.to_thread(negotiate.respond_many, answer, wishes)
+
+
+@router.get(
+    "/layers/{layer:path}/kernels",
+    operation_id="kernels",
+    summary=KERNELS.title,
+    response_model=ExplanationOut,
+    responses=picture_responses() | problems(401, 404, 406, 409, 413, 422, 503, 504),
+    openapi_extra={"parameters": query_parameters(KERNELS.Params, RequestOptions, leave_out=("layer", "preprocess"))},
+)
+async def kernels(model_id: ModelId, layer: LayerPath, request: Request, services: ServicesDep) -> Response:
+    """The kernels of a convolution, as pictures and raw."""
+    params, options = parse(KERNELS, body.query(request), layer=layer)
+    wishes = options.answer(negotiate.choose(options.format, request.headers.get("accept")))
+    answer = await services.explain(
+        ExplainRequest(model_id, (MethodCall(KERNELS.name, KERNELS, params),), None, wishes)
+    )
+    return await asyncio.to_thread(negotiate.respond, answer, wishes)

@@ -12,12 +12,11 @@ from service.api.schemas_methods import MethodList
 from service.explainers import EXPLAINERS
 from service.explainers.base import Explainer
 
-router = APIRouter(prefix="/v1/methods", tags=["methods"])
+router = APIRouter(prefix="/v1/methods", tags=["methods"], dependencies=[Depends(known_query)])
 
 
 @router.get(
     "",
-    dependencies=[Depends(known_query)],
     operation_id="list_methods",
     summary="List methods",
     response_model=MethodList,

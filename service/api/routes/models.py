@@ -1,28 +1,21 @@
-"""Models, their layers and kernels."""
+"""Models and their layers."""
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from service.api import body, negotiate
 from service.api.deps import LayerPath, ModelId, ServicesDep, known_query
-from service.api.openapi import picture_responses, problems, query_parameters
-from service.api.parameters import RequestOptions, parse
-from service.api.schemas import ExplanationOut, LayerDetails, LayerList, ModelDetails, ModelList, SummaryOut
-from service.explainers import BY_NAME
-from service.usecases.explain import ExplainRequest, MethodCall
+from service.api.openapi import problems
+from service.api.schemas import LayerDetails, LayerList, ModelDetails, ModelList, SummaryOut
 
-router = APIRouter(prefix="/v1/models", tags=["models"])
+router = APIRouter(prefix="/v1/models", tags=["models"], dependencies=[Depends(known_query)])
 LOADS = problems(401, 404, 409, 422, 503, 504)
-KERNELS = BY_NAME["kernels"]
 
 
 @router.get(
     "",
-    dependencies=[Depends(known_query)],
     operation_id="list_models",
     summary="List models",
     response_model=ModelList,
@@ -36,7 +29,6 @@ async def list_models(services: ServicesDep) -> Any:
 
 @router.get(
     "/{model_id}",
-    dependencies=[Depends(known_query)],
     operation_id="describe_model",
     summary="Describe a model",
     response_model=ModelDetails,
@@ -49,7 +41,6 @@ async def describe_model(model_id: ModelId, services: ServicesDep) -> Any:
 
 @router.post(
     "/{model_id}/load",
-    dependencies=[Depends(known_query)],
     operation_id="load_model",
     summary="Warm a model",
     status_code=204,
@@ -62,7 +53,6 @@ async def load_model(model_id: ModelId, services: ServicesDep) -> None:
 
 @router.post(
     "/{model_id}/unload",
-    dependencies=[Depends(known_query)],
     operation_id="unload_model",
     summary="Make a model cold",
     responses=LOADS,
@@ -74,7 +64,6 @@ async def unload_model(model_id: ModelId, services: ServicesDep) -> dict[str, bo
 
 @router.get(
     "/{model_id}/summary",
-    dependencies=[Depends(known_query)],
     operation_id="model_summary",
     summary="Summary of a model",
     response_model=SummaryOut,
@@ -90,7 +79,6 @@ async def model_summary(model_id: ModelId, request: Request, services: ServicesD
 
 @router.get(
     "/{model_id}/layers",
-    dependencies=[Depends(known_query)],
     operation_id="list_layers",
     summary="List layers",
     response_model=LayerList,
@@ -102,26 +90,7 @@ async def list_layers(model_id: ModelId, services: ServicesDep) -> Any:
 
 
 @router.get(
-    "/{model_id}/layers/{layer:path}/kernels",
-    operation_id="kernels",
-    summary=KERNELS.title,
-    response_model=ExplanationOut,
-    responses=picture_responses() | problems(401, 404, 406, 409, 413, 422, 503, 504),
-    openapi_extra={"parameters": query_parameters(KERNELS.Params, RequestOptions, leave_out=("layer", "preprocess"))},
-)
-async def kernels(model_id: ModelId, layer: LayerPath, request: Request, services: ServicesDep) -> Response:
-    """The kernels of a convolution, as pictures and raw."""
-    params, options = parse(KERNELS, body.query(request), layer=layer)
-    wishes = options.answer(negotiate.choose(options.format, request.headers.get("accept")))
-    answer = await services.explain(
-        ExplainRequest(model_id, (MethodCall(KERNELS.name, KERNELS, params),), None, wishes)
-    )
-    return await asyncio.to_thread(negotiate.respond, answer, wishes)
-
-
-@router.get(
     "/{model_id}/layers/{layer:path}",
-    dependencies=[Depends(known_query)],
     operation_id="describe_layer",
     summary="Describe a layer",
     response_model=LayerDetails,
