@@ -132,8 +132,8 @@ class Cam(Explainer):
 
     @classmethod
     def problem(cls, variant: str, graph: Graph, head: Head) -> str | None:
-        if not any(cls.why_not(entry) is None for entry in graph.layers[1:]):
-            return "the model has no layer with a spatial map (height, width, channels)"
+        if problem := lacks_map(graph):
+            return problem
         if variant == "cam" and dense_behind_pooling(graph, head) is None:
             return "the model's head is not global average pooling and one dense layer"
         return None
@@ -161,6 +161,15 @@ def default_layer(graph: Graph) -> LayerEntry:
         "the model has no layer with a spatial map (height, width, channels) of more than one cell, so there is no "
         "class activation map; saliency and occlusion work on any model"
     )
+
+
+def lacks_map(graph: Graph) -> str | None:
+    """Why there is no default layer, as a sentence; None where there is one."""
+    try:
+        default_layer(graph)
+    except MethodNotValid:
+        return "the model has no layer with a spatial map (height, width, channels)"
+    return None
 
 
 def layer_for(graph: Graph, targets: Targets, name: str | None, method: str) -> LayerEntry:

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from service.errors import InvalidParameter, MethodNotValid
 from service.explainers.base import Cost, Explainer, Explanation, Picture, Progress, Scale, Warned
-from service.explainers.cam import default_layer, layer_for
+from service.explainers.cam import lacks_map, layer_for
 from service.explainers.cam_maps import gradcam
 from service.explainers.heatmaps import map_names, map_warnings
 from service.explainers.params import Colormap, HeatmapParams, LayerName
@@ -140,12 +140,7 @@ class Saliency(Explainer):
     def problem(cls, variant: str, graph: Graph, head: Head) -> str | None:
         if variant in GUIDED and not has_relu(graph):
             return "the network has no ReLU"
-        if variant == "guided_gradcam":
-            try:
-                default_layer(graph)
-            except MethodNotValid:
-                return "the network has no layer with a spatial map"
-        return None
+        return lacks_map(graph) if variant == "guided_gradcam" else None
 
 
 def has_relu(graph: Graph) -> bool:
