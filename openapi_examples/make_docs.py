@@ -51,9 +51,10 @@ def generated() -> dict[Path, str]:
 def curl_script(example: dict[str, Any]) -> str:
     """A script that makes one example's call and prints the answer."""
     query = f"?{urlencode(example['query'], safe=',')}" if example.get("query") else ""
-    target = f'"$URL{example["path"]}{query}"'
+    target = f'"$URL{example["path"].replace("{job}", "$JOB")}{query}"'
     parts = ["curl --silent --show-error"]
-    before = ""
+    before = job_before(example)
+    parts += [f"--header {shlex.quote(f'{name}: {value}')}" for name, value in example.get("headers", {}).items()]
     if "accept" in example:
         parts.append(f"--header {shlex.quote('Accept: ' + example['accept'])}")
     if "body" in example:
@@ -61,16 +62,30 @@ def curl_script(example: dict[str, Any]) -> str:
     elif "form" in example:
         form = example["form"]
         parts += [f"--form {name}={'@' if name == 'image' else ''}{value}" for name, value in form.items()]
-    elif "json" in example:
+    elif "image" in example.get("json", {}):
         rest = json.dumps({name: value for name, value in example["json"].items() if name != "image"})
-        before = f"""printf '{{"image":"%s",%s' "$(base64 -w0 {example["json"]["image"]})" {shlex.quote(rest[1:])} | """
+        before += (
+            f"""printf '{{"image":"%s",%s' "$(base64 -w0 {example["json"]["image"]})" {shlex.quote(rest[1:])} | """
+        )
         parts.append("--header 'Content-Type: application/json' --data-binary @-")
+    elif "json" in example:
+        parts.append(f"--header 'Content-Type: application/json' --data {shlex.quote(json.dumps(example['json']))}")
     elif example["method"] != "GET":
         parts.append(f"--request {example['method']}")
     return (
         f'#!/bin/sh\n# {example["summary"]}.\nset -eu\ncd "$(dirname "$0")"\n'
         f'URL="${{KERASCOPE_URL:-http://127.0.0.1:8000}}"\n{before}{" ".join(parts)} {target}\n'
     )
+
+
+def job_before(example: dict[str, Any]) -> str:
+    """Lines that submit the job an example is about, and wait for its end where it must have one."""
+    if "after" not in example:
+        return ""
+    lines = f"""JOB=$(./{example["after"]}.sh | sed 's/.*"id":"\\([^"]*\\)".*/\\1/')\n"""
+    if example.get("finished"):
+        lines += 'curl --silent --no-buffer "$URL/v1/jobs/$JOB/events" >/dev/null\n'
+    return lines
 
 
 def readme(text: str) -> str:

@@ -65,14 +65,38 @@ def serve(
     uvicorn.Server(config).run(sockets=[listener])
 
 
+@app.command()
+def worker(
+    data_dir: DataDir = None,
+    models_dir: ModelsDir = None,
+    log_format: LogFormat = None,
+    name: Annotated[
+        str | None, typer.Option(help="Its name among the workers; the same after a restart. A free one when absent.")
+    ] = None,
+) -> None:
+    """Run background jobs without listening, on as many machines as there are."""
+    from service.app import engine_config, free_worker_name
+    from service.settings import load_settings, make_folders
+    from service.telemetry import configure_logging
+    from service.worker import run
+
+    settings = load_settings(data_dir=data_dir, models_dir=models_dir, log_format=log_format, run_jobs=True)
+    make_folders(settings)
+    configure_logging(settings.log_level, settings.log_format, process="worker")
+    config = engine_config(settings, 0)
+    alone = {"preload": (), "worker": name or free_worker_name(settings)}
+    run(config.model_copy(update=alone), settings.shutdown_grace_s)
+
+
 @app.command("settings")
 def show_settings(data_dir: DataDir = None, models_dir: ModelsDir = None, host: Host = None, port: Port = None) -> None:
     """Print every setting with its unit and where it came from."""
-    from service.settings import load_settings, origins
+    from service.settings import SECRET, load_settings, origins
 
     flags = {"data_dir": data_dir, "models_dir": models_dir, "host": host, "port": port}
     for item in origins(load_settings(**flags), **flags):
-        value = "(set)" if item.name == "api_keys" and item.value else "" if item.value is None else item.value
+        secret = item.name in SECRET and item.value
+        value = "(set)" if secret else "" if item.value is None else item.value
         typer.echo(f"{item.name:<20} {value!s:<32} {item.unit:<10} {item.source:<28} {item.description}")
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
+import socket
+import zlib
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -16,12 +20,17 @@ from service.api.auth import Keys
 from service.api.deps import Services
 from service.api.middleware import RequestContext
 from service.api.routes import explain, health, methods, models
+from service.api.routes import jobs as job_routes
 from service.engine.pool import EnginePool, engine_of
 from service.engine.protocol import EngineConfig
 from service.imaging.decode import DecodeLimits
+from service.jobs.config import JobsConfig
+from service.jobs.jobs import Jobs
+from service.jobs.lock import is_held
 from service.models.library import Library
 from service.settings import Settings, split
 from service.usecases.explain import Explain
+from service.usecases.jobs import BackgroundJobs
 from service.usecases.models import Models
 
 DESCRIPTION = "Shows what a Keras convolutional network sees: send an image and a model ID, get pictures or raw arrays."
@@ -38,13 +47,16 @@ def create_app(settings: Settings) -> FastAPI:
     )
     threads = ThreadPoolExecutor(settings.render_threads, thread_name_prefix="render")
     limits = DecodeLimits(settings.max_pixels, settings.max_side_px)
+    jobs = Jobs(jobs_config(settings))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        connecting = asyncio.create_task(asyncio.to_thread(jobs.connect))
         engines.start()
         try:
             yield
         finally:
+            connecting.cancel()
             await engines.stop()
             threads.shutdown(wait=False, cancel_futures=True)
 
@@ -61,10 +73,11 @@ def create_app(settings: Settings) -> FastAPI:
         engines,
         Explain(engines, library, limits, threads, settings.max_response_bytes),
         Models(engines, library),
+        BackgroundJobs(jobs, engines, library, limits, threads, settings.max_response_bytes),
     )
     errors.install(app)
     app.add_middleware(RequestContext, keys=Keys(settings.key_digests))
-    for router in (health.router, methods.router, explain.router, models.router):
+    for router in (health.router, methods.router, explain.router, models.router, job_routes.router):
         app.include_router(router)
     app.mount(health.DOCS_ASSETS, StaticFiles(packages=[("fastapi_swagger", "resources")]))
     return app
@@ -82,8 +95,43 @@ def engine_config(settings: Settings, number: int) -> EngineConfig:
         device=settings.device,
         threads=settings.cpu_threads,
         max_passes=settings.max_passes,
+        max_job_passes=settings.max_job_passes,
+        max_pixels=settings.max_pixels,
+        max_side_px=settings.max_side_px,
         call_bytes=settings.call_bytes,
         engines=settings.engines,
         log_level=settings.log_level,
         log_format=settings.log_format,
+        worker=worker_name(settings, f"engine-{number}"),
+        jobs=jobs_config(settings) if settings.run_jobs else None,
     )
+
+
+def jobs_config(settings: Settings) -> JobsConfig:
+    """What every process that uses the job queue is told."""
+    return JobsConfig(
+        database_url=settings.database_url or f"sqlite:///{settings.data_dir.absolute() / 'jobs.db'}",
+        result_store=settings.result_store or (settings.data_dir.absolute() / "results").as_uri(),
+        data_dir=settings.data_dir,
+        result_ttl_s=settings.result_ttl_s,
+        max_queued=settings.max_queued_jobs,
+        max_per_owner=settings.max_jobs_per_key,
+        poll_s=settings.job_poll_s,
+        lease_s=settings.job_lease_s,
+        checkpoint_s=settings.job_checkpoint_s,
+    )
+
+
+def free_worker_name(settings: Settings) -> str:
+    """The first name that no worker process on this machine holds."""
+    return next(
+        name
+        for number in itertools.count()
+        if not is_held(settings.data_dir, name := worker_name(settings, f"worker-{number}"))
+    )
+
+
+def worker_name(settings: Settings, role: str) -> str:
+    """The same after a restart, so that a worker finds its own jobs again; another for another data folder."""
+    folder = zlib.crc32(str(settings.data_dir.absolute()).encode())
+    return f"{socket.gethostname()}-{folder:08x}-{role}"

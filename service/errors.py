@@ -17,12 +17,20 @@ KerascopeError
 │   ├── UnknownModel
 │   ├── UnknownLayer
 │   ├── UnknownClass
-│   └── UnknownMethod
+│   ├── UnknownMethod
+│   └── UnknownJob
+├── Conflict
+│   ├── IdempotencyKeyReused
+│   └── JobWithoutResult
+├── ResultExpired
+├── TooManyJobs
 ├── NotAuthenticated
 ├── Unavailable
 │   ├── EngineUnavailable
 │   ├── QueueFull
-│   └── WeightsUnavailable
+│   ├── WeightsUnavailable
+│   ├── JobsUnavailable
+│   └── StorageFull
 ├── ModelNotLoadable
 ├── DeadlineExceeded
 └── ConfigurationError
@@ -125,6 +133,30 @@ class UnknownMethod(NotFound):
     """There is no such method."""
 
 
+class UnknownJob(NotFound):
+    """There is no such job."""
+
+
+class Conflict(KerascopeError):
+    """The request does not go with what is already there."""
+
+
+class IdempotencyKeyReused(Conflict):
+    """The idempotency key belongs to another request."""
+
+
+class JobWithoutResult(Conflict):
+    """The job has no result."""
+
+
+class ResultExpired(KerascopeError):
+    """The result is no longer kept."""
+
+
+class TooManyJobs(KerascopeError):
+    """This caller has too many jobs."""
+
+
 class NotAuthenticated(KerascopeError):
     """A valid API key is needed."""
 
@@ -145,6 +177,14 @@ class WeightsUnavailable(Unavailable):
     """The weights cannot be had."""
 
 
+class JobsUnavailable(Unavailable):
+    """The jobs database cannot be reached."""
+
+
+class StorageFull(Unavailable):
+    """There is no room left to store that."""
+
+
 class ModelNotLoadable(KerascopeError):
     """The model cannot be loaded."""
 
@@ -155,6 +195,12 @@ class DeadlineExceeded(KerascopeError):
 
 class ConfigurationError(KerascopeError):
     """The configuration is not valid."""
+
+
+def error_named(kind: str) -> type[KerascopeError]:
+    """The class of that name; KerascopeError for a name that is none, so that nothing unknown gets through."""
+    found = globals().get(kind)
+    return found if isinstance(found, type) and issubclass(found, KerascopeError) else KerascopeError
 
 
 def nearest(wrong: str, valid: Iterable[str], count: int = 3) -> str:

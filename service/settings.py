@@ -15,6 +15,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from service.errors import ConfigurationError, nearest
 
 PREFIX = "KERASCOPE_"
+# Values that are never shown: a database URL holds a password.
+SECRET = frozenset({"api_keys", "database_url"})
 
 
 def default_data_dir() -> Path:
@@ -66,6 +68,30 @@ class Settings(BaseSettings):
     queue_limit: int = _setting(
         64, "calls", "Calls that may wait or run at a time in each engine; more are answered 503.", ge=1
     )
+    database_url: str = _setting(
+        "", "URL", "Jobs database: `postgresql://…` for several machines; SQLite's `jobs.db` in `data_dir` when empty."
+    )
+    run_jobs: bool = _setting(
+        True, "on/off", "Whether the engines run background jobs; off where `kerascope worker` processes do."
+    )
+    result_store: str = _setting(
+        "",
+        "URL",
+        "Where results beyond 20 MB go: an `fsspec` URL such as `s3://…`; a folder in `data_dir` when empty.",
+    )
+    result_ttl_s: int = _setting(7 * 24 * 3600, "s", "How long a job's result is kept after its end.", ge=1)
+    max_queued_jobs: int = _setting(64, "jobs", "Jobs that may wait; more are answered 503.", ge=1)
+    max_jobs_per_key: int = _setting(
+        32, "jobs", "Jobs one API key may have waiting and running; more are answered 429.", ge=1
+    )
+    max_job_passes: int = _setting(
+        1_000_000, "passes", "Most forward passes one job may take, a backward pass counted as two.", ge=1
+    )
+    job_poll_s: float = _setting(0.07, "s", "How often an idle worker looks for a job.", ge=0.01, le=60)
+    job_lease_s: float = _setting(
+        15.0, "s", "A worker that has not been heard of for so long is taken for dead; others go on with its job.", ge=1
+    )
+    job_checkpoint_s: float = _setting(5.0, "s", "How often a running job is saved, to go on from there.", gt=0)
     shutdown_grace_s: int = _setting(20, "s", "Time that calls in flight have to end after SIGTERM.", ge=0, le=600)
     max_body_bytes: int = _setting(32 * 1024**2, "bytes", "Largest request body.", ge=1024)
     max_pixels: int = _setting(50_000_000, "px", "Most pixels of an image, width times height.", ge=1)
@@ -84,6 +110,13 @@ class Settings(BaseSettings):
             digest = part.removeprefix("sha256:")
             if digest == part or len(digest) != 64 or set(digest) - set("0123456789abcdef"):
                 raise ValueError('each key must be sha256:<64 hex digits>; make one with: printf %s "$KEY" | sha256sum')
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _database_is_known(cls, value: str) -> str:
+        if value and not value.startswith(("postgresql://", "sqlite:///")):
+            raise ValueError("it must start with postgresql:// or sqlite:///")
         return value
 
     @property
@@ -186,7 +219,7 @@ def origins(settings: Settings, **flags: Any) -> list[Origin]:
 def _sentence(item: Any) -> str:
     name = ".".join(str(part) for part in item["loc"])
     message = str(item["msg"]).removeprefix("Value error, ")
-    return f"{name}: {message}" if name == "api_keys" else f"{name}: {message}, got {item.get('input')!r}"
+    return f"{name}: {message}" if name in SECRET else f"{name}: {message}, got {item.get('input')!r}"
 
 
 def _refuse_unknown_names() -> None:

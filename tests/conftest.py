@@ -71,18 +71,21 @@ def engine_config(folder: Path) -> EngineConfig:
     """An engine child of its own, on one thread."""
     return EngineConfig(
         socket="", data_dir=folder, models_dir=folder, registry_bytes=2**30, preload=(), device="cpu", threads=1,
-        max_passes=5000, call_bytes=2**29, engines=1, log_level="error", log_format="json",
+        max_passes=5000, max_job_passes=50_000, max_pixels=10**7, max_side_px=5000, call_bytes=2**29, engines=1,
+        log_level="error", log_format="json", worker="test", jobs=None,
     )  # fmt: skip
 
 
-def start_service(folder: Path, *, ready: bool = True, models_dir: Path | None = None, **settings: str) -> Service:
+def start_service(
+    folder: Path, *, ready: bool = True, models_dir: Path | None = None, data_dir: Path | None = None, **settings: str
+) -> Service:
     """Starts the real service on a free loopback port and, unless told otherwise, waits until it is ready."""
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "service.log"
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("KERAS", "TF_", "CUDA"))}
     environment |= {"HOME": str(folder), "KERASCOPE_DEVICE": "cpu"}
     environment |= {f"KERASCOPE_{name.upper()}": value for name, value in settings.items()}
-    command = [sys.executable, "-m", "service", "serve", "--port", "0", "--data-dir", str(folder / "data")]
+    command = [sys.executable, "-m", "service", "serve", "--port", "0", "--data-dir", str(data_dir or folder / "data")]
     if models_dir:
         command += ["--models-dir", str(models_dir)]
     with log.open("wb") as output:

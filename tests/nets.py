@@ -188,7 +188,7 @@ def explain(
     name: str,
     image: np.ndarray = IMAGE,
     /,
-    progress: Progress = lambda done, total: None,
+    progress: Progress | None = None,
     chunk: int | None = None,
     **params: Any,
 ) -> Explanation:
@@ -197,10 +197,10 @@ def explain(
     parsed = explainer.Params.model_validate(params)
     head = model.head_of(getattr(parsed, "output", None))
     targets = class_targets(head)
-    if explainer.targeted:
+    if explainer.targeted or getattr(parsed, "target", None):
         targets = parse_targets(getattr(parsed, "target", "top1"), model.graph, head, model.labels_for(head))
     backend = model.backend if chunk is None else _Cut(model.backend, chunk)
-    return explainer.explain(backend, model.graph, network_input(model, image), targets, parsed, progress)
+    return explainer.explain(backend, model.graph, network_input(model, image), targets, parsed, progress or Progress())
 
 
 class _Cut:
@@ -208,7 +208,9 @@ class _Cut:
 
     def __init__(self, backend: TensorFlowBackend, size: int) -> None:
         self.ops, self.compiled, self.gradients = backend.ops, backend.compiled, backend.gradients
-        self.chunk = lambda graph, shape, backward=False: size
+        self.ruled, self.value_and_gradient, self.scan = backend.ruled, backend.value_and_gradient, backend.scan
+        self.fits = backend.fits
+        self.chunk = lambda graph, shape, backward=False, seconds=0.5: size
 
 
 def run(model: LoadedModel, image: np.ndarray, *names: str) -> list[np.ndarray]:
@@ -279,3 +281,26 @@ def network_input(model: LoadedModel, image: np.ndarray) -> NetworkInput:
     pixel = np.zeros((shape.height, shape.width, shape.channels), np.float32)
     colour = prepare(pixel, shape, model.spec.input, model.preprocessing).colour
     return NetworkInput(image, Region(0, 0, shape.height, shape.width), colour)
+
+
+def one_dead_filter() -> Any:
+    """A_0 = relu(x), A_1 = relu(-x), A_2 = relu(-1): 0 whatever the image."""
+    x = keras.Input((2, 3, 1), name="image")
+    layer = layers.Conv2D(3, 1, activation="relu", name="conv")
+    y = layer(x)
+    layer.set_weights([np.array([[[[1, -1, 0]]]], np.float32), np.array([0, 0, -1], np.float32)])
+    return keras.Model(x, layers.GlobalAveragePooling2D(name="gap")(y), name="one_dead_filter")
+
+
+def any_size_net(seed: int = 4, side: int | None = None, channels: int = 3) -> Any:
+    """Fully convolutional up to its head: takes images of every size from 9 px on."""
+    keras.utils.set_random_seed(seed)
+    return keras.Sequential(
+        [
+            keras.Input((side, side, channels), name="image"),
+            layers.Conv2D(6, 3, strides=2, activation="relu6", bias_initializer="normal", name="first"),
+            layers.Conv2D(5, 3, activation="relu", bias_initializer="normal", name="second"),
+            layers.GlobalAveragePooling2D(name="gap"),
+            layers.Dense(4, activation="softmax", bias_initializer="normal", name="scores"),
+        ]
+    )

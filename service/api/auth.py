@@ -6,7 +6,10 @@ import hashlib
 import hmac
 
 from starlette.datastructures import Headers
+from starlette.requests import Request
 
+NOBODY = "open"
+OWNER_DIGITS = 32
 OPEN_PATHS = frozenset({"/livez", "/readyz"})
 
 
@@ -16,12 +19,18 @@ class Keys:
     def __init__(self, digests: frozenset[str]) -> None:
         self._digests = digests
 
-    def allow(self, path: str, headers: Headers) -> bool:
-        """Whether a request for `path` may pass: no keys are configured, the path is open, or its key is known."""
+    def caller(self, path: str, headers: Headers) -> str | None:
+        """Who asks for `path`: a name that follows from the key, `NOBODY` where none is needed; None to refuse."""
         if not self._digests or path in OPEN_PATHS:
-            return True
+            return NOBODY
         scheme, _, key = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer":
-            return False
+            return None
         digest = hashlib.sha256(key.strip().encode()).hexdigest()
-        return any(hmac.compare_digest(digest, known) for known in self._digests)
+        known = any(hmac.compare_digest(digest, each) for each in self._digests)
+        return f"key-{digest[:OWNER_DIGITS]}" if known else None
+
+
+def owner_of(request: Request) -> str:
+    """Whose jobs this request may see."""
+    return str(request.scope["state"]["caller"])

@@ -16,7 +16,7 @@ from starlette.types import Message
 from service.errors import BodyTooLarge, InvalidParameter, MalformedBody, UnsupportedMediaType
 from service.imaging.decode import decode_base64
 from service.imaging.formats import MEDIA_TYPES
-from service.usecases.explain import ImageInput
+from service.usecases.request import ImageInput, MethodCall
 
 NPY = "application/x-npy"
 ACCEPTED = f"{', '.join(MEDIA_TYPES)}, {NPY}, multipart/form-data, application/json"
@@ -25,9 +25,9 @@ MAX_FIELDS = 64
 
 @dataclass(frozen=True)
 class Body:
-    """What a request carries: the image, and parameters as text or JSON values."""
+    """What a request carries: the image where there is one, and parameters as text or JSON values."""
 
-    image: ImageInput
+    image: ImageInput | None
     params: dict[str, Any]
 
 
@@ -36,6 +36,8 @@ async def read(request: Request, max_bytes: int) -> Body:
     params = query(request)
     media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     limited = _limited(request, max_bytes)
+    if not media_type and not await limited.body():
+        return Body(None, params)
     if media_type in MEDIA_TYPES or media_type == NPY:
         data = await limited.body()
         if not data:
@@ -51,9 +53,18 @@ async def read(request: Request, max_bytes: int) -> Body:
     for name, value in sent.items():
         if name in params and str(params[name]) != str(value):
             raise InvalidParameter(f"{name!r} stands in the query and in the body with two values; give it once")
-    if image is None:
-        raise MalformedBody("there is no image in the body; send it as 'image'")
     return Body(image, params | sent)
+
+
+def check_image(image: ImageInput | None, calls: Iterable[MethodCall]) -> None:
+    """Raises MalformedBody for an image that is missing, InvalidParameter for one that no method looks at."""
+    wanted = [call.explainer.wants_image(call.params) for call in calls]
+    if image is None and any(wanted):
+        raise MalformedBody(f"there is no image in the body; send it as 'image', or the body as one of {ACCEPTED}")
+    if image is not None and not any(wanted):
+        raise InvalidParameter(
+            "no image is looked at with these parameters; leave it out, or start from it: init=image"
+        )
 
 
 def query(request: Request) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from service.engine.pool import EnginePool
 from service.errors import FieldError, InvalidParameter, nearest
 from service.settings import Settings
 from service.usecases.explain import Explain
+from service.usecases.jobs import BackgroundJobs
 from service.usecases.models import Models
 
 
@@ -22,6 +23,7 @@ class Services:
     engines: EnginePool
     explain: Explain
     models: Models
+    jobs: BackgroundJobs
 
 
 def services(request: Request) -> Services:
@@ -41,4 +43,5 @@ def known_query(request: Request) -> None:
 
 ServicesDep = Annotated[Services, Depends(services)]
 ModelId = Annotated[str, Path(description="ID of a model, as `GET /v1/models` lists them.", max_length=128)]
+JobId = Annotated[str, Path(description="ID of a job, as its submission gave it.", max_length=128)]
 LayerPath = Annotated[str, Path(description="Path, index or unambiguous name of a layer.", max_length=300)]

@@ -52,7 +52,9 @@ class RequestContext:
             await send(message)
 
         try:
-            if self._keys.allow(scope["path"], headers):
+            caller = self._keys.caller(scope["path"], headers)
+            if caller is not None:
+                scope["state"]["caller"] = caller
                 await self._app(scope, receive, send_with_headers)
             else:
                 error = NotAuthenticated("send one of the service's keys as 'Authorization: Bearer <key>'")

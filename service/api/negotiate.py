@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import base64
 import io
-import zipfile
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection
 from typing import Any, Literal
 
 import numpy as np
 import orjson
 from fastapi import Response
 
+from service.api.options import STILL
 from service.errors import NotAcceptable
-from service.usecases.answer import Answer, AnswerOptions, Format, Result
+from service.usecases import archive
+from service.usecases.answer import ANIMATED, Answer, AnswerOptions, Format, Result
+from service.usecases.request import ExplainRequest
 
 MEDIA: dict[Format, str] = {
     "json": "application/json",
     "png": "image/png",
     "npy": "application/x-npy",
     "npz": "application/x-npz",
+    "webp": "image/webp",
+    "gif": "image/gif",
 }
-FORMS_OF_MANY: tuple[Format, ...] = ("json", "npz")
 
 
-def choose(stated: Format | None, accept: str | None, forms: Collection[Format] = tuple(MEDIA)) -> Format:
+def choose(stated: Format | None, accept: str | None, forms: Collection[Format] = STILL) -> Format:
     """`stated` where there is one, else what `Accept` wants most. Raises NotAcceptable for what is none of `forms`."""
     media_types = {form: media for form, media in MEDIA.items() if form in forms}
     given = ", ".join(media_types.values())
@@ -52,17 +55,17 @@ def choose(stated: Format | None, accept: str | None, forms: Collection[Format] 
 def respond(answer: Answer, options: AnswerOptions) -> Response:
     """The answer of one method. Raises NotAcceptable when the method has nothing to give in that form."""
     (result,) = answer.results
-    if options.format == "png":
+    if options.format in ("png", *ANIMATED):
         if not result.pictures:
             name = result.body["method"]["name"]
             raise NotAcceptable(f"{name!r} was to draw no picture; ask for json, npy or npz, or for other 'outputs'")
-        content = result.pictures[0].png
+        content = result.pictures[0].data
     elif options.format == "npy":
         buffer = io.BytesIO()
         np.save(buffer, result.arrays[result.primary], allow_pickle=False)
         content = buffer.getvalue()
     elif options.format == "npz":
-        content = _npz(result.arrays)
+        content = archive.pack(result.arrays)
     else:
         body = {"model": answer.model, "image": answer.image, **_result(result, options), "timing_ms": _timing(answer)}
         content = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
@@ -73,11 +76,16 @@ def respond_many(answer: Answer, options: AnswerOptions) -> Response:
     """The answer of several methods, as JSON or npz."""
     if options.format == "npz":
         arrays = {f"{result.name}/{name}": array for result in answer.results for name, array in result.arrays.items()}
-        return Response(_npz(arrays), headers=_headers(answer), media_type=MEDIA["npz"])
+        return Response(archive.pack(arrays), headers=_headers(answer), media_type=MEDIA["npz"])
     results = [{"name": result.name, **_result(result, options)} for result in answer.results]
     body = {"model": answer.model, "image": answer.image, "results": results, "timing_ms": _timing(answer)}
     content = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
     return Response(content, headers=_headers(answer), media_type=MEDIA["json"])
+
+
+def responder(request: ExplainRequest) -> Callable[[Answer, AnswerOptions], Response]:
+    """How the answer of one method, or of several, is given."""
+    return respond_many if request.many else respond
 
 
 def _headers(answer: Answer) -> dict[str, str]:
@@ -92,10 +100,10 @@ def _result(result: Result, options: AnswerOptions) -> dict[str, Any]:
     images = [
         {
             "name": picture.name,
-            "media_type": MEDIA["png"],
+            "media_type": picture.media_type,
             "width": picture.width,
             "height": picture.height,
-            "data": base64.b64encode(picture.png).decode(),
+            "data": base64.b64encode(picture.data).decode(),
         }
         for picture in result.pictures
     ]
@@ -118,16 +126,6 @@ def _array(name: str, array: np.ndarray[Any, Any], encoding: Literal["base64", "
         "encoding": encoding,
         "data": data,
     }
-
-
-def _npz(arrays: Mapping[str, np.ndarray[Any, Any]]) -> bytes:
-    """As `numpy.savez`, which takes the names as keywords and so cannot take every layer's."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name, array in arrays.items():
-            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, array, allow_pickle=False)
-    return buffer.getvalue()
 
 
 def _quality(text: str) -> float:

@@ -7,22 +7,42 @@ from typing import Any
 from pydantic import BaseModel
 
 from service.api.body import NPY
-from service.api.negotiate import FORMS_OF_MANY, MEDIA
-from service.api.parameters import MAX_METHODS, RequestOptions, SharedParams, callable_names
+from service.api.negotiate import MEDIA
+from service.api.options import FORMS_OF_MANY, RequestOptions, forms_of, options_of
+from service.api.parameters import MAX_METHODS, SharedParams, callable_names
 from service.api.schemas import Problem
-from service.explainers.base import Explainer
+from service.api.schemas_jobs import JobOut
+from service.explainers.base import Explainer, Photograph
 from service.imaging.formats import MEDIA_TYPES
 
 BINARY = {"schema": {"type": "string", "format": "binary"}}
+JOB_HEADERS: list[dict[str, Any]] = [
+    {
+        "name": "Prefer",
+        "in": "header",
+        "required": False,
+        "description": "`respond-async`: as a background job; `wait=N`: wait up to N s for the job's result.",
+        "schema": {"type": "string"},
+    },
+    {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "required": False,
+        "description": "The same key with the same request gives the same job, however often it is sent.",
+        "schema": {"type": "string", "maxLength": 255},
+    },
+]
 _PROBLEMS = {
     400: "The body cannot be read.",
     401: "A valid API key is needed.",
-    404: "There is no such model, layer or class.",
+    404: "There is no such model, layer, class or job.",
     406: "The answer cannot be given in that form.",
-    409: "The model cannot be loaded.",
+    409: "The model cannot be loaded, the job has no result, or the idempotency key is another request's.",
+    410: "The result is no longer kept.",
     413: "The body or the image is too large.",
     415: "The media type is not supported.",
     422: "A parameter, the image, or the method for this model is not valid.",
+    429: "This caller has too many jobs waiting and running.",
     503: "The engine is starting, or too many calls are waiting.",
     504: "The call took longer than its deadline.",
 }
@@ -34,10 +54,21 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": _PROBLEMS[status], "model": Problem, "content": media} for status in statuses}
 
 
-def picture_responses() -> dict[int | str, dict[str, Any]]:
-    """The 200 of a route that negotiates, beside its JSON schema."""
-    content = {media: BINARY for form, media in MEDIA.items() if form != "json"}
+def picture_responses(explainer: Explainer | None = None) -> dict[int | str, dict[str, Any]]:
+    """The 200 of a route that negotiates, beside its JSON schema; of any method where none is named."""
+    forms = forms_of(explainer) if explainer else tuple(MEDIA)
+    content = {MEDIA[form]: BINARY for form in forms if form != "json"}
     return {200: {"description": "The answer in the form asked for.", "content": content}}
+
+
+def as_job_responses() -> dict[int | str, dict[str, Any]]:
+    """The 202 of a route whose answer may be a background job."""
+    headers = {
+        "Location": {"description": "Where the job is.", "schema": {"type": "string"}},
+        "Preference-Applied": {"description": "What of `Prefer` was heeded.", "schema": {"type": "string"}},
+    }
+    said = "A background job was made: with `Prefer: respond-async`, and always for a gradient ascent."
+    return {202: {"description": said, "model": JobOut, "headers": headers}}
 
 
 def query_parameters(*models: type[BaseModel], leave_out: tuple[str, ...] = ()) -> list[dict[str, Any]]:
@@ -56,24 +87,25 @@ def explain_operation(explainer: Explainer) -> dict[str, Any]:
     """Query parameters and the four body forms of a method's route."""
     properties = {
         name: {key: value for key, value in field.items() if key != "title"}
-        for model in (explainer.Params, RequestOptions)
+        for model in (explainer.Params, options_of(explainer))
         for name, field in model.model_json_schema(by_alias=True)["properties"].items()
     }
     image = {"type": "string", "description": "Base64 of an image file, or a data URI."}
+    needed = explainer.photograph is Photograph.REQUIRED
     as_json = {
         "type": "object",
-        "required": ["image"],
+        "required": ["image"] if needed else [],
         "additionalProperties": False,
         "properties": {"image": image, **properties},
     }
     as_form = {
         "type": "object",
-        "required": ["image"],
+        "required": ["image"] if needed else [],
         "properties": {"image": {"type": "string", "format": "binary"}, **properties},
     }
     return {
-        "parameters": query_parameters(explainer.Params, RequestOptions),
-        "requestBody": {"required": True, "content": _body_forms(as_json, as_form)},
+        "parameters": query_parameters(explainer.Params, options_of(explainer)) + JOB_HEADERS,
+        "requestBody": {"required": needed, "content": _body_forms(as_json, as_form)},
     }
 
 
@@ -118,7 +150,8 @@ def explain_many_operation() -> dict[str, Any]:
     return {
         "parameters": [
             {"name": name, "in": "query", "required": False, **_as_parameter(field)} for name, field in query.items()
-        ],
+        ]
+        + JOB_HEADERS,
         "requestBody": {"required": True, "content": _body_forms(as_json, as_form)},
     }
 

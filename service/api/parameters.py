@@ -5,40 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 
+from service.api.options import AnimatedOptions, RequestOptions, ResultOptions, options_of
 from service.errors import FieldError, InvalidParameter, UnknownMethod, nearest
 from service.explainers import BY_NAME, FAMILY_OF
-from service.explainers.base import Explainer
+from service.explainers.base import Explainer, Photograph
 from service.explainers.params import ExplainerParams, TargetParams
-from service.usecases.answer import AnswerOptions, ArrayEncoding
-from service.usecases.draw import split_names
-from service.usecases.explain import MethodCall
+from service.usecases.answer import ANIMATED
+from service.usecases.request import MethodCall
 
 MAX_METHODS = 24
-
-
-class RequestOptions(BaseModel):
-    """What every method takes beside its own parameters."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    format: Literal["json", "png", "npy", "npz"] | None = Field(
-        None, description="Form of the answer; goes before the `Accept` header."
-    )
-    outputs: Annotated[tuple[str, ...] | None, BeforeValidator(split_names)] = Field(
-        None, description="Pictures to draw, comma-separated; all when absent."
-    )
-    arrays: ArrayEncoding = Field(
-        "none", description="Raw arrays in a JSON answer: none, base64 of their bytes, or lists."
-    )
-    top: int = Field(5, ge=1, le=1000, description="How many predictions to report.")
-    preprocess: bool = Field(True, description="`false` feeds an npy array to the network as it is.")
-
-    def answer(self, form: Literal["json", "png", "npy", "npz"]) -> AnswerOptions:
-        return AnswerOptions(format=form, outputs=self.outputs, arrays=self.arrays, top=self.top)
 
 
 class SharedParams(TargetParams):
@@ -47,13 +26,13 @@ class SharedParams(TargetParams):
     methods: Any = None
 
 
-def parse(explainer: Explainer, given: Mapping[str, Any], **fixed: str) -> tuple[ExplainerParams, RequestOptions]:
+def parse(explainer: Explainer, given: Mapping[str, Any], **fixed: str) -> tuple[ExplainerParams, AnimatedOptions]:
     """`fixed` are parameters that the path has given already.
 
     Raises InvalidParameter naming every unknown name with the closest valid one, every invalid value, and every
     parameter that the chosen variant does not take.
     """
-    params, options = _parsed(explainer.Params, given, fixed)
+    params, options = _parsed(explainer.Params, options_of(explainer), given, fixed)
     idle = [name for name in explainer.unused(params) if name in given]
     if idle:
         variant = explainer.variant(params).name
@@ -62,23 +41,35 @@ def parse(explainer: Explainer, given: Mapping[str, Any], **fixed: str) -> tuple
             for name in idle
         ]
         raise InvalidParameter("; ".join(f"{item.loc[0]}: {item.msg}" for item in problems), errors=problems)
-    return params, options
+    drawn = ("animation",) if options.format in ANIMATED else options.outputs or ()
+    return explainer.for_outputs(params, drawn), options
+
+
+def parse_result(given: Mapping[str, Any]) -> ResultOptions:
+    """How a job's result is to be given. Raises InvalidParameter."""
+    return _parsed(ExplainerParams, ResultOptions, given, {})[1]
+
+
+Options = TypeVar("Options", bound=ResultOptions)
 
 
 def _parsed(
-    kind_of_params: type[ExplainerParams], given: Mapping[str, Any], fixed: Mapping[str, str]
-) -> tuple[ExplainerParams, RequestOptions]:
+    kind_of_params: type[ExplainerParams],
+    kind_of_options: type[Options],
+    given: Mapping[str, Any],
+    fixed: Mapping[str, str],
+) -> tuple[ExplainerParams, Options]:
     known = [name for name in names_of(kind_of_params) if name not in fixed]
-    options_given = {name: value for name, value in given.items() if name in RequestOptions.model_fields}
+    options_given = {name: value for name, value in given.items() if name in kind_of_options.model_fields}
     params_given = {name: value for name, value in given.items() if name in known} | dict(fixed)
-    valid = [*known, *RequestOptions.model_fields]
+    valid = [*known, *kind_of_options.model_fields]
     problems = [
         FieldError((name,), f"unknown parameter{nearest(name, valid) or '; there are ' + ', '.join(valid)}")
         for name in given
         if name not in valid
     ]
     parsed: list[BaseModel] = []
-    for kind, values in ((kind_of_params, params_given), (RequestOptions, options_given)):
+    for kind, values in ((kind_of_params, params_given), (kind_of_options, options_given)):
         try:
             parsed.append(kind.model_validate(values))
         except ValidationError as error:
@@ -87,7 +78,7 @@ def _parsed(
         detail = "; ".join(f"{'.'.join(problem.loc)}: {problem.msg}" for problem in problems)
         raise InvalidParameter(detail, errors=problems)
     params, options = parsed
-    if not isinstance(params, ExplainerParams) or not isinstance(options, RequestOptions):
+    if not isinstance(params, ExplainerParams) or not isinstance(options, kind_of_options):
         raise TypeError("the parameters were parsed into another class")
     return params, options
 
@@ -99,7 +90,7 @@ def parse_many(given: Mapping[str, Any]) -> tuple[tuple[MethodCall, ...], Reques
     A name is a method's or a variant's; where the two are the same, as `cam`, an object's `variant` tells them apart.
     Raises InvalidParameter and UnknownMethod.
     """
-    shared, options = _parsed(SharedParams, given, {})
+    shared, options = _parsed(SharedParams, RequestOptions, given, {})
     entries = _method_entries(given.get("methods"))
     if not isinstance(entries, list) or not 1 <= len(entries) <= MAX_METHODS:
         raise InvalidParameter(f"'methods' must be a list of 1 to {MAX_METHODS} names, or of objects with a 'method'")
@@ -147,8 +138,9 @@ def _method_call(place: int, values: Any, for_all: Mapping[str, Any]) -> MethodC
 
 
 def callable_names() -> list[str]:
-    """Every method that takes an image, and every variant, by name."""
-    return [name for name, explainer in {**FAMILY_OF, **BY_NAME}.items() if explainer.needs_image]
+    """Every method that looks at an image, and every variant, by name."""
+    looking = {**FAMILY_OF, **BY_NAME}.items()
+    return [name for name, explainer in looking if explainer.photograph is Photograph.REQUIRED]
 
 
 def names_of(params: type[ExplainerParams]) -> list[str]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from service.engine.describe import cam_layer
 from service.errors import NonFiniteResult
-from service.explainers.base import Explainer, Explanation
+from service.explainers.base import Explainer, Explanation, Photograph
 from service.explainers.params import ExplainerParams
 from service.explainers.targets import NOTHING, Targets
 from service.models.graph import Graph
@@ -53,7 +53,7 @@ def answer(
     """What is said about one explanation, as JSON values."""
     variant = explainer.variant(params)
     warnings = [{"code": item.code, "detail": item.detail} for item in explanation.warnings]
-    if model.preprocessing_assumed and explainer.needs_image:
+    if model.preprocessing_assumed and explainer.photograph is not Photograph.NONE:
         warnings += [{"code": "preprocessing_assumed", "detail": note} for note in model.notes if "assumed" in note]
     targets, scores = explanation.targets, explanation.scores
     described = target_rows(model, targets, scores) if explainer.targeted and targets and scores is not None else []

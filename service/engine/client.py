@@ -85,15 +85,22 @@ class EngineClient:
         finally:
             self._calls -= 1
 
-    async def status(self) -> dict[str, Any] | None:
-        """The engine's own status, or None when it does not answer at once."""
+    async def ask_at_once(self, op: str, payload: dict[str, Any], arrays: Arrays | None = None) -> EngineReply | None:
+        """The answer to what takes no computing; None when the engine does not give it at once.
+
+        Raises the domain error the engine answered with.
+        """
         if not self._up.is_set():
             return None
         with contextlib.suppress(_EngineLost, TimeoutError):
-            return (
-                await asyncio.wait_for(self._exchange("status", {}, {}, STATUS_DEADLINE_S), STATUS_DEADLINE_S)
-            ).payload
+            exchange = self._exchange(op, payload, arrays or {}, STATUS_DEADLINE_S)
+            return await asyncio.wait_for(exchange, STATUS_DEADLINE_S)
         return None
+
+    async def status(self) -> dict[str, Any] | None:
+        """The engine's own status, or None when it does not answer at once."""
+        reply = await self.ask_at_once("status", {})
+        return None if reply is None else reply.payload
 
     async def _wait_until_up(self, deadline: float) -> None:
         try:

@@ -21,17 +21,23 @@ from service.models.loaded import LoadedModel
 from service.models.preprocess import NetworkInput
 
 Result = tuple[dict[str, Any], Arrays]
+Prepared = tuple[Explainer, ExplainerParams, Targets]
 Operation = Callable[[LoadedModel, dict[str, Any], dict[str, NDArray[Any]], Progress], Result]
 
 
 class Operations:
-    """The operations on one warm model; `device` is where its variables live, `max_passes` bounds one call."""
+    """The operations on one warm model; `device` is where its variables live.
 
-    def __init__(self, device: str, max_passes: int) -> None:
+    `max_passes` bounds one call, `max_job_passes` one background job.
+    """
+
+    def __init__(self, device: str, max_passes: int, max_job_passes: int) -> None:
         self._device = device
         self._max_passes = max_passes
+        self._max_job_passes = max_job_passes
         self.by_name: dict[str, Operation] = {
             "explain": self.explain,
+            "check": self.check,
             "validity": self.validity,
             "describe": self.describe,
             "summary": self.summary,
@@ -43,13 +49,12 @@ class Operations:
         self, model: LoadedModel, payload: dict[str, Any], arrays: dict[str, NDArray[Any]], progress: Progress
     ) -> Result:
         """One or more methods on one image. Their arrays are named `<place>/<name>`; passes they share run once."""
-        image = network_input(model, arrays.get("image"), payload["preprocess"])
-        backend = model.backend if len(payload["methods"]) == 1 else SharedPasses(model.backend)
-        calls = [self._prepared(model, item) for item in payload["methods"]]
-        self._check_cost(calls, model, image)
+        image, calls = self._prepared(model, payload, arrays)
+        backend = model.backend if len(calls) == 1 else SharedPasses(model.backend)
         results: list[dict[str, Any]] = []
         found: dict[str, NDArray[Any]] = {}
-        for explainer, params, targets in calls:
+        for place, (explainer, params, targets) in enumerate(calls):
+            progress.begin(place, len(calls))
             # What overflows is told by check_finite, with the layer where it began.
             with np.errstate(all="ignore"):
                 explanation = explainer.explain(backend, model.graph, image, targets, params, progress)
@@ -70,31 +75,47 @@ class Operations:
         """Which methods, layers and targets are valid for the model, and why not."""
         return {"methods": [method_validity(model, explainer) for explainer in EXPLAINERS]}, {}
 
-    def _prepared(self, model: LoadedModel, item: dict[str, Any]) -> tuple[Explainer, ExplainerParams, Targets]:
+    def check(
+        self, model: LoadedModel, payload: dict[str, Any], arrays: dict[str, NDArray[Any]], progress: Progress
+    ) -> Result:
+        """Raises what `explain` would before it computes anything: unknown layers and classes, too much work."""
+        self._prepared(model, payload, arrays)
+        return {}, {}
+
+    def _prepared(
+        self, model: LoadedModel, payload: dict[str, Any], arrays: dict[str, NDArray[Any]]
+    ) -> tuple[NetworkInput, list[Prepared]]:
+        image = network_input(model, arrays.get("image"), payload["preprocess"])
+        calls = [self._prepared_one(model, item) for item in payload["methods"]]
+        for explainer, params, targets in calls:
+            explainer.check(params, model.graph, targets)
+        self._check_cost(calls, model, image, background=payload.get("background", False))
+        return image, calls
+
+    def _prepared_one(self, model: LoadedModel, item: dict[str, Any]) -> Prepared:
         explainer = BY_NAME[item["name"]]
         params = with_model_defaults(explainer, explainer.Params.model_validate(item["params"]), model)
         head = model.head_of(getattr(params, "output", None))
+        text = getattr(params, "target", None)
         if not explainer.targeted:
             problem = explainer.problem(explainer.name, model.graph, head)
             if problem:
                 raise MethodNotValid(problem)
-            return explainer, params, class_targets(head)
-        return (
-            explainer,
-            params,
-            parse_targets(getattr(params, "target", "top1"), model.graph, head, model.labels_for(head)),
-        )
+            if text is None:
+                return explainer, params, class_targets(head)
+        return explainer, params, parse_targets(text or "top1", model.graph, head, model.labels_for(head))
 
-    def _check_cost(
-        self, calls: list[tuple[Explainer, ExplainerParams, Targets]], model: LoadedModel, image: NetworkInput
-    ) -> None:
+    def _check_cost(self, calls: list[Prepared], model: LoadedModel, image: NetworkInput, *, background: bool) -> None:
         estimate = sum(
             explainer.passes(params, model.graph, image, len(targets.pairs)) for explainer, params, targets in calls
         )
-        if estimate > self._max_passes:
+        most = self._max_job_passes if background else self._max_passes
+        what, setting = ("job", "MAX_JOB_PASSES") if background else ("call", "MAX_PASSES")
+        if estimate > most:
+            instead = "" if background else ", or send Prefer: respond-async to run it as a background job"
             raise TooCostly(
-                f"the call would take about {estimate} passes through the network, more than the {self._max_passes} "
-                "one call may take (setting KERASCOPE_MAX_PASSES); use fewer samples or steps, or a larger stride"
+                f"the {what} would take about {estimate} passes through the network, more than the {most} one {what} "
+                f"may take (setting KERASCOPE_{setting}); use fewer samples or steps, or a larger stride{instead}"
             )
 
     def describe(

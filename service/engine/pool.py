@@ -28,6 +28,11 @@ class EnginePool:
         client = self.clients[engine_of(model_id, len(self.clients))]
         return await client.ask(op, {**payload, "model": model_id}, arrays)
 
+    async def check(self, model_id: str, payload: dict[str, Any], arrays: Arrays) -> None:
+        """Raises what a call would before it computes anything, as far as an idle engine with a warm model can tell."""
+        client = self.clients[engine_of(model_id, len(self.clients))]
+        await client.ask_at_once("check", {**payload, "model": model_id}, arrays)
+
     async def statuses(self) -> list[dict[str, Any] | None]:
         """Each engine's status; None for one that does not answer."""
         return await asyncio.gather(*(client.status() for client in self.clients))

@@ -12,8 +12,8 @@ import orjson
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from service import errors
-from service.errors import FieldError, KerascopeError
+from service.errors import FieldError, KerascopeError, error_named
+from service.jobs.config import JobsConfig
 
 Arrays = Mapping[str, NDArray[Any]]
 Frame = bytes | memoryview
@@ -62,7 +62,11 @@ class Reply(_Message):
 
 
 class EngineConfig(_Message):
-    """What an engine child is told at its start, as one line of JSON on its standard input."""
+    """What an engine process is told at its start.
+
+    `socket` is where it answers calls, empty for none; `worker` its name among those that run jobs, `jobs` their
+    queue, None for none.
+    """
 
     socket: str
     data_dir: Path
@@ -72,10 +76,15 @@ class EngineConfig(_Message):
     device: str
     threads: int
     max_passes: int
+    max_job_passes: int
+    max_pixels: int
+    max_side_px: int
     call_bytes: int
     engines: int
     log_level: str
     log_format: Literal["json", "console"]
+    worker: str
+    jobs: JobsConfig | None
 
 
 Message = TypeVar("Message", Call, Reply)
@@ -114,7 +123,4 @@ def fault_of(error: KerascopeError) -> Fault:
 
 def error_of(fault: Fault) -> KerascopeError:
     """The domain error a fault stands for."""
-    kind = getattr(errors, fault.kind, None)
-    if not (isinstance(kind, type) and issubclass(kind, KerascopeError)):
-        kind = KerascopeError
-    return kind(fault.detail, errors=fault.errors, retry_after_s=fault.retry_after_s)
+    return error_named(fault.kind)(fault.detail, errors=fault.errors, retry_after_s=fault.retry_after_s)

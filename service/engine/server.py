@@ -1,18 +1,9 @@
-"""The engine process: owns the device and the warm models, answers calls one after another, dies with its parent.
-
-`python -m service.engine.server` reads its configuration as one line on standard input, which the api keeps open:
-its end means that the api is gone, however it went.
-"""
+"""The engine: owns the device and the warm models, answers calls one after another, computes jobs between them."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import ctypes
 import os
-import signal
-import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -22,14 +13,13 @@ import structlog
 import zmq
 import zmq.asyncio
 
-from service.engine.protocol import Call, EngineConfig, Reply, fault_of, pack, unpack
+from service.engine.protocol import Arrays, Call, EngineConfig, Reply, fault_of, pack, unpack
+from service.engine.turns import Turns
 from service.errors import DeadlineExceeded, KerascopeError
-from service.models.device import DeviceSettings, configure, quiet_start
-from service.telemetry import configure_logging
+from service.explainers.base import Progress
+from service.models.device import DeviceSettings, configure
 
 log = structlog.get_logger(__name__)
-
-PR_SET_PDEATHSIG = 1
 
 
 @dataclass
@@ -38,6 +28,36 @@ class Running:
 
     id: str = ""
     since: float = field(default_factory=time.monotonic)
+
+
+class Deadline(Progress):
+    """Ends a call between two chunks once its caller no longer waits. `at` is of the monotonic clock, `given` in s."""
+
+    def __init__(self, at: float, given: float) -> None:
+        self._at = at
+        self._given = given
+
+    def __call__(self, done: int, total: int, *_: Any, **__: Any) -> None:
+        if time.monotonic() > self._at:
+            raise DeadlineExceeded(f"the call passed its deadline of {self._given:.0f} s at step {done} of {total}")
+
+
+class Polite(Progress):
+    """A job's progress; while it is told, drawn and saved, callers who wait have the device."""
+
+    def __init__(self, told: Progress, turns: Turns) -> None:
+        self._told = told
+        self._turns = turns
+
+    def begin(self, place: int, count: int) -> None:
+        self._told.begin(place, count)
+
+    def resume(self) -> Any:
+        return self._told.resume()
+
+    def __call__(self, *args: Any, **more: Any) -> None:
+        with self._turns.given_way():
+            self._told(*args, **more)
 
 
 class Engine:
@@ -55,7 +75,7 @@ class Engine:
 
         self._config = config
         self._device = device
-        self._operations = Operations(device, config.max_passes)
+        self._operations = Operations(device, config.max_passes, config.max_job_passes)
         self._registry = Registry(
             Library(config.models_dir),
             lambda spec: load_model(spec, config.data_dir / "cache", config.call_bytes),
@@ -64,6 +84,7 @@ class Engine:
         )
         self._loads = ThreadPoolExecutor(2, thread_name_prefix="load")
         self._compute = ThreadPoolExecutor(1, thread_name_prefix="compute")
+        self._turns = Turns()
         self._running = Running()
         self._waiting = 0
         self._preloading = set(config.preload)
@@ -74,7 +95,7 @@ class Engine:
         router.setsockopt(zmq.LINGER, 0)
         router.bind(f"ipc://{self._config.socket}")
         tasks = {asyncio.create_task(self._preload(model_id)) for model_id in self._config.preload}
-        log.info("engine up", device=self._device)
+        log.info("engine up", device=self._device, pid=os.getpid())
         while True:
             sender, *frames = await router.recv_multipart(copy=False)
             task = asyncio.create_task(self._handle(router, sender.bytes, [frame.buffer for frame in frames]))
@@ -109,6 +130,8 @@ class Engine:
         loop = asyncio.get_running_loop()
         if call.op == "unload":
             return {"unloaded": await loop.run_in_executor(self._loads, self._registry.unload, model_id)}, {}
+        if call.op == "check":
+            return await loop.run_in_executor(self._loads, self._check, model_id, call, arrays)
         started = time.monotonic()
         await loop.run_in_executor(self._loads, self._warm, model_id)
         timing["load"] = (time.monotonic() - started) * 1e3
@@ -124,25 +147,41 @@ class Engine:
     def _run(
         self, call: Call, arrays: dict[str, Any], deadline: float, queued: float, timing: dict[str, float]
     ) -> tuple[dict[str, Any], Any]:
-        """In the compute thread: the call's turn has come."""
+        """In the compute thread: the turn of the call has come, once a job's chunk has ended."""
+        with self._turns.call():
+            return self._compute_call(call, arrays, deadline, queued, timing)
+
+    def _compute_call(
+        self, call: Call, arrays: dict[str, Any], deadline: float, queued: float, timing: dict[str, float]
+    ) -> tuple[dict[str, Any], Any]:
         started = time.monotonic()
         timing["queue"] = (started - queued) * 1e3
-
-        def progress(done: int, total: int) -> None:
-            if time.monotonic() > deadline:
-                raise DeadlineExceeded(
-                    f"the call passed its deadline of {call.deadline_s:.0f} s at step {done} of {total}"
-                )
-
         if started > deadline:
             raise DeadlineExceeded(f"the call waited {started - queued:.1f} s for its turn, longer than its deadline")
         self._running = Running(call.id, started)
         try:
             with self._registry.use(str(call.payload["model"])) as model:
-                return self._operations.by_name[call.op](model, call.payload, arrays, progress)
+                return self._operations.by_name[call.op](
+                    model, call.payload, arrays, Deadline(deadline, call.deadline_s)
+                )
         finally:
             self._running = Running()
             timing["engine"] = (time.monotonic() - started) * 1e3
+
+    def compute_job(
+        self, payload: dict[str, Any], arrays: dict[str, Any], progress: Progress
+    ) -> tuple[dict[str, Any], Arrays]:
+        """What a background job asks for, in the thread of the caller; between its chunks callers go first."""
+        with self._registry.use(str(payload["model"])) as model, self._turns.job():
+            return self._operations.explain(model, payload, arrays, Polite(progress, self._turns))
+
+    def _check(self, model_id: str, call: Call, arrays: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+        """Of a model that is warm; a cold one is not loaded for it: what is wrong shows when the job runs."""
+        if not self._registry.is_warm(model_id):
+            return {"checked": False}, {}
+        with self._registry.use(model_id) as model:
+            self._operations.check(model, call.payload, arrays, Progress())
+        return {"checked": True}, {}
 
     def _warm(self, model_id: str) -> None:
         with self._registry.use(model_id):
@@ -168,34 +207,3 @@ class Engine:
             "running": self._running.id,
             "running_s": time.monotonic() - self._running.since if self._running.id else 0.0,
         }
-
-
-def _die_with_parent() -> None:
-    """Ends this process when its parent ends: nobody is left to answer, and nothing here needs saving.
-
-    The kernel does it, even when this process is stopped or hangs; where it cannot, the end of standard input tells.
-    """
-    with contextlib.suppress(AttributeError, OSError):
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    threading.Thread(target=_end_with_standard_input, daemon=True, name="parent-watch").start()
-
-
-def _end_with_standard_input() -> None:
-    # Not through sys.stdin: a thread blocked in its buffer makes the interpreter abort where it should exit.
-    while os.read(0, 1):
-        pass
-    os._exit(0)
-
-
-def main() -> None:
-    """Entry point of the child process."""
-    config = EngineConfig.model_validate_json(sys.stdin.buffer.readline())
-    _die_with_parent()
-    configure_logging(config.log_level, config.log_format, process="engine")
-    with quiet_start():
-        engine = Engine(config)
-    asyncio.run(engine.serve())
-
-
-if __name__ == "__main__":
-    main()

@@ -21,13 +21,18 @@ class SharedPasses:
         self._backend = backend
         self._results: dict[Hashable, list[NDArray[Any]]] = {}
         self.ops = backend.ops
-        self.chunk = backend.chunk
-        self.gradients = backend.gradients
+        self.chunk, self.fits = backend.chunk, backend.fits
+        self.gradients, self.value_and_gradient = backend.gradients, backend.value_and_gradient
+        self.ruled, self.scan = backend.ruled, backend.scan
         self.runs = 0
 
-    def compiled(self, key: Hashable, function: Callable[..., Any], signature: Signature) -> Plan:
-        """As the backend's, with the results for single images kept."""
-        plan = self._backend.compiled(key, function, signature)
+    def compiled(
+        self, key: Hashable, function: Callable[..., Any], signature: Signature, *, shared: bool = True
+    ) -> Plan:
+        """As the backend's, with the results for single images kept where they are `shared`."""
+        plan = self._backend.compiled(key, function, signature, shared=shared)
+        if not shared:
+            return plan
 
         def run(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
             if arrays[0].shape[0] != 1:

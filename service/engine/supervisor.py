@@ -110,7 +110,7 @@ class Supervisor:
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "service.engine.server",
+            "service.worker",
             stdin=asyncio.subprocess.PIPE,
             env={**os.environ, **environment(device, str(config.data_dir / "keras"))},
             start_new_session=True,

@@ -4,11 +4,20 @@ from service.explainers.activations import Activations
 from service.explainers.base import Explainer
 from service.explainers.cam import Cam
 from service.explainers.kernels import Kernels
+from service.explainers.maximization import Maximization
 from service.explainers.occlusion import Occlusion
 from service.explainers.predict import Predict
 from service.explainers.saliency import Saliency
 
-EXPLAINERS: tuple[Explainer, ...] = (Predict(), Activations(), Cam(), Saliency(), Occlusion(), Kernels())
+EXPLAINERS: tuple[Explainer, ...] = (
+    Predict(),
+    Activations(),
+    Cam(),
+    Saliency(),
+    Occlusion(),
+    Kernels(),
+    Maximization(),
+)
 BY_NAME = {explainer.name: explainer for explainer in EXPLAINERS}
 # A family's variants, by their own names: `gradcam` is `cam` with method=gradcam.
 FAMILY_OF = {

@@ -20,25 +20,32 @@ if TYPE_CHECKING:
     from service.models.interface import Backend
     from service.models.preprocess import NetworkInput
 
-Progress = Callable[[int, int], None]
-"""Called between chunks with (done, total); raises when the call is to stop."""
-
 
 class Cost(StrEnum):
-    """What a call costs, in passes through the network."""
+    """What a call costs, in passes through the network. ASCENT always runs as a background job."""
 
     READ = "no pass"
     FORWARD = "one pass"
     BACKWARD = "a few passes"
     SAMPLES = "up to thousands of passes"
+    ASCENT = "thousands of passes, as a job"
 
 
 class Picture(StrEnum):
-    """How the primary array is drawn."""
+    """How the arrays are drawn: over the photograph, a stack of channels as tiles, or as the images they are."""
 
     NONE = "none"
     HEATMAP = "heatmap"
     TILES = "tiles"
+    IMAGES = "images"
+
+
+class Photograph(StrEnum):
+    """Whether a method is asked about an image."""
+
+    REQUIRED = "required"
+    OPTIONAL = "optional"
+    NONE = "none"
 
 
 class Scale(StrEnum):
@@ -89,6 +96,30 @@ class Explanation:
     warnings: tuple[Warned, ...] = ()
 
 
+@dataclass(frozen=True)
+class Snapshot:
+    """Where a long computation stands: `state` is all it needs to go on from here, `preview` what it would give now."""
+
+    state: Mapping[str, NDArray[Any]]
+    preview: Explanation
+
+
+class Progress:
+    """What a running method tells between chunks. This one is for calls that nobody watches and that never stop."""
+
+    def __call__(
+        self, done: int, total: int, loss: float | None = None, snapshot: Callable[[], Snapshot] | None = None
+    ) -> None:
+        """`done` of `total` steps are computed; raises when the call is to stop, takes a `snapshot` when one is due."""
+
+    def begin(self, place: int, count: int) -> None:
+        """The method at `place` of `count` starts."""
+
+    def resume(self) -> Mapping[str, NDArray[Any]] | None:
+        """The state of the last snapshot of an earlier run of this very call; None where there is none."""
+        return None
+
+
 class Explainer(ABC):
     """A method. The class says everything about itself; route, schema, drawing and catalogue follow from it."""
 
@@ -102,7 +133,7 @@ class Explainer(ABC):
     only: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """Parameters that some variants alone take, with the names of these."""
     targeted: ClassVar[bool] = False
-    needs_image: ClassVar[bool] = True
+    photograph: ClassVar[Photograph] = Photograph.REQUIRED
     Params: ClassVar[type[ExplainerParams]]
 
     @abstractmethod
@@ -131,6 +162,23 @@ class Explainer(ABC):
     def problem(cls, variant: str, graph: Graph, head: Head) -> str | None:
         """Why a variant is not valid for a model, as a sentence; None when it is."""
         return None
+
+    @classmethod
+    def check(cls, params: Any, graph: Graph, targets: Targets) -> None:
+        """Raises what shows before anything is computed; for every method, UnknownLayer."""
+        for name in (*(getattr(params, "layers", None) or ()), getattr(params, "layer", None)):
+            if name is not None:
+                graph.value(name)
+
+    @classmethod
+    def wants_image(cls, params: Any) -> bool:
+        """Whether a call with these parameters needs an image."""
+        return cls.photograph is Photograph.REQUIRED
+
+    @classmethod
+    def for_outputs(cls, params: Any, outputs: tuple[str, ...]) -> Any:
+        """The parameters with what it takes to draw `outputs`."""
+        return params
 
     @classmethod
     def takes_cam_layer(cls, params: Any) -> bool:

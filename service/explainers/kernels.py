@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from service.errors import InvalidParameter, MethodNotValid
-from service.explainers.base import Cost, Explainer, Explanation, Picture, Progress, Variant
+from service.explainers.base import Cost, Explainer, Explanation, Photograph, Picture, Progress, Variant
 from service.explainers.params import Indices, LayerName, TileParams
 from service.explainers.targets import Targets
 
@@ -51,7 +51,7 @@ class Kernels(Explainer):
             caution="Only the first layer's kernels are patterns of pixels; deeper ones weigh channels.",
         ),
     )
-    needs_image = False
+    photograph = Photograph.NONE
     Params = KernelParams
 
     def explain(

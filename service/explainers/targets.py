@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +26,7 @@ class Targets:
 
     `matrix(ops, value)` turns the value of `tensor` into (batch, n) float32 scores. Each pair (a, b) stands for
     score a minus score b; b is -1 for none; a is -1 for the highest score, -2 for the second highest, and so on.
-    `head` is None for neurons, `key` tells plans of different tensors apart.
+    `head` is None for neurons, `key` tells plans of different tensors apart, `labels` are the names of the classes.
     """
 
     tensor: Tensor
@@ -34,6 +34,13 @@ class Targets:
     key: str
     pairs: tuple[tuple[int, int], ...] = ((-1, NOTHING),)
     head: Head | None = None
+    labels: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What each pair is called: label or index, with `-` between the two of a contrast. Ranks must be resolved."""
+        pairs = ([index for index in pair if index != NOTHING] for pair in self.pairs)
+        return tuple("-".join(self.labels[index] if self.labels else str(index) for index in pair) for pair in pairs)
 
     @property
     def chosen(self) -> NDArray[np.int32]:
@@ -57,7 +64,7 @@ class Targets:
         """The same with every rank replaced by the index it has in the (n,) `scores`."""
         order = np.argsort(-scores, kind="stable")
         pairs = tuple((int(order[-first - 1]) if first < 0 else first, second) for first, second in self.pairs)
-        return Targets(self.tensor, self.matrix, self.key, pairs, self.head)
+        return replace(self, pairs=pairs)
 
     def values(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """(…, n) scores → (…, targets): each target's own score. Ranks must be resolved."""
@@ -99,7 +106,7 @@ def parse_targets(text: str, graph: Graph, head: Head, labels: Sequence[str]) ->
         pairs = [_pair(part.strip(), head.classes, labels) for part in text.split(",")]
     if len(pairs) > MAX_TARGETS:
         raise InvalidParameter(f"{len(pairs)} targets are more than the {MAX_TARGETS} one call may have")
-    return class_targets(head, tuple(pairs))
+    return replace(class_targets(head, tuple(pairs)), labels=tuple(labels))
 
 
 def class_targets(head: Head, pairs: tuple[tuple[int, int], ...] = ((-1, NOTHING),)) -> Targets:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from service.imaging import colormaps
+from service.imaging.text import printable
 
 Pixels = npt.NDArray[np.uint8]
 Colour = tuple[int, int, int]
@@ -21,8 +22,10 @@ _BLACK = (0, 0, 0)
 _TITLE_SIZE_PX = 13
 _TITLE_HEIGHT_PX = 24
 _TITLE_INDENT_PX = 6
+_CAPTION_SIZE_PX = 11
+_CAPTION_HEIGHT_PX = 16
 # A narrow grid is widened this far for the sake of its title.
-_TITLE_WIDTH_PX = 320
+_TITLE_WIDTH_PX = 400
 
 
 def normalise(maps: npt.NDArray[np.floating], how: Normalisation) -> Pixels:
@@ -54,6 +57,7 @@ def grid(
     margin: int = 1,
     background: Colour = _BLACK,
     title: str | None = None,
+    captions: Sequence[str] | None = None,
     min_tile_px: int = 32,
     max_px: int = 24_000_000,
 ) -> Pixels:
@@ -61,6 +65,7 @@ def grid(
 
     `tiles` is (H, W, C) uint8 grey, coloured by `colormap`, or a list of (H, W, 3) uint8 RGB of one size. Small tiles
     are enlarged by a whole factor to about `min_tile_px`; all are shrunk where the picture would pass `max_px` pixels.
+    `captions` are lines of text, one below each tile.
     Raises `ValueError` for no tile, tiles of several sizes, an unknown colormap.
     """
     pictures = _coloured(tiles, colormap)
@@ -70,10 +75,15 @@ def grid(
     if rows * columns > max_px:
         raise ValueError(f"{count} tiles do not fit into {max_px} pixels")
     height, width, margin = _tile_size(height, width, margin, rows, columns, min_tile_px, max_px)
-    canvas = np.full((rows * (height + margin) + margin, columns * (width + margin) + margin, 3), background, np.uint8)
+    line = _CAPTION_HEIGHT_PX if captions else 0
+    pitch = height + margin + line
+    canvas = np.full((rows * pitch + margin, columns * (width + margin) + margin, 3), background, np.uint8)
     for index, picture in enumerate(pictures):
-        top, left = (margin + (index // columns) * (height + margin), margin + (index % columns) * (width + margin))
+        top, left = (margin + (index // columns) * pitch, margin + (index % columns) * (width + margin))
         canvas[top : top + height, left : left + width] = _resized(picture, height, width)
+        if captions:
+            strip = _text(captions[index], width, line, _CAPTION_SIZE_PX, background, centred=True)
+            canvas[top + height : top + height + line, left : left + width] = strip
     return canvas if title is None else stack([_title(title, canvas.shape[1], background), canvas], 0, background)
 
 
@@ -129,17 +139,24 @@ def _resized(picture: Pixels, height: int, width: int) -> Pixels:
 
 def _title(text: str, width: int, background: Colour) -> Pixels:
     """A strip with one line of text, (24, at least `width`, 3) uint8 RGB, shortened with … where it is too long."""
-    font = ImageFont.load_default(_TITLE_SIZE_PX)
-    text = " ".join(text.replace("×", "x").split())  # the built-in font has no ×
-    wanted = ceil(font.getlength(text)) + 2 * _TITLE_INDENT_PX
+    wanted = ceil(ImageFont.load_default(_TITLE_SIZE_PX).getlength(printable(text))) + 2 * _TITLE_INDENT_PX
     width = max(width, min(wanted, _TITLE_WIDTH_PX))
-    if wanted > width:
-        room = width - 2 * _TITLE_INDENT_PX
+    return _text(text, width, _TITLE_HEIGHT_PX, _TITLE_SIZE_PX, background)
+
+
+def _text(text: str, width: int, height: int, size_px: int, background: Colour, *, centred: bool = False) -> Pixels:
+    """A strip (`height`, `width`, 3) uint8 RGB with one line of text, shortened with … where it is too long."""
+    font = ImageFont.load_default(size_px)
+    text = printable(text)
+    indent = 0 if centred else _TITLE_INDENT_PX
+    room = width - 2 * indent
+    if font.getlength(text) > room:
         text = text[:room]
         while text and font.getlength(text + "…") > room:
             text = text[:-1]
         text = text.rstrip() + "…"
-    strip = Image.new("RGB", (width, _TITLE_HEIGHT_PX), background)
+    strip = Image.new("RGB", (width, height), background)
     ink = "#f2f2f2" if sum(background) < 384 else "#1a1a1a"
-    ImageDraw.Draw(strip).text((_TITLE_INDENT_PX, _TITLE_HEIGHT_PX // 2), text, ink, font, anchor="lm")
+    at = (width // 2 if centred else indent, height // 2)
+    ImageDraw.Draw(strip).text(at, text, ink, font, anchor="mm" if centred else "lm")
     return np.asarray(strip)

@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from service.imaging.text import printable
+
 # Okabe and Ito's palette, told apart by colour-blind readers too.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 _INK, _AXIS, _GRID = "#333333", "#8c8c8c", "#e6e6e6"
@@ -30,6 +32,7 @@ def line_plot(
     y_ticks = ticks(min(values, default=0), max(values, default=1), 6)
     last = max([2, *map(len, series.values())])
     x_ticks = sorted({round(tick) for tick in ticks(1, last, 8) if 1 <= tick <= last})
+    title = printable(title)
     paper = _Paper(size)
     legend = _legend_places(paper, list(series), size[0])
     left = 2 * _LINE_PX + max(paper.width(_label(tick)) for tick in y_ticks)

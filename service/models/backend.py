@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import keras
@@ -17,10 +18,13 @@ from numpy.typing import NDArray
 
 from service.models.cost import activation_bytes, flops, largest_bytes
 from service.models.graph import Graph, Node, Tensor
-from service.models.interface import Plan, ReluRule, Signature
+from service.models.interface import Plan, ReluRule, Signature, Tensors
+from service.models.relu import with_gradient
 
 MAX_CHUNK = 64
 CALL_BYTES = 512 * 1024**2
+CHUNK_S = 0.5
+# What each does in that time, about.
 CHUNK_FLOPS = {"cpu": 40 * 10**9, "gpu": 4 * 10**12}
 
 
@@ -37,10 +41,13 @@ class TensorFlowBackend:
         self._plans: OrderedDict[Hashable, Any] = OrderedDict()
         self._lock = threading.Lock()
 
-    def compiled(self, key: Hashable, function: Callable[..., Any], signature: Signature) -> Plan:
+    def compiled(
+        self, key: Hashable, function: Callable[..., Any], signature: Signature, *, shared: bool = True
+    ) -> Plan:
         """`function` of tensors, traced once a `key`; the oldest of more than `max_plans` is dropped.
 
         `signature` holds (shape, dtype) of each argument. The plan takes and gives NumPy arrays, flattened in order.
+        Not `shared`: the plan is never asked the same thing twice, so its results are not worth keeping.
         """
         with self._lock:
             plan = self._plans.get(key)
@@ -59,15 +66,20 @@ class TensorFlowBackend:
 
         return run
 
-    def chunk(self, graph: Graph, size: tuple[int, int], *, backward: bool = False) -> int:
-        """How many images one step may take: within the memory budget, and about half a second on this device.
+    def chunk(self, graph: Graph, size: tuple[int, int], *, backward: bool = False, seconds: float = CHUNK_S) -> int:
+        """How many images one step may take: within the memory budget, and about so many seconds on this device.
 
         Follows from shapes alone, so equal requests are cut equally.
         """
         memory = activation_bytes(graph, size) * 2 if backward else largest_bytes(graph, size) * 4
         work = flops(graph, size) * (3 if backward else 1)
-        fitting = min(self._call_bytes // max(1, memory), self._chunk_flops // max(1, work))
+        most = self._chunk_flops * seconds / CHUNK_S
+        fitting = min(self._call_bytes // max(1, memory), most // max(1, work))
         return int(min(MAX_CHUNK, max(1, fitting)))
+
+    def fits(self, graph: Graph, size: tuple[int, int]) -> bool:
+        """Whether a forward and a backward pass of one image stay within four times the memory budget of a step."""
+        return activation_bytes(graph, size) * 2 <= self._call_bytes * 4
 
     def gradients(
         self,
@@ -94,28 +106,50 @@ class TensorFlowBackend:
                     seen[tensor] = value
                 return value
 
-            fetched = graph.run(feeds, fetches, watch, _ruled(rule) if rule else None)
+            fetched = graph.run(feeds, fetches, watch, self.ruled(rule))
             totals = [keras.ops.sum(score) for score in scores(*fetched)]
         values = [seen[tensor] for tensor in watched]
         zero = tf.UnconnectedGradients.ZERO
         return values, [tape.gradient(total, values, unconnected_gradients=zero) for total in totals], fetched
 
+    def ruled(self, rule: ReluRule | None) -> Callable[[Node], Callable[..., Any]] | None:
+        """What `Graph.run` takes as `call`: every ReLU keeps its values and gets the gradient of `rule`.
 
-def _ruled(rule: ReluRule) -> Callable[[Node], Callable[..., Any]]:
-    """Stands in for every ReLU of a graph: the same values, the gradient of `rule`."""
+        `guided` and `deconvnet` as Springenberg 2014 and Zeiler 2014. `redirected`, for values that are raised: where
+        a ReLU lets no gradient at all through for an image, that which would push a negative input up, or one beyond
+        ReLU6's 6 down, passes (Olah 2017). None for None.
+        """
+        return partial(with_gradient, rule) if rule else None
 
-    def operation(node: Node) -> Callable[..., Any]:
-        if not node.is_relu:
-            return node.op
+    def value_and_gradient(self, function: Callable[[Any], Any], at: Any) -> tuple[Any, Any]:
+        """`function(at)`, a value an image, and the gradient of their sum, zeros where nothing depends on `at`.
 
-        def relu(x: Any) -> tuple[Any, Callable[[Any], Any]]:
-            def backward(upstream: Any) -> Any:
-                passed = tf.where(upstream > 0, upstream, tf.zeros_like(upstream))
-                return tf.where(x > 0, passed, tf.zeros_like(passed)) if rule == "guided" else passed
+        Use inside a compiled function.
+        """
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(at)
+            values = function(at)
+            total = keras.ops.sum(values)
+        return values, tape.gradient(total, at, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
-            return node.op(x), backward
+    def scan(
+        self, step: Callable[[Tensors, Tensors], tuple[Tensors, Tensors]], state: Tensors, inputs: Tensors, outputs: int
+    ) -> tuple[Tensors, Tensors]:
+        """`state, found = step(state, [item[i] for item in inputs])` for every i of the first axis of `inputs`.
 
-        ruled: Callable[..., Any] = tf.custom_gradient(relu)
-        return ruled
+        Gives the last state, whose shapes and types stay as they are, and each of the `outputs` float32 tensors
+        that a step finds, stacked. Use inside a compiled function: the number of steps is open.
+        """
+        count = tf.shape(inputs[0])[0]
+        found = [tf.TensorArray(tf.float32, size=count) for _ in range(outputs)]
 
-    return operation
+        def body(place: Any, values: Tensors, arrays: list[Any]) -> tuple[Any, Tensors, list[Any]]:
+            after, results = step(values, [item[place] for item in inputs])
+            same = [tf.ensure_shape(new, old.shape) for new, old in zip(after, values, strict=True)]
+            written = [array.write(place, result) for array, result in zip(arrays, results, strict=True)]
+            return place + 1, same, written
+
+        _, state, found = tf.while_loop(
+            lambda place, *_: place < count, body, (tf.constant(0), state, found), parallel_iterations=1
+        )
+        return state, [array.stack() for array in found]

@@ -3,35 +3,87 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import keras
 
 from service.models.graph import Graph, Node, Tensor
 
 FLOAT_BYTES = 4
+Shape = tuple[int, ...]
+_computed: WeakKeyDictionary[Graph, dict[tuple[int, int], Mapping[Tensor, Shape]]] = WeakKeyDictionary()
 
 
 def flops(graph: Graph, sizes: tuple[int, int]) -> int:
     """Floating-point operations of one forward pass of one image, multiply and add counted as two.
 
-    `sizes` (height, width) stand in for open sizes of the input; open sizes inside are taken for the input's.
+    `sizes` (height, width) are those of the input, whatever the file says they are.
     """
-    return sum(_node_flops(node, sizes) for node in graph.nodes)
+    shapes = shapes_at(graph, sizes)
+    return sum(_node_flops(node, shapes) for node in graph.nodes)
 
 
 def activation_bytes(graph: Graph, sizes: tuple[int, int]) -> int:
     """Bytes of every value of one forward pass of one image: what a backward pass must keep."""
-    return sum(_elements(tensor, sizes) * FLOAT_BYTES for node in graph.nodes for tensor in node.outputs)
+    shapes = shapes_at(graph, sizes)
+    return sum(math.prod(shapes[tensor]) * FLOAT_BYTES for node in graph.nodes for tensor in node.outputs)
 
 
 def largest_bytes(graph: Graph, sizes: tuple[int, int]) -> int:
     """Bytes of the largest value of one forward pass of one image."""
-    return max((_elements(tensor, sizes) * FLOAT_BYTES for node in graph.nodes for tensor in node.outputs), default=0)
+    shapes = shapes_at(graph, sizes)
+    values = (math.prod(shapes[tensor]) for node in graph.nodes for tensor in node.outputs)
+    return max(values, default=0) * FLOAT_BYTES
 
 
-def _node_flops(node: Node, sizes: tuple[int, int]) -> int:
-    outputs = sum(_elements(tensor, sizes) for tensor in node.outputs)
+def shapes_at(graph: Graph, sizes: tuple[int, int]) -> Mapping[Tensor, Shape]:
+    """The shape of every value, without the batch, for an input of (height, width); of a network that takes no such
+    input those the file states, open sizes taken for the input's.
+    """
+    known = _computed.setdefault(graph, {})
+    if sizes not in known:
+        known[sizes] = _computed_shapes(graph, sizes)
+    return known[sizes]
+
+
+def _computed_shapes(graph: Graph, sizes: tuple[int, int]) -> Mapping[Tensor, Shape]:
+    stated = {tensor: _filled(tensor, sizes) for tensor in _tensors(graph)}
+    if all(stated[tensor] == tensor.shape[1:] and stated[tensor][:2] == sizes for tensor in graph.inputs):
+        return stated
+    shapes = stated | {tensor: (*sizes, *stated[tensor][2:]) for tensor in graph.inputs}
+    try:
+        for node in graph.nodes:
+            shapes.update(zip(node.outputs, _outputs(node, shapes), strict=True))
+    except Exception:  # Whatever a layer raises on a size it cannot take.
+        return stated
+    return shapes
+
+
+def _outputs(node: Node, shapes: Mapping[Tensor, Shape]) -> list[Shape]:
+    """The shapes of what the node gives; a plain function is an activation and keeps the shape."""
+    if not hasattr(node.op, "compute_output_spec"):
+        return [shapes[node.inputs[0]]]
+    args, kwargs = keras.tree.map_structure(
+        lambda item: keras.KerasTensor((None, *shapes[item]), item.dtype) if isinstance(item, Tensor) else item,
+        (node.args, dict(node.kwargs)),
+    )
+    specs = keras.tree.flatten(node.op.compute_output_spec(*args, **kwargs))
+    return [tuple(size or 1 for size in spec.shape[1:]) for spec in specs]
+
+
+def _tensors(graph: Graph) -> list[Tensor]:
+    return [*graph.inputs, *(tensor for node in graph.nodes for tensor in node.outputs)]
+
+
+def _filled(tensor: Tensor, sizes: tuple[int, int]) -> Shape:
+    open_sizes = (*sizes, *(1 for _ in tensor.shape[3:]))
+    return tuple(size or open_sizes[place] for place, size in enumerate(tensor.shape[1:]))
+
+
+def _node_flops(node: Node, shapes: Mapping[Tensor, Shape]) -> int:
+    outputs = sum(math.prod(shapes[tensor]) for tensor in node.outputs)
     kernel = _weights_per_output(node.op)
     return outputs * (2 * kernel if kernel else 1)
 
@@ -46,11 +98,3 @@ def _weights_per_output(op: Any) -> int:
     if kernel is None or not isinstance(op, keras.Layer) or len(kernel.shape) < 2:
         return 0
     return int(math.prod(kernel.shape[:-1]))
-
-
-def _elements(tensor: Tensor, sizes: tuple[int, int]) -> int:
-    shape = list(tensor.shape[1:])
-    for place, size in enumerate(shape[:2]):
-        if size is None:
-            shape[place] = sizes[place]
-    return math.prod(size or 1 for size in shape)

@@ -61,6 +61,13 @@ class Node:
             return not self.op.negative_slope
         return self.activation in ("relu", "relu6")
 
+    @property
+    def ceiling(self) -> float | None:
+        """Where a ReLU saturates: 6 for ReLU6; None where it does not."""
+        if isinstance(self.op, keras.layers.ReLU):
+            return None if self.op.max_value is None else float(self.op.max_value)
+        return 6.0 if self.activation == "relu6" else None
+
 
 @dataclass(frozen=True, eq=False)
 class LayerEntry:
@@ -102,7 +109,8 @@ class Graph:
         """The output of a layer; `name:linear` the value before its activation. Raises UnknownLayer."""
         if not name.endswith(LINEAR):
             return self.entry(name).output
-        entry = self.entry(name.removesuffix(LINEAR))
+        base = name.removesuffix(LINEAR)
+        entry = self.entry(name if base.endswith(LINEAR) else base)
         before = self.values.get(entry.path + LINEAR)
         if before is None:
             raise UnknownLayer(f"layer {entry.path!r} has no activation of its own, so there is no {name!r}")
@@ -144,6 +152,19 @@ class Graph:
             if any(output in changed for output in node.outputs):
                 bypassing.update((tensor, None) for tensor in node.inputs if tensor not in changed)
         return (start, *bypassing)
+
+    def until(self, tensor: Tensor) -> Graph:
+        """The part that `tensor` is computed from: the same nodes and layers, with it as the only output."""
+        nodes = self._needed({}, [tensor])
+        kept = {*self.inputs, *(output for node in nodes for output in node.outputs)}
+        return Graph(
+            self.inputs,
+            (tensor,),
+            tuple(nodes),
+            tuple(entry for entry in self.layers if entry.output in kept),
+            {name: value for name, value in self.values.items() if value in kept},
+            {output: node for output, node in self.producer.items() if output in kept},
+        )
 
     def depends_on(self, tensor: Tensor, source: Tensor) -> bool:
         """Whether `tensor` is computed from `source`."""

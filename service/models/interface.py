@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from service.models.graph import Graph, Tensor
+    from service.models.graph import Graph, Node, Tensor
 
 Plan = Callable[..., list[NDArray[Any]]]
 Signature = Sequence[tuple[tuple[int | None, ...], str]]
-ReluRule = Literal["guided", "deconvnet"]
+ReluRule = Literal["guided", "deconvnet", "redirected"]
+Tensors = list[Any]
 
 
 class Backend(Protocol):
@@ -20,11 +21,16 @@ class Backend(Protocol):
 
     ops: Any
 
-    def compiled(self, key: Hashable, function: Callable[..., Any], signature: Signature) -> Plan:
+    def compiled(
+        self, key: Hashable, function: Callable[..., Any], signature: Signature, *, shared: bool = True
+    ) -> Plan:
         """`function` of tensors, traced once a key."""
 
-    def chunk(self, graph: Graph, size: tuple[int, int], *, backward: bool = False) -> int:
+    def chunk(self, graph: Graph, size: tuple[int, int], *, backward: bool = False, seconds: float = ...) -> int:
         """How many images one step may take."""
+
+    def fits(self, graph: Graph, size: tuple[int, int]) -> bool:
+        """Whether one image of that size stays within memory, forward and backward."""
 
     def gradients(
         self,
@@ -36,3 +42,14 @@ class Backend(Protocol):
         rule: ReluRule | None = None,
     ) -> tuple[list[Any], list[list[Any]], list[Any]]:
         """One forward pass, and a backward pass for each score."""
+
+    def ruled(self, rule: ReluRule | None) -> Callable[[Node], Callable[..., Any]] | None:
+        """What `Graph.run` takes as `call` so that every ReLU has the gradient of `rule`."""
+
+    def value_and_gradient(self, function: Callable[[Any], Any], at: Any) -> tuple[Any, Any]:
+        """A value an image, and the gradient of their sum."""
+
+    def scan(
+        self, step: Callable[[Tensors, Tensors], tuple[Tensors, Tensors]], state: Tensors, inputs: Tensors, outputs: int
+    ) -> tuple[Tensors, Tensors]:
+        """A loop over the first axis of `inputs`."""

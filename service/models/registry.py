@@ -85,6 +85,12 @@ class Registry:
         self._library.get(model_id)
         return self._evict(model_id)
 
+    def is_warm(self, model_id: str) -> bool:
+        """Whether `use` would give the model at once."""
+        with self._lock:
+            slot = self._slots.get(model_id)
+            return slot is not None and slot.state is State.WARM
+
     def status(self) -> dict[str, dict[str, Any]]:
         """State, bytes, users, load time and last error of every model that was ever asked for."""
         with self._lock:

@@ -9,7 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Format = Literal["json", "png", "npy", "npz"]
+Format = Literal["json", "png", "npy", "npz", "webp", "gif"]
+ANIMATED: tuple[Format, ...] = ("webp", "gif")
 ArrayEncoding = Literal["none", "base64", "list"]
 
 
@@ -25,12 +26,13 @@ class AnswerOptions:
 
 @dataclass(frozen=True)
 class Picture:
-    """An encoded picture."""
+    """An encoded picture, PNG unless it moves."""
 
     name: str
     width: int
     height: int
-    png: bytes
+    data: bytes
+    media_type: str = "image/png"
 
 
 @dataclass(frozen=True)

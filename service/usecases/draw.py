@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import InvalidParameter, nearest
-from service.explainers.base import Explainer
+from service.explainers.base import Explainer, Explanation
 from service.explainers.base import Picture as Kind
+from service.explainers.maximization import MaximizationParams, displayed
 from service.explainers.params import ExplainerParams, HeatmapParams, TileParams
 from service.imaging import colormaps, grid, render
+from service.imaging.animation import encode_animation
 from service.usecases.answer import Picture
+from service.usecases.draw_images import as_grid, coloured, image_pictures, moving_pictures, names_of
 
 Pixels = NDArray[np.uint8]
 MAX_CHANNEL_PICTURES = 1024
@@ -24,9 +27,10 @@ BLACK = (0, 0, 0)
 # Between grey tiles black would look like a part of them.
 GREY_BACKGROUND = (24, 60, 92)
 SINGLE_TILE_PX = 256
+PREVIEW_PX = 1_000_000
 
 
-def wanted_outputs(explainer: Explainer, outputs: tuple[str, ...] | None) -> tuple[str, ...]:
+def known_outputs(explainer: Explainer, outputs: tuple[str, ...] | None) -> tuple[str, ...]:
     """The pictures to draw. Raises InvalidParameter for a name the method does not draw."""
     for name in outputs or ():
         if name not in explainer.outputs:
@@ -62,7 +66,31 @@ def draw(
         return _heatmap_pictures(params, scene, result, arrays, visible(image), outputs) if outputs else {}
     if explainer.picture is Kind.TILES and isinstance(params, TileParams) and outputs:
         return _tile_pictures(params, result["titles"], arrays)
+    if isinstance(params, MaximizationParams):
+        return image_pictures(params, result, arrays, outputs)
     return {}
+
+
+def animate(
+    params: ExplainerParams, result: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], form: Literal["webp", "gif"]
+) -> tuple[Picture, ...]:
+    """How the images came about, as one moving picture; none for methods that do not move."""
+    if not isinstance(params, MaximizationParams):
+        return ()
+    if "frames" not in arrays:
+        raise InvalidParameter("the job kept no frames to animate; submit it with outputs=animation, or frames=24")
+    frames = moving_pictures(params, result, arrays["frames"])
+    height, width = frames[0].shape[:2]
+    return (Picture("animation", width, height, encode_animation(frames, form), f"image/{form}"),)
+
+
+def preview(params: ExplainerParams, explanation: Explanation) -> bytes:
+    """What a method has so far, as PNG."""
+    if not isinstance(params, MaximizationParams):
+        raise TypeError("only an ascent has something to show before its end")
+    tiles = coloured(displayed(explanation.arrays["images"], explanation.parameters))
+    names = names_of(explanation.statistics)
+    return render.encode_png(as_grid(params, tiles, names, explanation.titles["images"], max_px=PREVIEW_PX))
 
 
 def encode(pictures: Mapping[str, Pixels], together: bool) -> tuple[Picture, ...]:

@@ -12,7 +12,7 @@ import pytest
 from starlette.datastructures import Headers
 from starlette.routing import Mount, Route
 
-from service.api.auth import OPEN_PATHS, Keys
+from service.api.auth import NOBODY, OPEN_PATHS, Keys
 from service.app import create_app
 from service.settings import Settings
 from tests.api.conftest import KEY
@@ -34,7 +34,8 @@ def all_routes() -> list[tuple[str, str]]:
     found = []
     for route in walk(create_app(Settings(data_dir=Path("unused"))).routes):
         if isinstance(route, Route):
-            path = re.sub(r"\{layer(:path)?\}", "conv2d", route.path.replace("{model_id}", "shapes"))
+            path = re.sub(r"\{layer(:path)?\}", "conv2d", route.path)
+            path = path.replace("{model_id}", "shapes").replace("{job_id}", "none")
             found += [(method, path) for method in sorted(route.methods or ()) if method != "HEAD"]
         elif isinstance(route, Mount):
             found.append(("GET", f"{route.path}/swagger-ui.css"))
@@ -67,11 +68,14 @@ class TestEveryRoute:
         assert answer.status_code == (200 if path in OPEN_PATHS else 401)
 
     def test_with_the_key(self, guarded: Service, method: str, path: str) -> None:
-        posts = method == "POST" and not path.endswith("load")
+        posts = method == "POST" and not path.endswith(("load", "/maximization"))
         headers = {"Authorization": f"Bearer {KEY}"} | (PNG if posts else {})
-        query = {"methods": "predict"} if path.endswith("/explain") else None
+        query = {"explain": {"methods": "predict"}, "maximization": {"layer": "0", "steps": 1}}.get(path.split("/")[-1])
         answer = guarded.client.request(method, path, params=query, headers=headers, content=PICTURE if posts else None)
-        assert answer.status_code in (200, 204, 307), answer.text
+        if "/jobs/none" in path:
+            problem(answer, 404, "unknown-job", "'none'")
+        else:
+            assert answer.status_code in (200, 202, 204, 307), answer.text
 
 
 @pytest.mark.parametrize("path", ["/nope", "/livez/", "//livez", "/readyz/x", "/livez%2f..%2fv1/models", "/LIVEZ"])
@@ -94,15 +98,21 @@ class TestKeys:
 
     @pytest.mark.parametrize("header", ["Bearer first", "bearer second", "BEARER  first "])
     def test_known(self, header: str) -> None:
-        assert self.keys.allow("/v1/models", Headers({"authorization": header}))
+        assert (self.keys.caller("/v1/models", Headers({"authorization": header})) or "").startswith("key-")
 
     @pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "first", "Basic first", "Bearer first second"])
     def test_unknown(self, header: str) -> None:
-        assert not self.keys.allow("/v1/models", Headers({"authorization": header}))
+        assert self.keys.caller("/v1/models", Headers({"authorization": header})) is None
+
+    def test_each_key_is_another_caller(self) -> None:
+        names = [
+            self.keys.caller("/v1/jobs", Headers({"authorization": f"Bearer {key}"})) for key in ("first", "second")
+        ]
+        assert len({NOBODY, *names}) == 3
 
     def test_the_digest_itself_is_no_key(self) -> None:
         digest = sha256(b"first").hexdigest()
-        assert not self.keys.allow("/v1/models", Headers({"authorization": f"Bearer {digest}"}))
+        assert self.keys.caller("/v1/models", Headers({"authorization": f"Bearer {digest}"})) is None
 
     def test_without_keys_the_service_is_open(self) -> None:
-        assert Keys(frozenset()).allow("/v1/models", Headers({}))
+        assert Keys(frozenset()).caller("/v1/models", Headers({})) == NOBODY

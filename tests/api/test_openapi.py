@@ -9,6 +9,7 @@ import pytest
 
 from service.api.negotiate import MEDIA
 from service.explainers import EXPLAINERS
+from service.explainers.base import Photograph
 from service.imaging.formats import MEDIA_TYPES
 from tests.checks import openapi
 from tests.conftest import Service
@@ -99,17 +100,29 @@ class TestMethod:
     def operation(self, explainer: Any) -> dict[str, Any]:
         return next(operation for _, _, operation in OPERATIONS if operation["operationId"] == explainer.name)
 
-    def test_it_gives_four_forms(self, explainer: Any) -> None:
-        assert list(self.operation(explainer)["responses"]["200"]["content"]) == list(MEDIA.values())
+    def test_its_forms(self, explainer: Any) -> None:
+        forms = list(MEDIA.values())
+        expected = forms if explainer.name == "maximization" else forms[:4]
+        assert list(self.operation(explainer)["responses"]["200"]["content"]) == expected
+        (form,) = [item for item in self.operation(explainer)["parameters"] if item["name"] == "format"]
+        assert len(form["schema"]["enum"]) == len(expected)
+
+    def test_it_may_be_a_job(self, explainer: Any) -> None:
+        headers = {item["name"] for item in self.operation(explainer)["parameters"] if item["in"] == "header"}
+        may = explainer.photograph is not Photograph.NONE
+        assert headers == ({"Prefer", "Idempotency-Key"} if may else set())
+        assert ("202" in self.operation(explainer)["responses"]) == may
 
     def test_its_parameters_stand_in_the_query(self, explainer: Any) -> None:
         found = {item["name"] for item in self.operation(explainer)["parameters"] if item["in"] == "query"}
         names = {info.alias or name for name, info in explainer.Params.model_fields.items()}
-        expected = names | {"format", "outputs", "arrays", "top", "preprocess"}
-        assert found == (expected if explainer.needs_image else expected - {"layer", "preprocess"})
+        expected = names | {"format", "outputs", "arrays", "top", "preprocess", "priority"}
+        assert found == (
+            expected if explainer.photograph is not Photograph.NONE else expected - {"layer", "preprocess", "priority"}
+        )
 
     def test_its_body_forms(self, explainer: Any) -> None:
-        if not explainer.needs_image:
+        if explainer.photograph is Photograph.NONE:
             assert "requestBody" not in self.operation(explainer)
             return
         content = self.operation(explainer)["requestBody"]["content"]
@@ -118,7 +131,9 @@ class TestMethod:
             "application/json",
             "multipart/form-data",
         }
-        assert content["application/json"]["schema"]["required"] == ["image"]
+        assert content["application/json"]["schema"]["required"] == (
+            ["image"] if explainer.photograph is Photograph.REQUIRED else []
+        )
         assert content["application/json"]["schema"]["additionalProperties"] is False
 
 
@@ -131,7 +146,7 @@ class TestSeveralMethods:
         assert form["schema"]["enum"] == ["json", "npz"]
 
     def test_its_parameters(self) -> None:
-        names = ["methods", "output", "target", "format", "outputs", "arrays", "top", "preprocess"]
+        names = ["methods", "output", "target", "format", "outputs", "arrays", "top", "preprocess", "priority"]
         assert [item["name"] for item in self.operation["parameters"] if item["in"] == "query"] == names
         content = self.operation["requestBody"]["content"]
         assert set(content) == (set(MEDIA_TYPES) - {"image/jpg"}) | {
@@ -147,6 +162,7 @@ class TestSeveralMethods:
     def test_every_method_and_variant_can_be_named(self) -> None:
         methods = self.operation["requestBody"]["content"]["application/json"]["schema"]["properties"]["methods"]
         named = set(methods["items"]["anyOf"][1]["properties"]["method"]["enum"])
-        variants = {variant.name for explainer in EXPLAINERS for variant in explainer.variants}
-        assert named == (variants | {explainer.name for explainer in EXPLAINERS}) - {"kernels"}
+        looking = [explainer for explainer in EXPLAINERS if explainer.photograph is Photograph.REQUIRED]
+        variants = {variant.name for explainer in looking for variant in explainer.variants}
+        assert named == variants | {explainer.name for explainer in looking}
         assert len(named) == 22

@@ -15,8 +15,10 @@ from hypothesis.extra import numpy as npst
 
 import service
 from service import errors
+from service.app import jobs_config
 from service.engine.protocol import ArrayHeader, Call, DType, EngineConfig, Reply, error_of, fault_of, pack, unpack
 from service.errors import FieldError, KerascopeError
+from service.settings import Settings
 
 DTYPES = get_args(DType)
 CALL = Call(id="a", op="explain", deadline_s=1.5, payload={"model": "shapes", "n": [1, None, "ü"]})
@@ -212,7 +214,8 @@ class TestFaults:
 def test_the_configuration_survives_its_line_of_json() -> None:
     config = EngineConfig(
         socket="s", data_dir=Path("a b"), models_dir=Path("ü"), registry_bytes=2**40, preload=("x",), device="cpu",
-        threads=0, max_passes=7, call_bytes=2**41, engines=1, log_level="info", log_format="json",
+        threads=0, max_passes=7, max_job_passes=8, max_pixels=9, max_side_px=10, call_bytes=2**41, engines=1,
+        log_level="info", log_format="json", worker="w", jobs=jobs_config(Settings(data_dir=Path("ö"))),
     )  # fmt: skip
     line = config.model_dump_json()
     assert "\n" not in line

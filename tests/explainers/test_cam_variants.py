@@ -11,6 +11,7 @@ import pytest
 from service.engine.operations import Operations
 from service.errors import InvalidParameter, MethodNotValid, NonFiniteResult
 from service.explainers import cam_maps
+from service.explainers.base import Progress
 from service.models.loaded import LoadedModel
 
 A = np.stack([nets.POSITIVE, nets.NEGATIVE], axis=-1)
@@ -150,7 +151,7 @@ def test_what_overflows_is_told_with_its_layer(method: str) -> None:
     net.get_layer("conv").set_weights([np.full((1, 1, 1, 2), 3e38, np.float32)])
     payload = {"methods": [{"name": "cam", "params": {"method": method}}], "top": 1, "preprocess": False}
     with pytest.raises(NonFiniteResult, match="layer 'conv:linear' is the first"):
-        Operations("cpu", 5000).explain(nets.loaded(net), payload, {"image": nets.IMAGE[0]}, lambda done, total: None)
+        Operations("cpu", 5000, 50_000).explain(nets.loaded(net), payload, {"image": nets.IMAGE[0]}, Progress())
 
 
 @pytest.mark.parametrize(

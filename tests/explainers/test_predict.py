@@ -12,6 +12,7 @@ from keras import layers
 
 from service.engine.operations import Operations
 from service.errors import InvalidParameter, NonFiniteResult, UnknownClass, UnknownLayer
+from service.explainers.base import Progress
 from service.models.loaded import LoadedModel
 
 LABELS = ("cup", "dog", "cat", "owl")
@@ -33,7 +34,7 @@ def ask(
     **params: Any,
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     payload = {"methods": [{"name": method, "params": params}], "top": top, "preprocess": preprocess}
-    answer, arrays = Operations("cpu", 5000).explain(model, payload, {"image": image}, lambda done, total: None)
+    answer, arrays = Operations("cpu", 5000, 50_000).explain(model, payload, {"image": image}, Progress())
     (result,) = answer.pop("results")
     return answer | result, {name.removeprefix("0/"): array for name, array in arrays.items()}
 
@@ -122,7 +123,7 @@ def test_as_it_is_needs_the_shape(pencil: LoadedModel) -> None:
 
 def test_kernels_need_no_image(pencil: LoadedModel) -> None:
     payload = {"methods": [{"name": "kernels", "params": {"layer": "conv"}}], "top": 5, "preprocess": True}
-    found, arrays = Operations("cpu", 5000).explain(pencil, payload, {}, lambda done, total: None)
+    found, arrays = Operations("cpu", 5000, 50_000).explain(pencil, payload, {}, Progress())
     (answer,) = found["results"]
     assert arrays["0/kernels"].ravel().tolist() == [1, -1]
     assert answer["predictions"] == []
@@ -154,14 +155,14 @@ def test_what_there_is_not(pencil: LoadedModel, params: dict[str, str], error: t
 
 
 def test_layers_and_summary(pencil: LoadedModel) -> None:
-    operations = Operations("cpu", 5000)
-    layers_found, _ = operations.layers(pencil, {}, {}, lambda done, total: None)
+    operations = Operations("cpu", 5000, 50_000)
+    layers_found, _ = operations.layers(pencil, {}, {}, Progress())
     assert [row["path"] for row in layers_found["layers"]] == ["image", "conv", "gap", "scores"]
-    one, _ = operations.layer(pencil, {"layer": "-1"}, {}, lambda done, total: None)
+    one, _ = operations.layer(pencil, {"layer": "-1"}, {}, Progress())
     assert one["path"] == "scores"
-    summary, _ = operations.summary(pencil, {}, {}, lambda done, total: None)
+    summary, _ = operations.summary(pencil, {}, {}, Progress())
     assert summary["rows"] == layers_found["layers"]
-    described, _ = operations.describe(pencil, {}, {}, lambda done, total: None)
+    described, _ = operations.describe(pencil, {}, {}, Progress())
     assert described["device"] == "cpu"
 
 

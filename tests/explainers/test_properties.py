@@ -12,6 +12,7 @@ import pytest
 
 from service.errors import DeadlineExceeded, KerascopeError, MethodNotValid
 from service.explainers import BY_NAME, EXPLAINERS
+from service.explainers.base import Progress
 from service.models.loaded import LoadedModel
 
 NETWORKS: dict[str, Callable[[], Any]] = {
@@ -30,7 +31,10 @@ PARAMS: dict[str, dict[str, Any]] = {
     "kernels": {"layer": "1"},
     "saliency": {"samples": 4, "steps": 4},
     "occlusion": {"patch": "1", "measure": "logit_drop"},
+    "maximization": {"channels": "0,1", "steps": 3},
 }
+# Methods that ask about a layer and not about an image.
+OF_A_LAYER = ("kernels", "maximization")
 _loaded: dict[str, LoadedModel] = {}
 
 
@@ -45,8 +49,9 @@ def image_for(model: LoadedModel, seed: int = 1) -> np.ndarray:
 
 
 def ask(model: LoadedModel, name: str, variant: str | None, seed: int = 1, **more: Any) -> dict[str, np.ndarray]:
-    params = {**PARAMS.get(name, {}), **({"method": variant} if variant else {}), **more}
-    if name == "kernels":
+    chosen = "preset" if name == "maximization" else "method"
+    params = {**PARAMS.get(name, {}), **({chosen: variant} if variant else {}), **more}
+    if name in OF_A_LAYER:
         params["layer"] = "first" if model is network("random") else "conv"
     return dict(nets.explain(model, name, image_for(model, seed), **params).arrays)
 
@@ -68,7 +73,7 @@ def test_properties(net: str, name: str, variant: str | None) -> None:
         assert np.isfinite(values).all()
         np.testing.assert_array_equal(values, again[key])
         assert values.dtype in (np.float32, np.bool_)
-    if name != "kernels":
+    if name not in OF_A_LAYER:
         ask(model, name, variant, seed=2)
     if BY_NAME[name].targeted:
         ask(model, name, variant, target="1")
@@ -103,11 +108,12 @@ def test_a_stopped_call_leaves_no_trace(name: str, params: dict[str, Any]) -> No
     model = network("flat")
     before = nets.state(model.keras_model)
 
-    def stop(done: int, total: int) -> None:
-        raise DeadlineExceeded("stop")
+    class Stop(Progress):
+        def __call__(self, *_: Any) -> None:
+            raise DeadlineExceeded("stop")
 
     with pytest.raises(DeadlineExceeded):
-        nets.explain(model, name, image_for(model), progress=stop, target="0", **params)
+        nets.explain(model, name, image_for(model), progress=Stop(), target="0", **params)
     with pytest.raises(KerascopeError):
         nets.explain(model, name, image_for(model), target="99", **params)
     assert nets.state(model.keras_model) == before
@@ -120,6 +126,11 @@ def test_results_do_not_depend_on_how_the_work_is_cut(name: str, params: dict[st
     model = network("flat")
     whole = nets.explain(model, name, image_for(model), **params)
     seen: list[tuple[int, int]] = []
-    single = nets.explain(model, name, image_for(model), progress=lambda *at: seen.append(at), chunk=1, **params)
+
+    class Record(Progress):
+        def __call__(self, done: int, total: int, *_: Any) -> None:
+            seen.append((done, total))
+
+    single = nets.explain(model, name, image_for(model), progress=Record(), chunk=1, **params)
     assert seen == [(step, steps) for step in range(steps)]
     np.testing.assert_allclose(single.arrays["heatmap"], whole.arrays["heatmap"], rtol=1e-5, atol=1e-6)

@@ -142,8 +142,18 @@ def test_a_long_title_is_shortened_and_stays_inside() -> None:
     tiles = np.full((28, 28, 1), 90, np.uint8)
     for title in ("block5_conv3" * 30, "two\nlines", "w" * 20_000, ""):
         titled = grid(tiles, title=title)
-        assert titled.shape[1] <= 320
+        assert titled.shape[1] <= 400
         assert not titled[:24, -3:].any()
+
+
+def test_captions_stand_below_their_tiles() -> None:
+    tiles = np.full((48, 48, 3), 128, np.uint8)
+    plain, named = grid(tiles, per_row=2, margin=4), grid(tiles, per_row=2, margin=4, captions=["7", "", "wide" * 30])
+    assert (plain.shape, named.shape) == ((108, 108, 3), (140, 108, 3))
+    strips = [named[52:68, 4:52], named[52:68, 56:104], named[120:136, 4:52]]
+    assert [bool(strip.any()) for strip in strips] == [True, False, True]
+    np.testing.assert_array_equal(named[68:72], 0)
+    np.testing.assert_array_equal(named[72:120, 4:52], plain[56:104, 4:52])
 
 
 def test_stack() -> None:

@@ -172,3 +172,60 @@ def test_eight_threads_get_what_one_gets() -> None:
             assert np.array_equal(found, expected[i])
     assert shared.backend.traces == 1
     assert max(float(heatmap.max()) for heatmap in expected) > 0
+
+
+def test_value_and_gradient_of_any_function() -> None:
+    backend = TensorFlowBackend()
+
+    def cubes(x: Any) -> Any:
+        return backend.value_and_gradient(lambda at: backend.ops.sum(at**3, axis=1), x)
+
+    values, gradient = backend.compiled("cubes", cubes, OPEN)(np.array([[1, 2], [3, -1]], np.float32))
+    assert values.tolist() == [9, 26]
+    assert gradient.tolist() == [[3, 12], [27, 3]]
+
+
+def test_what_depends_on_nothing_has_gradient_zero() -> None:
+    backend = TensorFlowBackend()
+    plan = backend.compiled("none", lambda x: backend.value_and_gradient(lambda _: backend.ops.ones((1,)), x), OPEN)
+    values, gradient = plan(np.ones((1, 2), np.float32))
+    assert (values.tolist(), gradient.tolist()) == ([1], [[0, 0]])
+
+
+def test_a_loop_whose_length_is_open() -> None:
+    backend = TensorFlowBackend()
+
+    def sums(start: Any, items: Any, numbers: Any) -> Any:
+        def step(state: list[Any], given: list[Any]) -> tuple[list[Any], list[Any]]:
+            total = state[0] + given[0] * given[1]
+            return [total, state[1] + 1], [total, given[0]]
+
+        (total, count), (totals, seen) = backend.scan(step, [start, backend.ops.zeros(())], [items, numbers], 2)
+        return total, count, totals, seen
+
+    plan = backend.compiled("sums", sums, [((2,), "float32"), ((None, 2), "float32"), ((None,), "float32")])
+    for length in (1, 4, 3):
+        items = np.arange(2 * length, dtype=np.float32).reshape(length, 2)
+        numbers = np.arange(length, dtype=np.float32) + 1
+        total, count, totals, seen = plan(np.array([10, 20]), items, numbers)
+        expected = np.array([10, 20]) + np.cumsum(items * numbers[:, None], axis=0)
+        assert totals.tolist() == expected.tolist()
+        assert total.tolist() == expected[-1].tolist()
+        assert (count, seen.tolist()) == (length, items.tolist())
+    assert backend.traces == 1
+
+
+def test_a_loop_may_hold_gradients() -> None:
+    backend = TensorFlowBackend()
+
+    def descend(x: Any, steps: Any) -> Any:
+        def step(state: list[Any], given: list[Any]) -> tuple[list[Any], list[Any]]:
+            values, gradient = backend.value_and_gradient(lambda at: backend.ops.sum(at**2, axis=1), state[0])
+            return [state[0] - given[0] * gradient], [values]
+
+        return backend.scan(step, [x], [steps], 1)
+
+    plan = backend.compiled("descend", descend, [*OPEN, ((None,), "float32")])
+    last, values = plan(np.array([[2, 0], [0, 4]]), [0.25, 0.25])
+    assert last.tolist() == [[0.5, 0], [0, 1]]
+    assert values.tolist() == [[4, 16], [1, 4]]

@@ -352,3 +352,17 @@ def test_only_sequential_and_functional_models_have_a_graph() -> None:
         canonical(Own())
     with pytest.raises(ModelNotLoadable, match="the model does not say the shape of its input"):
         canonical(keras.Sequential([layers.Dense(2)]))
+
+
+def test_the_part_up_to_a_value() -> None:
+    model = nets.loaded(nets.random_net())
+    graph, whole = model.graph.until(model.graph.value("second:linear")), model.graph
+    assert graph.outputs == (whole.value("second:linear"),)
+    assert [node.path for node in graph.nodes] == ["first:linear", "first", "second:linear"]
+    assert [entry.path for entry in graph.layers] == ["image", "first"]
+    assert graph.value("first") is whole.value("first")
+    image = np.random.default_rng(0).normal(size=(1, 7, 5, 2)).astype(np.float32)
+    (found,) = graph.run({graph.inputs[0]: keras.ops.convert_to_tensor(image)}, graph.outputs)
+    assert np.array_equal(np.asarray(found), nets.run(model, image, "second:linear")[0])
+    with pytest.raises(UnknownLayer, match="there is no layer 'scores'"):
+        graph.value("scores")

@@ -22,9 +22,9 @@ from service.usecases.draw import (
     clipped,
     draw,
     encode,
+    known_outputs,
     split_names,
     visible,
-    wanted_outputs,
 )
 
 Array = np.ndarray[Any, Any]
@@ -58,17 +58,17 @@ def gray(levels: Array) -> Array:
 
 class TestWantedOutputs:
     def test_all_by_default(self) -> None:
-        assert wanted_outputs(CAM, None) == BOTH
-        assert wanted_outputs(CAM, ()) == ()
-        assert wanted_outputs(CAM, ("heatmap",)) == ("heatmap",)
+        assert known_outputs(CAM, None) == BOTH
+        assert known_outputs(CAM, ()) == ()
+        assert known_outputs(CAM, ("heatmap",)) == ("heatmap",)
 
     def test_the_sentence_names_what_there_is(self) -> None:
         with pytest.raises(
             InvalidParameter, match="'cam' draws overlay, heatmap, not 'overlai'; the closest is 'overlay'"
         ):
-            wanted_outputs(CAM, ("heatmap", "overlai"))
+            known_outputs(CAM, ("heatmap", "overlai"))
         with pytest.raises(InvalidParameter, match="'predict' draws no pictures, not 'heatmap'"):
-            wanted_outputs(BY_NAME["predict"], ("heatmap",))
+            known_outputs(BY_NAME["predict"], ("heatmap",))
 
     @pytest.mark.parametrize(
         ("value", "names"), [("a, b", ["a", "b"]), ("", []), (" , ", []), (["a"], ["a"]), (None, None), (7, 7)]
@@ -318,14 +318,14 @@ class TestEncode:
     def test_each_for_itself(self) -> None:
         first, second = encode({"a": self.red, "b": self.blue}, together=False)
         assert (first.name, first.width, first.height) == ("a", 3, 2)
-        np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(first.png))), self.red)
-        np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(second.png))), self.blue)
+        np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(first.data))), self.red)
+        np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(second.data))), self.blue)
 
     def test_together(self) -> None:
         (one,) = encode({"a": self.red, "b": self.blue}, together=True)
         assert one.name == "a"
         assert one.height >= 6
-        pixels = np.asarray(Image.open(io.BytesIO(one.png)))
+        pixels = np.asarray(Image.open(io.BytesIO(one.data)))
         assert pixels.shape == (one.height, one.width, 3)
         np.testing.assert_array_equal(pixels[0, 0], (255, 0, 0))
         np.testing.assert_array_equal(pixels[-1, 0], (0, 0, 255))

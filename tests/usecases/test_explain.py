@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from service.imaging.decode import DecodeLimits
 from service.models.library import Library
 from service.settings import Settings
 from service.usecases.answer import AnswerOptions
-from service.usecases.explain import Explain, ExplainRequest, ImageInput, MethodCall
+from service.usecases.explain import Explain
 from service.usecases.models import Models
+from service.usecases.request import ExplainRequest, ImageInput, MethodCall
 from tests.checks import as_npy, saved, triangle
 
 PICTURE = ImageInput(saved(triangle()))
@@ -63,7 +65,7 @@ def test_what_can_be_refused_needs_no_engine(tmp_path: Path) -> None:
         with pytest.raises(ImageTooLarge, match="200 x 51"):
             await explain(request(image=ImageInput(as_npy(np.zeros((51, 200, 3))), npy=True)))
         with pytest.raises(InvalidParameter, match="preprocess=false needs an array"):
-            await explain(request(image=ImageInput(PICTURE.data, preprocess=False)))
+            await explain(replace(request(), preprocess=False))
         with pytest.raises(UnknownModel):
             await models.describe("shapez")
         with pytest.raises(UnknownModel):
@@ -93,7 +95,7 @@ def test_answers(tmp_path: Path) -> None:
 
         (one,) = (await explain(request(format="png", outputs=("heatmap", "overlay")))).results
         assert [picture.name for picture in one.pictures] == ["heatmap"], "a png holds one picture"
-        assert one.pictures[0].png == result.pictures[1].png
+        assert one.pictures[0].data == result.pictures[1].data
         for form in ("npy", "npz"):
             assert (await explain(request(format=form))).results[0].pictures == (), "nobody would see them"
 

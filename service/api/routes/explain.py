@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 from fastapi import APIRouter, Request, Response
 
 from service.api import body, negotiate
+from service.api.answering import answered
 from service.api.deps import LayerPath, ModelId, ServicesDep
 from service.api.openapi import (
     BINARY,
+    as_job_responses,
     explain_many_operation,
     explain_operation,
     picture_responses,
     problems,
     query_parameters,
 )
-from service.api.parameters import RequestOptions, parse, parse_many
+from service.api.options import FORMS_OF_MANY, RequestOptions, forms_of
+from service.api.parameters import parse, parse_many
 from service.api.schemas import ExplanationOut, ExplanationsOut
 from service.explainers import BY_NAME, EXPLAINERS
-from service.explainers.base import Explainer
-from service.usecases.explain import ExplainRequest, MethodCall
+from service.explainers.base import Explainer, Photograph
+from service.usecases.request import ExplainRequest, MethodCall
 
 KERNELS = BY_NAME["kernels"]
-EXPLAIN_STATUSES = (400, 401, 404, 406, 409, 413, 415, 422, 503, 504)
+NOT_FOR_KERNELS = ("layer", "preprocess", "priority")
+EXPLAIN_STATUSES = (400, 401, 404, 406, 409, 413, 415, 422, 429, 503, 504)
 router = APIRouter(prefix="/v1/models/{model_id}", tags=["methods"])
 
 
@@ -33,24 +36,24 @@ def _endpoint(explainer: Explainer) -> Callable[..., Awaitable[Response]]:
     async def explain(model_id: ModelId, request: Request, services: ServicesDep) -> Response:
         sent = await body.read(request, services.settings.max_body_bytes)
         params, options = parse(explainer, sent.params)
-        wishes = options.answer(negotiate.choose(options.format, request.headers.get("accept")))
-        image = replace(sent.image, preprocess=options.preprocess)
+        form = negotiate.choose(options.format, request.headers.get("accept"), forms_of(explainer))
         call = MethodCall(explainer.name, explainer, params)
-        answer = await services.explain(ExplainRequest(model_id, (call,), image, wishes))
-        return await asyncio.to_thread(negotiate.respond, answer, wishes)
+        body.check_image(sent.image, [call])
+        asked = ExplainRequest(model_id, (call,), sent.image, options.answer(form), options.preprocess)
+        return await answered(request, services, asked, options.priority)
 
     return explain
 
 
 for _explainer in EXPLAINERS:
-    if _explainer.needs_image:
+    if _explainer.photograph is not Photograph.NONE:
         router.post(
             f"/{_explainer.name}",
             operation_id=_explainer.name,
             summary=_explainer.title,
             description=_explainer.summary,
             response_model=ExplanationOut,
-            responses=picture_responses() | problems(*EXPLAIN_STATUSES),
+            responses=picture_responses(_explainer) | as_job_responses() | problems(*EXPLAIN_STATUSES),
             openapi_extra=explain_operation(_explainer),
         )(_endpoint(_explainer))
 
@@ -60,17 +63,17 @@ for _explainer in EXPLAINERS:
     operation_id="explain",
     summary="Several methods at once",
     response_model=ExplanationsOut,
-    responses=problems(*EXPLAIN_STATUSES) | {200: {"content": {"application/x-npz": BINARY}}},
+    responses=problems(*EXPLAIN_STATUSES) | as_job_responses() | {200: {"content": {"application/x-npz": BINARY}}},
     openapi_extra=explain_many_operation(),
 )
 async def explain_many(model_id: ModelId, request: Request, services: ServicesDep) -> Response:
     """Several methods on one image; those that need the same passes share them."""
     sent = await body.read(request, services.settings.max_body_bytes)
     calls, options = parse_many(sent.params)
-    wishes = options.answer(negotiate.choose(options.format, request.headers.get("accept"), negotiate.FORMS_OF_MANY))
-    image = replace(sent.image, preprocess=options.preprocess)
-    answer = await services.explain(ExplainRequest(model_id, calls, image, wishes))
-    return await asyncio.to_thread(negotiate.respond_many, answer, wishes)
+    form = negotiate.choose(options.format, request.headers.get("accept"), FORMS_OF_MANY)
+    body.check_image(sent.image, calls)
+    asked = ExplainRequest(model_id, calls, sent.image, options.answer(form), options.preprocess, many=True)
+    return await answered(request, services, asked, options.priority)
 
 
 @router.get(
@@ -78,8 +81,8 @@ async def explain_many(model_id: ModelId, request: Request, services: ServicesDe
     operation_id="kernels",
     summary=KERNELS.title,
     response_model=ExplanationOut,
-    responses=picture_responses() | problems(401, 404, 406, 409, 413, 422, 503, 504),
-    openapi_extra={"parameters": query_parameters(KERNELS.Params, RequestOptions, leave_out=("layer", "preprocess"))},
+    responses=picture_responses(KERNELS) | problems(401, 404, 406, 409, 413, 422, 503, 504),
+    openapi_extra={"parameters": query_parameters(KERNELS.Params, RequestOptions, leave_out=NOT_FOR_KERNELS)},
 )
 async def kernels(model_id: ModelId, layer: LayerPath, request: Request, services: ServicesDep) -> Response:
     """The kernels of a convolution, as pictures and raw."""

@@ -10,7 +10,7 @@ from service.api.deps import ServicesDep, known_query
 from service.api.openapi import problems
 from service.api.schemas_methods import MethodList
 from service.explainers import EXPLAINERS
-from service.explainers.base import Explainer
+from service.explainers.base import Explainer, Photograph
 
 router = APIRouter(prefix="/v1/methods", tags=["methods"], dependencies=[Depends(known_query)])
 
@@ -38,12 +38,14 @@ async def list_methods(
 
 def method_row(explainer: Explainer) -> dict[str, Any]:
     route = f"POST /v1/models/{{model_id}}/{explainer.name}"
+    if explainer.photograph is Photograph.NONE:
+        route = f"GET /v1/models/{{model_id}}/layers/{{layer}}/{explainer.name}"
     return {
         "name": explainer.name,
         "title": explainer.title,
         "summary": explainer.summary,
         "cost": explainer.cost.value,
-        "route": route if explainer.needs_image else f"GET /v1/models/{{model_id}}/layers/{{layer}}/{explainer.name}",
+        "route": route,
         "outputs": list(explainer.outputs),
         "variants": [
             {

@@ -1,0 +1,53 @@
+"""A method's answer: at once, or as a background job that the caller may wait for."""
+
+from __future__ import annotations
+
+import asyncio
+
+import orjson
+from fastapi import Request, Response
+
+from service.api import prefer
+from service.api.auth import owner_of
+from service.api.deps import Services
+from service.api.negotiate import responder
+from service.api.prefer import Prefer
+from service.api.schemas_jobs import job_out
+from service.errors import error_named
+from service.explainers.base import Cost
+from service.jobs.job import Job, JobState
+from service.usecases.request import ExplainRequest
+
+
+async def answered(request: Request, services: Services, asked: ExplainRequest, priority: int) -> Response:
+    """200 with the answer, or 202 with the job: where the caller prefers it, and always for an ascent."""
+    wishes = prefer.read(request.headers)
+    if wishes.respond_async or any(call.explainer.cost is Cost.ASCENT for call in asked.methods):
+        return await _as_job(request, services, asked, priority, wishes)
+    answer = await services.explain(asked)
+    return await asyncio.to_thread(responder(asked), answer, asked.options)
+
+
+async def _as_job(
+    request: Request, services: Services, asked: ExplainRequest, priority: int, wishes: Prefer
+) -> Response:
+    owner = owner_of(request)
+    job = await services.jobs.submit(asked, owner, priority, prefer.idempotency_key(request.headers))
+    if wishes.wait_s:
+        job = await services.jobs.finished(job.id, owner, min(wishes.wait_s, services.settings.call_deadline_s))
+    if job.error is not None and wishes.wait_s:
+        raise error_named(job.error.kind)(job.error.detail)
+    if job.state is JobState.SUCCEEDED and wishes.wait_s:
+        answer = await services.jobs.answer(await services.jobs.stored(job.id, owner), asked)
+        response = await asyncio.to_thread(responder(asked), answer, asked.options)
+    else:
+        response = accepted(job)
+    response.headers["Location"] = f"/v1/jobs/{job.id}"
+    if applied := wishes.applied(finished=response.status_code == 200):
+        response.headers["Preference-Applied"] = applied
+    return response
+
+
+def accepted(job: Job) -> Response:
+    """202 with the job as it is now."""
+    return Response(orjson.dumps(job_out(job).model_dump(mode="json")), 202, media_type="application/json")

@@ -1,0 +1,26 @@
+"""The form in which a job's result is taken, which may be another than the submission's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from service.api.negotiate import choose
+from service.api.options import FORMS_OF_MANY, forms_of
+from service.api.parameters import parse_result
+from service.usecases.request import ExplainRequest
+
+ANYTHING = (None, "", "*/*")
+
+
+def answered_as(submitted: ExplainRequest, given: Mapping[str, Any], accept: str | None) -> ExplainRequest:
+    """The request as submitted, answered in the form that is asked for now, else in the form asked for then.
+
+    Raises InvalidParameter and NotAcceptable.
+    """
+    wanted = parse_result(given)
+    stated = wanted.format or (submitted.options.format if accept in ANYTHING else None)
+    forms = FORMS_OF_MANY if submitted.many else forms_of(submitted.methods[0].explainer)
+    anew = {name: getattr(wanted, name) for name in ("outputs", "arrays") if name in given}
+    return replace(submitted, options=replace(submitted.options, format=choose(stated, accept, forms), **anew))

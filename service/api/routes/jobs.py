@@ -1,0 +1,127 @@
+"""Background jobs: list, look at, follow, cancel, take the result."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from sse_starlette import EventSourceResponse
+
+from service.api import body, negotiate
+from service.api.auth import owner_of
+from service.api.deps import JobId, ServicesDep, known_query
+from service.api.events import sent
+from service.api.openapi import BINARY, picture_responses, problems, query_parameters
+from service.api.options import ResultOptions
+from service.api.result import answered_as
+from service.api.schemas import ExplanationOut
+from service.api.schemas_jobs import JobList, JobOut, job_out
+from service.errors import JobWithoutResult
+from service.jobs.job import JobState
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+checked = [Depends(known_query)]
+SEES = problems(401, 404, 422, 503)
+PING_S = 15
+
+
+@router.get(
+    "",
+    operation_id="list_jobs",
+    summary="List jobs",
+    response_model=JobList,
+    responses=problems(401, 422, 503),
+    dependencies=checked,
+)
+async def list_jobs(
+    request: Request,
+    services: ServicesDep,
+    state: Annotated[JobState | None, Query(description="Only jobs in this state.")] = None,
+    limit: Annotated[int, Query(ge=1, le=500, description="How many at most.")] = 100,
+    offset: Annotated[int, Query(ge=0, le=1_000_000, description="How many of the newest to leave out.")] = 0,
+) -> Any:
+    """The caller's own jobs, the newest first."""
+    jobs = await services.jobs.list(owner_of(request), state, limit, offset)
+    return {"jobs": [job_out(job) for job in jobs]}
+
+
+@router.get(
+    "/{job_id}",
+    operation_id="get_job",
+    summary="Look at a job",
+    response_model=JobOut,
+    responses=SEES,
+    dependencies=checked,
+)
+async def get_job(job_id: JobId, request: Request, services: ServicesDep) -> Any:
+    """State, step, objective, preview and times."""
+    return job_out(await services.jobs.get(job_id, owner_of(request)))
+
+
+@router.delete(
+    "/{job_id}",
+    operation_id="cancel_job",
+    summary="Cancel a job",
+    response_model=JobOut,
+    responses=SEES,
+    dependencies=checked,
+)
+async def cancel_job(job_id: JobId, request: Request, services: ServicesDep) -> Any:
+    """A waiting job never runs, a running one ends within one chunk; one that has ended stays as it is."""
+    return job_out(await services.jobs.cancel(job_id, owner_of(request)))
+
+
+@router.get(
+    "/{job_id}/events",
+    operation_id="job_events",
+    summary="Follow a job",
+    response_class=EventSourceResponse,
+    responses=SEES | {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+    dependencies=checked,
+)
+async def job_events(
+    job_id: JobId,
+    request: Request,
+    services: ServicesDep,
+    last_event_id: Annotated[str | None, Header(max_length=200, description="The last event that was seen.")] = None,
+) -> Any:
+    """Server-Sent Events: `progress`, at most five a second, then `succeeded`, `failed` or `cancelled`."""
+    owner = owner_of(request)
+    await services.jobs.get(job_id, owner)
+    return EventSourceResponse(sent(services.jobs.events(job_id, owner, last_event_id)), ping=PING_S)
+
+
+@router.get(
+    "/{job_id}/preview",
+    operation_id="job_preview",
+    summary="What a job has so far",
+    responses=problems(401, 404, 409, 422, 503) | {200: {"content": {"image/png": BINARY}}},
+    response_class=Response,
+    dependencies=checked,
+)
+async def job_preview(job_id: JobId, request: Request, services: ServicesDep) -> Response:
+    """The latest picture of a job that draws while it runs, as PNG."""
+    owner = owner_of(request)
+    job = await services.jobs.get(job_id, owner)
+    png = await services.jobs.preview(job_id, owner)
+    if png is None:
+        raise JobWithoutResult(f"the job is {job.state.value} and has drawn no preview; an ascent draws one as it runs")
+    return Response(png, media_type="image/png", headers={"Cache-Control": "no-store"})
+
+
+@router.get(
+    "/{job_id}/result",
+    operation_id="job_result",
+    summary="Take a job's result",
+    response_model=ExplanationOut,
+    responses=picture_responses() | problems(401, 404, 406, 409, 410, 413, 422, 503),
+    openapi_extra={"parameters": query_parameters(ResultOptions)},
+)
+async def job_result(job_id: JobId, request: Request, services: ServicesDep) -> Response:
+    """As the method's route would have answered; in the form of the submission where none is asked for."""
+    owner = owner_of(request)
+    stored = await services.jobs.stored(job_id, owner)
+    asked = answered_as(stored.request, body.query(request), request.headers.get("accept"))
+    answer = await services.jobs.answer(stored, asked)
+    return await asyncio.to_thread(negotiate.responder(asked), answer, asked.options)

@@ -1,0 +1,44 @@
+"""From a gradient to a step."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from service.explainers.maximization.params import OptimizerName
+
+MOMENTS: dict[OptimizerName, int] = {"normalized_gradient": 0, "rmsprop": 1, "adam": 2}
+"""How many running means each keeps."""
+RMS_FLOOR = 1e-5
+SQUARE_FLOOR = 1e-12
+RMSPROP_DECAY, RMSPROP_FLOOR = 0.95, 1e-7
+ADAM_FIRST, ADAM_SECOND, ADAM_FLOOR = 0.9, 0.999, 1e-8
+
+
+def step(
+    ops: Any, name: OptimizerName, norm: Literal["rms", "l2"], gradient: Any, moments: Any, number: Any
+) -> tuple[Any, Any]:
+    """Gradients (b, …) and running means (b, k, …) before step `number` (from 0) → steps of size 1, and the means.
+
+    `normalized_gradient` divides by the root mean square or the norm of an image's gradient; `rmsprop` starts from
+    the gradient over its norm, with decay 0.95 (Hinton 2012); `adam` is Kingma and Ba 2015, arXiv 1412.6980.
+    """
+    if name == "normalized_gradient":
+        return normalized(ops, gradient, norm), moments
+    if name == "rmsprop":
+        gradient = normalized(ops, gradient, "l2")
+        mean = RMSPROP_DECAY * moments[:, 0] + (1 - RMSPROP_DECAY) * ops.square(gradient)
+        return gradient / ops.sqrt(mean + RMSPROP_FLOOR), mean[:, None]
+    first = ADAM_FIRST * moments[:, 0] + (1 - ADAM_FIRST) * gradient
+    second = ADAM_SECOND * moments[:, 1] + (1 - ADAM_SECOND) * ops.square(gradient)
+    share, square_share = 1 - ADAM_FIRST ** (number + 1), 1 - ADAM_SECOND ** (number + 1)
+    change = first / share / (ops.sqrt(second / square_share) + ADAM_FLOOR)
+    return change, ops.stack([first, second], axis=1)
+
+
+def normalized(ops: Any, gradient: Any, norm: Literal["rms", "l2"]) -> Any:
+    """Each image's gradient (b, …) over its root mean square plus 1e-5, or over its norm; 0 stays 0."""
+    axes = tuple(range(1, len(gradient.shape)))
+    squares = ops.square(gradient)
+    if norm == "rms":
+        return gradient / (ops.sqrt(ops.mean(squares, axis=axes, keepdims=True)) + RMS_FLOOR)
+    return gradient / ops.sqrt(ops.maximum(ops.sum(squares, axis=axes, keepdims=True), SQUARE_FLOOR))

@@ -1,0 +1,1 @@
+"""Durable background jobs: a narrow port of our own, DBOS behind it. Knows nothing of what a job computes."""

@@ -1,0 +1,226 @@
+"""Runs jobs, one at a time, in a thread of the process that has the models."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import structlog
+from dbos import DBOS, DBOSPortableJSONSerializer
+from dbos import error as dbos_error
+
+from service.errors import JobsUnavailable, KerascopeError
+from service.jobs.blobs import Blobs
+from service.jobs.config import JobsConfig
+from service.jobs.context import RESULT, JobContext
+from service.jobs.database import Database, reachable
+from service.jobs.keeper import Keeper
+from service.jobs.lease import Lease
+from service.jobs.lock import acquire
+from service.jobs.queue import APPLICATION, QUEUE, VERSION, WORKFLOW, Queue
+from service.jobs.retention import Retention
+from service.jobs.run import Handover, Run
+from service.jobs.store import Store
+
+log = structlog.get_logger(__name__)
+
+Handler = Callable[[str, dict[str, Any], JobContext], None]
+
+CONNECTIONS = 10
+MAX_DISPATCHES = 50
+RETRY_S = 0.5
+LOOK_S = 1.0
+CLOSING_S = 2.0
+SWEEP_S = 3600.0
+
+
+class Worker:
+    """`handler` gets the kind, the request and the context of each job.
+
+    A KerascopeError it raises becomes the job's failure; any other exception is logged, and the job fails with a
+    sentence that tells nothing internal. `on_stuck` is called when a job that was cancelled 4 s ago still runs.
+    """
+
+    def __init__(
+        self,
+        config: JobsConfig,
+        executor: str,
+        handler: Handler,
+        *,
+        on_stuck: Callable[[], None] = lambda: os._exit(3),
+    ) -> None:
+        self._config = config
+        self._executor = executor
+        self._handler = handler
+        self._database = Database(config.database_url, connections=CONNECTIONS)
+        self._queue = Queue(config, self._database)
+        self._blobs = Blobs(self._database, Store(config.result_store))
+        self._lease = Lease(self._database, executor, config.lease_s)
+        self._keeper = Keeper(self._queue, self._lease, executor, config.lease_s, self._mine, on_stuck)
+        self._running: set[str] = set()
+        self._stopping = threading.Event()
+        self._deadline = float("inf")
+        self._thread = threading.Thread(target=self._live, name="jobs-worker", daemon=True)
+        self.ready = threading.Event()
+
+    def start(self) -> None:
+        """Returns at once; `ready` is set when jobs are taken, which waits for the database."""
+        self._thread.start()
+
+    def stop(self, timeout_s: float) -> None:
+        """The running job is saved at its next tick and goes back to the queue, from which another worker takes it."""
+        self._deadline = time.monotonic() + timeout_s
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+
+    def _mine(self) -> set[str]:
+        return set(self._running)
+
+    def _live(self) -> None:
+        with contextlib.ExitStack() as stack:
+            if self._database.is_sqlite and not self._lock(stack):
+                return
+            stack.callback(self._database.close)
+            stack.callback(self._queue.close)
+            if self._launch():
+                threading.Thread(target=self._sweep, name="jobs-sweep", daemon=True).start()
+                self._keep()
+                self._leave()
+
+    def _lock(self, stack: contextlib.ExitStack) -> bool:
+        """Waits until no other process works under this ID."""
+        while not self._stopping.is_set():
+            if file := acquire(self._config.data_dir, self._executor):
+                stack.enter_context(file)
+                return True
+            self._stopping.wait(RETRY_S)
+        return False
+
+    def _launch(self) -> bool:
+        while not self._stopping.is_set():
+            try:
+                self._queue.connect()
+                self._lease.beat()
+                with reachable():
+                    self._start_dbos()
+            except JobsUnavailable:
+                DBOS.destroy(destroy_registry=True)
+                self._stopping.wait(RETRY_S)
+            else:
+                self.ready.set()
+                log.info("jobs worker started", executor=self._executor)
+                return True
+        return False
+
+    def _start_dbos(self) -> None:
+        logger = logging.getLogger("dbos")
+        # With a handler of ours, DBOS adds none: its lines go the way of all others.
+        logger.addHandler(logging.NullHandler())
+        logger.addFilter(_is_news)
+        DBOS(
+            config={
+                "name": APPLICATION,
+                "system_database_engine": self._database.engine,
+                "executor_id": self._executor,
+                "application_version": VERSION,
+                "serializer": DBOSPortableJSONSerializer(),
+                "log_level": "WARNING",
+                "max_executor_threads": 32,
+            }
+        )
+
+        @DBOS.step(name="run")
+        def run(kind: str, request: dict[str, Any]) -> None:
+            self._run(kind, request)
+
+        @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=MAX_DISPATCHES)
+        def job(kind: str, request: dict[str, Any]) -> None:
+            with self._counted(DBOS.workflow_id or ""):
+                run(kind, request)
+
+        DBOS.listen_queues([QUEUE])
+        DBOS.launch()
+        DBOS.set_latest_application_version(VERSION)
+
+    @contextlib.contextmanager
+    def _counted(self, job: str) -> Iterator[None]:
+        self._running.add(job)
+        try:
+            yield
+        finally:
+            self._running.discard(job)
+
+    def _run(self, kind: str, request: dict[str, Any]) -> None:
+        run = Run(DBOS.workflow_id or "", self._blobs, self._stopping)
+        if run.stopping:
+            raise Handover
+        try:
+            progress = run.begin()
+            log.info("job started", job=run.job, kind=kind, attempt=progress.attempts, after_step=progress.step)
+            context = JobContext(run, progress, self._config.checkpoint_s)
+            # A worker that died between a job's result and its end leaves a result.
+            if run.get(RESULT) is None:
+                self._handler(kind, request, context)
+                if not context.finished:
+                    raise RuntimeError(f"the handler of {kind!r} ended without a result")
+            log.info("job succeeded", job=run.job, kind=kind)
+        except KerascopeError as error:
+            log.info("job failed", job=run.job, error=type(error).__name__, detail=error.detail)
+            raise
+        except Exception:
+            log.exception("job failed", job=run.job)
+            raise KerascopeError("something went wrong while the job ran") from None
+
+    def _keep(self) -> None:
+        look_at = 0.0
+        while not self._stopping.is_set() or (self._running and time.monotonic() < self._deadline - CLOSING_S):
+            if time.monotonic() >= look_at:
+                look_at = time.monotonic() + min(LOOK_S, self._config.lease_s / 4)
+                try:
+                    self._keeper.look()
+                except JobsUnavailable:
+                    log.warning("jobs database cannot be reached")
+                except Exception:
+                    log.exception("jobs worker could not look after its jobs")
+            if self._stopping.is_set():
+                time.sleep(0.01)
+            else:
+                self._stopping.wait(look_at - time.monotonic())
+
+    def _leave(self) -> None:
+        """Only once nothing is taken from the queue any more can what is left be put back."""
+        DBOS.destroy(destroy_registry=True)
+        while True:
+            try:
+                for row in self._queue.running():
+                    if row.executor_id == self._executor:
+                        self._queue.put_back(row.workflow_id)
+                self._lease.leave()
+                return
+            except JobsUnavailable:
+                if time.monotonic() >= self._deadline:
+                    return
+            time.sleep(RETRY_S)
+
+    def _sweep(self) -> None:
+        retention = Retention(self._queue, self._blobs, self._config.result_ttl_s)
+        while not self._stopping.is_set():
+            try:
+                retention.sweep(self._database.clock())
+            except JobsUnavailable:
+                log.warning("old jobs not swept: the jobs database cannot be reached")
+            except Exception:
+                log.exception("old jobs could not be swept")
+            self._stopping.wait(SWEEP_S)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Not that a job was cancelled or failed: that is no error of the worker, and logged in our own words."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, dbos_error.DBOSAwaitedWorkflowCancelledError | KerascopeError)

@@ -1,0 +1,44 @@
+"""Arrays, and what is said about them, as one file: an npz that `numpy.load` reads, with a JSON member beside."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+PAYLOAD = "payload.json"
+_SUFFIX = ".npy"
+
+
+def pack(arrays: Mapping[str, NDArray[Any]], payload: Mapping[str, Any] | None = None) -> bytes:
+    """As `numpy.savez`, which cannot take every layer's name as it takes them as keywords. Equal input, equal bytes."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        if payload is not None:
+            archive.writestr(zipfile.ZipInfo(PAYLOAD), orjson.dumps(payload, option=orjson.OPT_SERIALIZE_NUMPY))
+        for name, array in arrays.items():
+            with archive.open(zipfile.ZipInfo(name + _SUFFIX), "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def unpack(data: bytes) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Arrays and payload of what `pack` made. Raises ValueError for anything else; nothing in it is unpickled."""
+    arrays: dict[str, NDArray[Any]] = {}
+    payload: dict[str, Any] = {}
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            for name in archive.namelist():
+                with archive.open(name) as member:
+                    if name == PAYLOAD:
+                        payload = orjson.loads(member.read())
+                    else:
+                        arrays[name.removesuffix(_SUFFIX)] = np.lib.format.read_array(member, allow_pickle=False)
+    except (zipfile.BadZipFile, EOFError) as error:
+        raise ValueError(f"this is no archive of arrays: {error}") from error
+    return arrays, payload

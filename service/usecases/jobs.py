@@ -1,0 +1,117 @@
+"""Background jobs: submit any request as one, look at it, take its result."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from service.engine.pool import EnginePool
+from service.imaging.decode import DecodeLimits
+from service.jobs.job import Job, JobEvent, JobState
+from service.jobs.jobs import Jobs
+from service.jobs.watch import Watch
+from service.models.library import Library
+from service.usecases import archive
+from service.usecases.answer import Answer
+from service.usecases.request import ExplainRequest, decode_input, engine_payload, from_document, to_document
+from service.usecases.results import Computed, check_size, results, wanted_outputs
+from service.usecases.run_job import IMAGE
+
+PREVIEW = "preview"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The result of a job that succeeded: what was asked, and what the engine computed."""
+
+    request: ExplainRequest
+    arrays: Mapping[str, NDArray[Any]]
+    payload: Mapping[str, Any]
+
+
+class BackgroundJobs:
+    """The use cases around jobs. `owner` is whose job it is; another's job does not exist for a caller."""
+
+    def __init__(
+        self,
+        jobs: Jobs,
+        engines: EnginePool,
+        library: Library,
+        limits: DecodeLimits,
+        threads: ThreadPoolExecutor,
+        max_response_bytes: int,
+    ) -> None:
+        self._jobs = jobs
+        self._watch = Watch(jobs)
+        self._engines = engines
+        self._library = library
+        self._limits = limits
+        self._threads = threads
+        self._max_response_bytes = max_response_bytes
+
+    async def submit(self, request: ExplainRequest, owner: str, priority: int, key: str | None) -> Job:
+        """Raises what a direct call would where that shows before computing, QueueFull, TooManyJobs,
+        IdempotencyKeyReused, JobsUnavailable or StorageFull.
+        """
+        self._library.get(request.model_id)
+        wanted_outputs(request)
+        loop = asyncio.get_running_loop()
+        image = await loop.run_in_executor(self._threads, decode_input, request, self._limits)
+        payload = engine_payload(request) | {"background": True}
+        await self._engines.check(request.model_id, payload, image.arrays)
+        label = {"model": request.model_id, "methods": [call.name for call in request.methods]}
+        blobs = {} if request.image is None else {IMAGE: request.image.data}
+        job, _ = await asyncio.to_thread(
+            self._jobs.submit,
+            request.kind,
+            to_document(request),
+            owner=owner,
+            blobs=blobs,
+            label=label,
+            priority=priority,
+            key=key,
+        )
+        return job
+
+    async def get(self, job_id: str, owner: str) -> Job:
+        return await asyncio.to_thread(self._jobs.get, job_id, owner)
+
+    async def list(self, owner: str, state: JobState | None, limit: int, offset: int) -> list[Job]:
+        return await asyncio.to_thread(self._jobs.list, owner, state, limit=limit, offset=offset)
+
+    async def cancel(self, job_id: str, owner: str) -> Job:
+        return await asyncio.to_thread(self._jobs.cancel, job_id, owner)
+
+    async def preview(self, job_id: str, owner: str) -> bytes | None:
+        """The latest PNG of a job that draws while it runs; None as long as there is none."""
+        return await asyncio.to_thread(self._jobs.blob, job_id, PREVIEW, owner)
+
+    async def finished(self, job_id: str, owner: str, timeout_s: float) -> Job:
+        """The job once it has ended, or as it is after `timeout_s`."""
+        return await self._watch.finished(job_id, owner, timeout_s)
+
+    def events(self, job_id: str, owner: str, last_event_id: str | None) -> AsyncIterator[JobEvent]:
+        return self._watch.events(job_id, owner, last_event_id)
+
+    async def stored(self, job_id: str, owner: str) -> Stored:
+        """What a job has left. Raises UnknownJob, JobWithoutResult or ResultExpired."""
+        data = await asyncio.to_thread(self._jobs.result, job_id, owner)
+        image = await asyncio.to_thread(self._jobs.blob, job_id, IMAGE, owner)
+        arrays, payload = await asyncio.to_thread(archive.unpack, data)
+        return Stored(from_document(payload["request"], image), arrays, payload)
+
+    async def answer(self, stored: Stored, asked: ExplainRequest) -> Answer:
+        """The job's answer, drawn as `asked` wants it. Raises TooLarge and InvalidParameter."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._draw, stored, asked)
+
+    def _draw(self, stored: Stored, asked: ExplainRequest) -> Answer:
+        check_size(asked.options, stored.arrays, self._max_response_bytes)
+        image = decode_input(asked, self._limits)
+        reply = stored.payload["reply"]
+        found = results(asked, Computed(reply, stored.arrays), image.pixels)
+        return Answer(reply["model"], image.notes, found, {"engine": stored.payload["engine_ms"]})

@@ -1,0 +1,128 @@
+"""What a caller asks: methods on one image of one model. As a document it waits in the job queue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from service.errors import InvalidParameter
+from service.explainers import BY_NAME
+from service.explainers.base import Explainer
+from service.explainers.params import ExplainerParams
+from service.imaging.decode import DecodedImage, DecodeLimits, decode, decode_npy
+from service.usecases.answer import AnswerOptions
+
+
+@dataclass(frozen=True)
+class ImageInput:
+    """The bytes a caller sent: an image file, or an npy array."""
+
+    data: bytes
+    npy: bool = False
+
+
+@dataclass(frozen=True)
+class MethodCall:
+    """A method with checked parameters; `name` is how the caller called it."""
+
+    name: str
+    explainer: Explainer
+    params: ExplainerParams
+
+
+@dataclass(frozen=True)
+class ExplainRequest:
+    """One or more methods for one model; `image` is None for methods that need none.
+
+    `preprocess` False feeds the array to the network as it is; `many` says that the answer is a list of results.
+    """
+
+    model_id: str
+    methods: tuple[MethodCall, ...]
+    image: ImageInput | None
+    options: AnswerOptions = AnswerOptions()
+    preprocess: bool = True
+    many: bool = False
+
+    @property
+    def kind(self) -> str:
+        """The method's name, or `explain` for several."""
+        return "explain" if self.many else self.methods[0].name
+
+
+@dataclass(frozen=True)
+class InputImage:
+    """The decoded image: `pixels` (H, W, C) uint8 or float32, None where there is none; how it was decoded."""
+
+    pixels: NDArray[Any] | None
+    notes: Mapping[str, Any] | None
+
+    @property
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        return {} if self.pixels is None else {"image": self.pixels}
+
+
+def decode_input(request: ExplainRequest, limits: DecodeLimits) -> InputImage:
+    """Raises UndecodableImage, ImageTooLarge or InvalidParameter."""
+    image = request.image
+    if image is None:
+        return InputImage(None, None)
+    if not image.npy:
+        if not request.preprocess:
+            raise InvalidParameter("preprocess=false needs an array: send application/x-npy")
+        decoded: DecodedImage = decode(image.data, limits)
+        return InputImage(decoded.pixels, decoded.notes)
+    array = decode_npy(image.data, limits)
+    height, width, channels = array.shape
+    return InputImage(array, {"format": "npy", "height": height, "width": width, "channels": channels})
+
+
+def engine_payload(request: ExplainRequest) -> dict[str, Any]:
+    """What the engine is asked, as JSON values."""
+    return {
+        "methods": [
+            {"name": call.explainer.name, "params": call.params.model_dump(mode="json")} for call in request.methods
+        ],
+        "preprocess": request.preprocess,
+        "top": request.options.top,
+    }
+
+
+def to_document(request: ExplainRequest) -> dict[str, Any]:
+    """Everything but the image's bytes, as JSON values."""
+    return {
+        "model": request.model_id,
+        "methods": [
+            {
+                "called": call.name,
+                "name": call.explainer.name,
+                "params": call.params.model_dump(mode="json", exclude_unset=True),
+            }
+            for call in request.methods
+        ],
+        "preprocess": request.preprocess,
+        "many": request.many,
+        "npy": bool(request.image and request.image.npy),
+        "options": asdict(request.options),
+    }
+
+
+def from_document(document: Mapping[str, Any], image: bytes | None) -> ExplainRequest:
+    """The request that `to_document` was given."""
+    calls = []
+    for item in document["methods"]:
+        explainer = BY_NAME[item["name"]]
+        calls.append(MethodCall(item["called"], explainer, explainer.Params.model_validate(item["params"])))
+    options = dict(document["options"])
+    outputs = options.pop("outputs")
+    return ExplainRequest(
+        str(document["model"]),
+        tuple(calls),
+        None if image is None else ImageInput(image, npy=bool(document["npy"])),
+        AnswerOptions(outputs=None if outputs is None else tuple(outputs), **options),
+        bool(document["preprocess"]),
+        bool(document["many"]),
+    )
