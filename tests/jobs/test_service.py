@@ -171,7 +171,7 @@ def test_a_job_outlives_a_restart_of_everything(starting: Callable[..., Cluster]
     wait_for(lambda: cluster.service.client.get("/readyz").status_code == 200, 60)
     running, waiting = (cluster.submit(**work(seed, steps=900)) for seed in range(2))
     third = cluster.submit(**work(2, steps=1))
-    wait_for(lambda: sum((row["step"] or 0) > 0 for row in cluster.jobs()) >= 1, 60)
+    wait_for(lambda: any(row["id"] == running and (row["step"] or 0) > 0 for row in cluster.jobs()), 60)
     assert cluster.stop() == (0, 0)
     again = Cluster(cluster.folder)
     try:
