@@ -61,9 +61,11 @@ class Cluster:
         return [int(pid) for pid in children.split()]
 
     def log(self) -> list[dict[str, Any]]:
-        """The lines of everybody, restarts included."""
+        """The lines of everybody, restarts included, as they were written."""
         lines = [line for path in self.folder.glob("**/*.log") for line in path.read_bytes().splitlines()]
-        return [orjson.loads(line) for line in lines if line.startswith(b"{")]
+        return sorted(
+            (orjson.loads(line) for line in lines if line.startswith(b"{")), key=lambda line: line["timestamp"]
+        )
 
     def jobs(self) -> list[dict[str, Any]]:
         return list(self.service.client.get("/v1/jobs", params={"limit": 500}).json()["jobs"])
