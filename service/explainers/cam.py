@@ -85,8 +85,8 @@ class Cam(Explainer):
         warnings: list[Warned] = []
         if params.method in FROM_GRADIENTS:
             plan = gradients_plan(backend, graph, image, targets, entry.output)
-            values, gradients, rows = plan(image.batch, targets.chosen)
-            maps = [FROM_GRADIENTS[params.method](values[0], gradient[0]) for gradient in gradients]
+            values, gradients, rows = plan(image.batch, targets.chosen())
+            maps = [FROM_GRADIENTS[params.method](values[0], gradient) for gradient in gradients[0]]
             scores = rows[0]
             targets = targets.resolved(scores)
         else:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from service.models.interface import Backend, Plan, ReluRule
     from service.models.preprocess import NetworkInput
 
-CHOSEN = ((None, 2), "int32")
+CHOSEN = ((None, None, 2), "int32")
 
 
 def batch_of(image: NetworkInput) -> tuple[tuple[int | None, ...], str]:
@@ -42,7 +42,7 @@ def gradients_plan(
     layer: Tensor,
     rule: ReluRule | None = None,
 ) -> Plan:
-    """batch, chosen (targets, 2) → the layer's values (b, …), gradients (targets, b, …), scores (b, n), all float32."""
+    """batch, chosen (b, targets, 2) → the layer's values (b, …), gradients (b, targets, …), scores (b, n), float32."""
     ops = backend.ops
 
     def passes(batch: Any, chosen: Any) -> Any:
@@ -51,7 +51,7 @@ def gradients_plan(
 
         feeds = {graph.inputs[0]: batch}
         (values,), gradients, (value,) = backend.gradients(graph, feeds, [layer], [targets.tensor], scores, rule)
-        stacked = ops.stack([ops.cast(gradient, "float32") for (gradient,) in gradients])
+        stacked = ops.stack([ops.cast(gradient, "float32") for (gradient,) in gradients], axis=1)
         return ops.cast(values, "float32"), stacked, targets.matrix(ops, value)
 
     key = ("gradients", layer.path, targets.key, len(targets.pairs), rule)

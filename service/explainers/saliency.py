@@ -174,16 +174,16 @@ def _single(
     """Methods of one pass, two for guided Grad-CAM."""
     rule: ReluRule | None = RULES.get(params.method)
     plan = gradients_plan(backend, graph, image, targets, graph.inputs[0], rule)
-    _, gradients, rows = plan(image.batch, targets.chosen)
-    maps = [gradient[0] for gradient in gradients]
+    _, gradients, rows = plan(image.batch, targets.chosen())
+    maps = list(gradients[0])
     if params.method == "gradient_x_input":
         maps = [gradient * image.batch[0] for gradient in maps]
     if params.method == "guided_gradcam":
         entry = layer_for(graph, targets, params.layer, params.method)
         extra["layer"] = entry.path
         layer_plan = gradients_plan(backend, graph, image, targets, entry.output)
-        values, layer_gradients, _ = layer_plan(image.batch, targets.chosen)
-        cams = np.stack([gradcam(values[0], gradient[0]) for gradient in layer_gradients])
+        values, layer_gradients, _ = layer_plan(image.batch, targets.chosen())
+        cams = np.stack([gradcam(values[0], gradient) for gradient in layer_gradients[0]])
         enlarged = resized(backend, cams, image.size)
         maps = [
             gradient * cam.reshape(*cam.shape, *[1] * (gradient.ndim - 2))

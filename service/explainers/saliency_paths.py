@@ -56,9 +56,9 @@ def noisy_statistics(
         noise = np.stack(
             [np.random.default_rng([params.seed, sample]).standard_normal(image.shape) for sample in samples]
         )
-        _, gradients, _ = plan((image.batch + deviation * noise).astype(np.float32), targets.chosen)
-        total += gradients.sum(axis=1, dtype=np.float64)
-        squares += np.square(gradients, dtype=np.float64).sum(axis=1)
+        _, gradients, _ = plan((image.batch + deviation * noise).astype(np.float32), targets.chosen(len(samples)))
+        total += gradients.sum(axis=0, dtype=np.float64)
+        squares += np.square(gradients, dtype=np.float64).sum(axis=0)
         count += len(samples)
     if params.method == "smoothgrad":
         result = total / count
@@ -83,8 +83,8 @@ def integrated(
     difference = image.batch - start
     for part in parts:
         steps = positions[part].reshape(-1, *[1] * len(image.shape))
-        _, gradients, _ = plan((start + steps * difference).astype(np.float32), targets.chosen)
-        total += np.tensordot(shares[part], gradients.astype(np.float64), axes=(0, 1))
+        _, gradients, _ = plan((start + steps * difference).astype(np.float32), targets.chosen(len(steps)))
+        total += np.tensordot(shares[part], gradients.astype(np.float64), axes=1)
     return list((total * difference).astype(np.float32)), start
 
 

@@ -42,22 +42,21 @@ class Targets:
         pairs = ([index for index in pair if index != NOTHING] for pair in self.pairs)
         return tuple("-".join(self.labels[index] if self.labels else str(index) for index in pair) for pair in pairs)
 
-    @property
-    def chosen(self) -> NDArray[np.int32]:
-        """The pairs as (targets, 2) int32, for a compiled plan."""
-        return np.array(self.pairs, np.int32)
+    def chosen(self, count: int = 1) -> NDArray[np.int32]:
+        """The pairs as (count, targets, 2) int32, the same for each of `count` images, for a compiled plan."""
+        return np.broadcast_to(np.array(self.pairs, np.int32), (count, len(self.pairs), 2))
 
     def scores(self, ops: Any, matrix: Any, chosen: Any) -> list[Any]:
-        """(batch, n) scores and the (targets, 2) pairs as tensors → for each target its (batch,) scores."""
+        """(batch, n) scores and the (batch, targets, 2) pairs as tensors → for each target its (batch,) scores."""
         count = matrix.shape[1]
         _, ranking = ops.top_k(matrix, min(count, MAX_TARGETS))
         found = []
         for place in range(len(self.pairs)):
-            first, second = chosen[place, 0], chosen[place, 1]
-            ranked = ops.take(ranking, ops.maximum(-first - 1, 0), axis=1)
+            first, second = chosen[:, place, 0], chosen[:, place, 1]
+            ranked = ops.take_along_axis(ranking, ops.maximum(-first - 1, 0)[:, None], axis=1)[:, 0]
             index = ops.where(first < 0, ops.cast(ranked, "int32"), first)
             value = ops.sum(matrix * ops.one_hot(index, count, dtype="float32"), axis=1)
-            found.append(value - ops.sum(matrix * ops.one_hot(second, count, dtype="float32"), axis=-1))
+            found.append(value - ops.sum(matrix * ops.one_hot(second, count, dtype="float32"), axis=1))
         return found
 
     def resolved(self, scores: NDArray[np.float32]) -> Targets:

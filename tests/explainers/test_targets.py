@@ -43,8 +43,8 @@ def model() -> LoadedModel:
 def test_targets(model: LoadedModel, text: str, index: int, minus: int) -> None:
     targets = parse_targets(text, model.graph, model.head, LABELS)
     assert targets.pairs == ((index, minus),)
-    assert targets.chosen.tolist() == [[index, minus]]
-    assert targets.chosen.dtype == np.int32
+    assert targets.chosen(2).tolist() == [[[index, minus]]] * 2
+    assert targets.chosen().dtype == np.int32
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,8 @@ SCORES = np.array([[1, 5, 3, 0], [9, 0, -1, 2]], np.float32)
 )
 def test_scores(model: LoadedModel, pairs: Any, expected: Any) -> None:
     targets = class_targets(model.head, pairs)
-    found = targets.scores(keras.ops, keras.ops.convert_to_tensor(SCORES), targets.chosen)
+    chosen = keras.ops.convert_to_tensor(targets.chosen(len(SCORES)))
+    found = targets.scores(keras.ops, keras.ops.convert_to_tensor(SCORES), chosen)
     assert [[float(value) for value in row] for row in found] == expected
     for place in (0, 1):
         resolved = targets.resolved(SCORES[place])
