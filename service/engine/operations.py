@@ -17,6 +17,7 @@ from service.explainers import BY_NAME, EXPLAINERS
 from service.explainers.base import Explainer, Progress
 from service.explainers.params import ExplainerParams
 from service.explainers.targets import Targets, class_targets, parse_targets
+from service.models.interface import Backend
 from service.models.loaded import LoadedModel
 from service.models.preprocess import NetworkInput
 
@@ -46,11 +47,20 @@ class Operations:
         }
 
     def explain(
-        self, model: LoadedModel, payload: dict[str, Any], arrays: dict[str, NDArray[Any]], progress: Progress
+        self,
+        model: LoadedModel,
+        payload: dict[str, Any],
+        arrays: dict[str, NDArray[Any]],
+        progress: Progress,
+        backend: Backend | None = None,
     ) -> Result:
-        """One or more methods on one image. Their arrays are named `<place>/<name>`; passes they share run once."""
+        """One or more methods on one image. Their arrays are named `<place>/<name>`; passes they share run once.
+
+        `backend` stands around the model's own.
+        """
         image, calls = self._prepared(model, payload, arrays)
-        backend = model.backend if len(calls) == 1 else SharedPasses(model.backend)
+        backend = backend or model.backend
+        backend = backend if len(calls) == 1 else SharedPasses(backend)
         results: list[dict[str, Any]] = []
         found: dict[str, NDArray[Any]] = {}
         for place, (explainer, params, targets) in enumerate(calls):

@@ -13,6 +13,7 @@ import structlog
 import zmq
 import zmq.asyncio
 
+from service.engine.around import BetweenCalls
 from service.engine.protocol import Arrays, Call, EngineConfig, Reply, fault_of, pack, unpack
 from service.engine.turns import Turns
 from service.errors import DeadlineExceeded, KerascopeError
@@ -40,24 +41,6 @@ class Deadline(Progress):
     def __call__(self, done: int, total: int, *_: Any, **__: Any) -> None:
         if time.monotonic() > self._at:
             raise DeadlineExceeded(f"the call passed its deadline of {self._given:.0f} s at step {done} of {total}")
-
-
-class Polite(Progress):
-    """A job's progress; while it is told, drawn and saved, callers who wait have the device."""
-
-    def __init__(self, told: Progress, turns: Turns) -> None:
-        self._told = told
-        self._turns = turns
-
-    def begin(self, place: int, count: int) -> None:
-        self._told.begin(place, count)
-
-    def resume(self) -> Any:
-        return self._told.resume()
-
-    def __call__(self, *args: Any, **more: Any) -> None:
-        with self._turns.given_way():
-            self._told(*args, **more)
 
 
 class Engine:
@@ -172,8 +155,9 @@ class Engine:
         self, payload: dict[str, Any], arrays: dict[str, Any], progress: Progress
     ) -> tuple[dict[str, Any], Arrays]:
         """What a background job asks for, in the thread of the caller; between its chunks callers go first."""
-        with self._registry.use(str(payload["model"])) as model, self._turns.job():
-            return self._operations.explain(model, payload, arrays, Polite(progress, self._turns))
+        with self._registry.use(str(payload["model"])) as model:
+            backend = BetweenCalls(model.backend, self._turns)
+            return self._operations.explain(model, payload, arrays, progress, backend)
 
     def _check(self, model_id: str, call: Call, arrays: dict[str, Any]) -> tuple[dict[str, Any], Any]:
         """Of a model that is warm; a cold one is not loaded for it: what is wrong shows when the job runs."""

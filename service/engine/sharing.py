@@ -8,29 +8,26 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from service.engine.around import Around
 from service.models.interface import Backend, Plan, Signature
 
 
-class SharedPasses:
+class SharedPasses(Around):
     """A model's backend for the length of one call: a plan that is asked twice for one image is run once.
 
     `runs` counts the passes that were run. Batches of many images are not kept, for the sake of memory.
     """
 
     def __init__(self, backend: Backend) -> None:
-        self._backend = backend
+        super().__init__(backend)
         self._results: dict[Hashable, list[NDArray[Any]]] = {}
-        self.ops = backend.ops
-        self.chunk, self.fits = backend.chunk, backend.fits
-        self.gradients, self.value_and_gradient = backend.gradients, backend.value_and_gradient
-        self.ruled, self.scan = backend.ruled, backend.scan
         self.runs = 0
 
     def compiled(
         self, key: Hashable, function: Callable[..., Any], signature: Signature, *, shared: bool = True
     ) -> Plan:
         """As the backend's, with the results for single images kept where they are `shared`."""
-        plan = self._backend.compiled(key, function, signature, shared=shared)
+        plan = super().compiled(key, function, signature, shared=shared)
         if not shared:
             return plan
 

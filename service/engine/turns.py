@@ -34,21 +34,12 @@ class Turns:
 
     @contextmanager
     def job(self) -> Iterator[None]:
-        """The job's turn."""
+        """The turn of one chunk of the job: after all callers who wait, unless it has lost its patience."""
         self._acquire_for_job()
         try:
             yield
         finally:
             self._release()
-
-    @contextmanager
-    def given_way(self) -> Iterator[None]:
-        """Between two chunks of the job whose turn it is: callers who wait go first, also while the block runs."""
-        self._release()
-        try:
-            yield
-        finally:
-            self._acquire_for_job()
 
     def _acquire_for_job(self) -> None:
         until = time.monotonic() + PATIENCE_S

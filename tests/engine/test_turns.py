@@ -48,14 +48,12 @@ def test_a_caller_goes_before_the_next_chunk() -> None:
             order.append("call")
 
     def job() -> None:
-        with whose.job():
-            for chunk in range(3):
+        for chunk in range(3):
+            with whose.job():
                 order.append(f"chunk {chunk}")
                 computing.set()
                 waiting.wait(5)
                 time.sleep(0.05)
-                with whose.given_way():
-                    pass
 
     threads = [in_thread(call), in_thread(job)]
     for thread in threads:

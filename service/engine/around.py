@@ -1,0 +1,50 @@
+"""A model's backend whose plans are run in another way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Any
+
+from numpy.typing import NDArray
+
+from service.engine.turns import Turns
+from service.models.interface import Backend, Plan, Signature
+
+
+class Around:
+    """Everything is the backend's own; subclasses say how a plan is run."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self.ops = backend.ops
+        self.chunk, self.fits = backend.chunk, backend.fits
+        self.gradients, self.value_and_gradient = backend.gradients, backend.value_and_gradient
+        self.ruled, self.scan = backend.ruled, backend.scan
+
+    def compiled(
+        self, key: Hashable, function: Callable[..., Any], signature: Signature, *, shared: bool = True
+    ) -> Plan:
+        """As the backend's."""
+        return self._backend.compiled(key, function, signature, shared=shared)
+
+
+class BetweenCalls(Around):
+    """For a background job: each run waits for its turn, so that callers go before the next.
+
+    Compiling, drawing and saving hold no turn: a caller never waits for more than one run.
+    """
+
+    def __init__(self, backend: Backend, turns: Turns) -> None:
+        super().__init__(backend)
+        self._turns = turns
+
+    def compiled(
+        self, key: Hashable, function: Callable[..., Any], signature: Signature, *, shared: bool = True
+    ) -> Plan:
+        plan = super().compiled(key, function, signature, shared=shared)
+
+        def run(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
+            with self._turns.job():
+                return plan(*arrays)
+
+        return run
