@@ -21,7 +21,7 @@ from service.models.preprocess import NetworkInput, as_is, nothing, prepare
 def network_input(model: LoadedModel, image: NDArray[Any] | None, preprocess: bool) -> NetworkInput:
     """The photograph as the network takes it; zeros for methods that take none."""
     if image is None:
-        return nothing(model.input_shape)
+        return nothing(model.input_shape, model.spec.input, model.preprocessing)
     if preprocess:
         return prepare(image, model.input_shape, model.spec.input, model.preprocessing)
     return as_is(image, model.input_shape)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,9 +89,10 @@ def as_is(image: Pixels, shape: InputShape) -> NetworkInput:
     return NetworkInput(batch, region, lambda levels: _colour(levels, shape, InputSpec(), Preprocessing(mode="none")))
 
 
-def nothing(shape: InputShape) -> NetworkInput:
-    """Zeros, for methods that take no image."""
-    return as_is(np.zeros((shape.height, shape.width, shape.channels), np.float32), shape)
+def nothing(shape: InputShape, spec: InputSpec, mode: Preprocessing) -> NetworkInput:
+    """Zeros, for methods that take no image; a colour is what the network takes for it all the same."""
+    zeros = as_is(np.zeros((shape.height, shape.width, shape.channels), np.float32), shape)
+    return replace(zeros, colour=lambda levels: _colour(levels, shape, spec, mode))
 
 
 def fit(image: Pixels, shape: InputShape, spec: InputSpec) -> tuple[Pixels, Region]:

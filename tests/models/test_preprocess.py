@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from service.errors import InvalidParameter
-from service.models.preprocess import InputShape, Region, as_is, fit, normalise, prepare
+from service.models.preprocess import InputShape, Region, as_is, fit, normalise, nothing, prepare
 from service.models.spec import InputSpec, Preprocessing
 
 NONE = Preprocessing(mode="none")
@@ -181,3 +181,10 @@ def test_as_is_refuses_another_shape(shape: tuple[int, ...]) -> None:
     with pytest.raises(InvalidParameter) as caught:
         as_is(np.zeros(shape, np.float32), InputShape(2, 3, 3))
     assert caught.value.detail == f"with preprocess=false the array must be (2, 3, 3), got {shape}"
+
+
+def test_without_an_image_colours_are_still_those_of_the_network() -> None:
+    mode = Preprocessing(mode="mean_std", mean=(10, 20, 30), std=(2, 4, 5))
+    found = nothing(InputShape(1, 2, 3), InputSpec(), mode)
+    assert found.batch.tolist() == [[[[0, 0, 0]] * 2]]
+    assert found.colour((12, 24, 40)).tolist() == [1, 1, 2]
