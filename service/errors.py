@@ -28,6 +28,7 @@ KerascopeError
 ├── Unavailable
 │   ├── EngineUnavailable
 │   ├── QueueFull
+│   ├── OutOfMemory
 │   ├── WeightsUnavailable
 │   ├── JobsUnavailable
 │   └── StorageFull
@@ -171,6 +172,10 @@ class EngineUnavailable(Unavailable):
 
 class QueueFull(Unavailable):
     """Too many calls are waiting."""
+
+
+class OutOfMemory(Unavailable):
+    """There is not enough memory for the call."""
 
 
 class WeightsUnavailable(Unavailable):

@@ -209,7 +209,7 @@ class _Cut:
     def __init__(self, backend: TensorFlowBackend, size: int) -> None:
         self.ops, self.compiled, self.gradients = backend.ops, backend.compiled, backend.gradients
         self.ruled, self.value_and_gradient, self.scan = backend.ruled, backend.value_and_gradient, backend.scan
-        self.fits = backend.fits
+        self.fits, self.rows = backend.fits, backend.rows
         self.chunk = lambda graph, shape, backward=False, seconds=0.5: size
 
 

@@ -47,6 +47,7 @@ STATUS: dict[type[KerascopeError], int] = {
     errors.Unavailable: 503,
     errors.EngineUnavailable: 503,
     errors.QueueFull: 503,
+    errors.OutOfMemory: 503,
     errors.WeightsUnavailable: 503,
     errors.JobsUnavailable: 503,
     errors.StorageFull: 503,

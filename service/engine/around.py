@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
 from service.engine.turns import Turns
-from service.models.interface import Backend, Plan, Signature
+from service.models.interface import CHUNK_S, Backend, Plan, Signature
+
+if TYPE_CHECKING:
+    from service.models.graph import Graph
+
+SMALLER = 4
 
 
 class Around:
@@ -17,15 +22,23 @@ class Around:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self.ops = backend.ops
-        self.chunk, self.fits = backend.chunk, backend.fits
+        self.chunk, self.rows, self.fits = backend.chunk, backend.rows, backend.fits
         self.gradients, self.value_and_gradient = backend.gradients, backend.value_and_gradient
         self.ruled, self.scan = backend.ruled, backend.scan
 
     def compiled(
-        self, key: Hashable, function: Callable[..., Any], signature: Signature, *, shared: bool = True
+        self, key: Hashable, function: Callable[..., Any], signature: Signature, *, shared: bool = True, rows: int = 1
     ) -> Plan:
         """As the backend's."""
-        return self._backend.compiled(key, function, signature, shared=shared)
+        return self._backend.compiled(key, function, signature, shared=shared, rows=rows)
+
+
+class Smaller(Around):
+    """Takes a quarter as many images a step: for a call that the device had not enough memory for."""
+
+    def chunk(self, graph: Graph, size: tuple[int, int], *, backward: bool = False, seconds: float = CHUNK_S) -> int:
+        """How many images one step may take."""
+        return max(1, self._backend.chunk(graph, size, backward=backward, seconds=seconds) // SMALLER)
 
 
 class BetweenCalls(Around):
@@ -39,9 +52,9 @@ class BetweenCalls(Around):
         self._turns = turns
 
     def compiled(
-        self, key: Hashable, function: Callable[..., Any], signature: Signature, *, shared: bool = True
+        self, key: Hashable, function: Callable[..., Any], signature: Signature, *, shared: bool = True, rows: int = 1
     ) -> Plan:
-        plan = super().compiled(key, function, signature, shared=shared)
+        plan = super().compiled(key, function, signature, shared=shared, rows=rows)
 
         def run(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
             with self._turns.job():

@@ -126,7 +126,7 @@ class EngineClient:
     async def _end_if_hung(self, call_id: str) -> None:
         """A call far past its deadline that still runs, or an engine that says nothing at all: only ending it helps."""
         status = await self.status()
-        if status is None or status["running"] == call_id:
+        if status is None or call_id in status["computing"]:
             log.error("engine hangs, ending it", call=call_id)
             self.supervisor.kill()
 

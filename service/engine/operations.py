@@ -23,7 +23,7 @@ from service.models.preprocess import NetworkInput
 
 Result = tuple[dict[str, Any], Arrays]
 Prepared = tuple[Explainer, ExplainerParams, Targets]
-Operation = Callable[[LoadedModel, dict[str, Any], dict[str, NDArray[Any]], Progress], Result]
+Operation = Callable[[LoadedModel, dict[str, Any], dict[str, NDArray[Any]]], Result]
 
 
 class Operations:
@@ -37,7 +37,6 @@ class Operations:
         self._max_passes = max_passes
         self._max_job_passes = max_job_passes
         self.by_name: dict[str, Operation] = {
-            "explain": self.explain,
             "check": self.check,
             "validity": self.validity,
             "describe": self.describe,
@@ -52,14 +51,13 @@ class Operations:
         payload: dict[str, Any],
         arrays: dict[str, NDArray[Any]],
         progress: Progress,
-        backend: Backend | None = None,
+        backend: Backend,
     ) -> Result:
         """One or more methods on one image. Their arrays are named `<place>/<name>`; passes they share run once.
 
         `backend` stands around the model's own.
         """
         image, calls = self._prepared(model, payload, arrays)
-        backend = backend or model.backend
         backend = backend if len(calls) == 1 else SharedPasses(backend)
         results: list[dict[str, Any]] = []
         found: dict[str, NDArray[Any]] = {}
@@ -79,15 +77,11 @@ class Operations:
             "input_size": list(image.size),
         }, found
 
-    def validity(
-        self, model: LoadedModel, payload: dict[str, Any], arrays: dict[str, NDArray[Any]], progress: Progress
-    ) -> Result:
+    def validity(self, model: LoadedModel, payload: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Result:
         """Which methods, layers and targets are valid for the model, and why not."""
         return {"methods": [method_validity(model, explainer) for explainer in EXPLAINERS]}, {}
 
-    def check(
-        self, model: LoadedModel, payload: dict[str, Any], arrays: dict[str, NDArray[Any]], progress: Progress
-    ) -> Result:
+    def check(self, model: LoadedModel, payload: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Result:
         """Raises what `explain` would before it computes anything: unknown layers and classes, too much work."""
         self._prepared(model, payload, arrays)
         return {}, {}
@@ -128,22 +122,14 @@ class Operations:
                 f"may take (setting KERASCOPE_{setting}); use fewer samples or steps, or a larger stride{instead}"
             )
 
-    def describe(
-        self, model: LoadedModel, payload: dict[str, Any], arrays: dict[str, NDArray[Any]], progress: Progress
-    ) -> Result:
+    def describe(self, model: LoadedModel, payload: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Result:
         return model_details(model, self._device), {}
 
-    def summary(
-        self, model: LoadedModel, payload: dict[str, Any], arrays: dict[str, NDArray[Any]], progress: Progress
-    ) -> Result:
+    def summary(self, model: LoadedModel, payload: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Result:
         return {"text": model.summary, "rows": [layer_row(entry) for entry in model.graph.layers]}, {}
 
-    def layers(
-        self, model: LoadedModel, payload: dict[str, Any], arrays: dict[str, NDArray[Any]], progress: Progress
-    ) -> Result:
+    def layers(self, model: LoadedModel, payload: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Result:
         return {"layers": [layer_row(entry) for entry in model.graph.layers]}, {}
 
-    def layer(
-        self, model: LoadedModel, payload: dict[str, Any], arrays: dict[str, NDArray[Any]], progress: Progress
-    ) -> Result:
+    def layer(self, model: LoadedModel, payload: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Result:
         return layer_details(model.graph.entry(payload["layer"])), {}

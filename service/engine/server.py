@@ -1,4 +1,4 @@
-"""The engine: owns the device and the warm models, answers calls one after another, computes jobs between them."""
+"""The engine: owns the device and the warm models, answers calls in turn, computes jobs between them."""
 
 from __future__ import annotations
 
@@ -6,29 +6,28 @@ import asyncio
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 import zmq
 import zmq.asyncio
 
-from service.engine.around import BetweenCalls
+from service.engine.around import BetweenCalls, Smaller
+from service.engine.batching import LARGEST, Batched, Batches, Caller
 from service.engine.protocol import Arrays, Call, EngineConfig, Reply, fault_of, pack, unpack
 from service.engine.turns import Turns
-from service.errors import DeadlineExceeded, KerascopeError
+from service.errors import DeadlineExceeded, KerascopeError, OutOfMemory
 from service.explainers.base import Progress
 from service.models.device import DeviceSettings, configure
 
+if TYPE_CHECKING:
+    from service.models.loaded import LoadedModel
+
 log = structlog.get_logger(__name__)
 
-
-@dataclass
-class Running:
-    """The call that computes right now, for the api to know what a hung engine hangs in."""
-
-    id: str = ""
-    since: float = field(default_factory=time.monotonic)
+CALLS_AT_A_TIME = LARGEST
+# The part of the registry's bytes that plans may take for constants.
+FROZEN_SHARE = 2
 
 
 class Deadline(Progress):
@@ -44,7 +43,7 @@ class Deadline(Progress):
 
 
 class Engine:
-    """Answers calls. Loads run in threads of their own, computing in one thread: one call has the device at a time."""
+    """Answers calls. Each has a thread of its own, and one of them the device at a time."""
 
     def __init__(self, config: EngineConfig) -> None:
         import tensorflow as tf
@@ -52,6 +51,7 @@ class Engine:
         device = configure(DeviceSettings(config.device, config.threads, config.engines), tf)
 
         from service.engine.operations import Operations
+        from service.models.freezing import Room
         from service.models.library import Library
         from service.models.loaded import load_model
         from service.models.registry import Registry
@@ -59,16 +59,19 @@ class Engine:
         self._config = config
         self._device = device
         self._operations = Operations(device, config.max_passes, config.max_job_passes)
+        room = Room(config.registry_bytes // FROZEN_SHARE)
         self._registry = Registry(
             Library(config.models_dir),
-            lambda spec: load_model(spec, config.data_dir / "cache", config.call_bytes),
+            lambda spec: load_model(spec, config.data_dir / "cache", config.call_bytes, room),
             budget_bytes=config.registry_bytes,
             pinned=frozenset(config.preload),
+            room=room,
         )
         self._loads = ThreadPoolExecutor(2, thread_name_prefix="load")
-        self._compute = ThreadPoolExecutor(1, thread_name_prefix="compute")
+        self._calls = ThreadPoolExecutor(CALLS_AT_A_TIME, thread_name_prefix="call")
         self._turns = Turns()
-        self._running = Running()
+        self._batches = Batches(self._turns)
+        self._callers: set[Caller] = set()
         self._waiting = 0
         self._preloading = set(config.preload)
 
@@ -102,7 +105,7 @@ class Engine:
             log.exception("call failed", op=call.op, model=call.payload.get("model"))
             fault = fault_of(KerascopeError("the engine failed on this call; its log says why"))
             reply = pack(Reply(id=call.id, fault=fault, timing_ms=timing), {})
-        await router.send_multipart([sender, *reply])
+        await router.send_multipart([sender, *reply], copy=False)
 
     async def _answer(
         self, call: Call, arrays: dict[str, Any], deadline: float, timing: dict[str, float]
@@ -123,33 +126,42 @@ class Engine:
         self._waiting += 1
         queued = time.monotonic()
         try:
-            return await loop.run_in_executor(self._compute, self._run, call, arrays, deadline, queued, timing)
+            return await loop.run_in_executor(self._calls, self._compute_call, call, arrays, deadline, queued, timing)
         finally:
             self._waiting -= 1
-
-    def _run(
-        self, call: Call, arrays: dict[str, Any], deadline: float, queued: float, timing: dict[str, float]
-    ) -> tuple[dict[str, Any], Any]:
-        """In the compute thread: the turn of the call has come, once a job's chunk has ended."""
-        with self._turns.call():
-            return self._compute_call(call, arrays, deadline, queued, timing)
 
     def _compute_call(
         self, call: Call, arrays: dict[str, Any], deadline: float, queued: float, timing: dict[str, float]
     ) -> tuple[dict[str, Any], Any]:
+        """In a thread of its own: what it asks of the device waits its turn, all else goes on beside other calls."""
         started = time.monotonic()
         timing["queue"] = (started - queued) * 1e3
         if started > deadline:
             raise DeadlineExceeded(f"the call waited {started - queued:.1f} s for its turn, longer than its deadline")
-        self._running = Running(call.id, started)
+        caller = Caller(call.id)
+        self._callers.add(caller)
         try:
             with self._registry.use(str(call.payload["model"])) as model:
-                return self._operations.by_name[call.op](
-                    model, call.payload, arrays, Deadline(deadline, call.deadline_s)
-                )
+                if call.op != "explain":
+                    return self._operations.by_name[call.op](model, call.payload, arrays)
+                return self._explain(model, call, arrays, caller, Deadline(deadline, call.deadline_s))
         finally:
-            self._running = Running()
-            timing["engine"] = (time.monotonic() - started) * 1e3
+            self._callers.discard(caller)
+            timing["queue"] += caller.waited_s * 1e3
+            timing["engine"] = (time.monotonic() - started - caller.waited_s) * 1e3
+
+    def _explain(
+        self, model: LoadedModel, call: Call, arrays: dict[str, Any], caller: Caller, progress: Progress
+    ) -> tuple[dict[str, Any], Any]:
+        """A call that the device has not enough memory for is tried once more, in smaller steps, with room made."""
+        backend = Batched(model.backend, self._batches, caller)
+        try:
+            return self._operations.explain(model, call.payload, arrays, progress, backend)
+        except OutOfMemory:
+            log.warning("out of memory, trying again with less", model=model.spec.id)
+        self._registry.evict_idle()
+        model.backend.release()
+        return self._operations.explain(model, call.payload, arrays, progress, Smaller(backend))
 
     def compute_job(
         self, payload: dict[str, Any], arrays: dict[str, Any], progress: Progress
@@ -164,7 +176,7 @@ class Engine:
         if not self._registry.is_warm(model_id):
             return {"checked": False}, {}
         with self._registry.use(model_id) as model:
-            self._operations.check(model, call.payload, arrays, Progress())
+            self._operations.check(model, call.payload, arrays)
         return {"checked": True}, {}
 
     def _warm(self, model_id: str) -> None:
@@ -188,6 +200,5 @@ class Engine:
             "budget_bytes": self._config.registry_bytes,
             "preloading": sorted(self._preloading),
             "waiting": self._waiting,
-            "running": self._running.id,
-            "running_s": time.monotonic() - self._running.since if self._running.id else 0.0,
+            "computing": [caller.id for caller in list(self._callers) if caller.computing],
         }

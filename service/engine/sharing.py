@@ -24,10 +24,10 @@ class SharedPasses(Around):
         self.runs = 0
 
     def compiled(
-        self, key: Hashable, function: Callable[..., Any], signature: Signature, *, shared: bool = True
+        self, key: Hashable, function: Callable[..., Any], signature: Signature, *, shared: bool = True, rows: int = 1
     ) -> Plan:
         """As the backend's, with the results for single images kept where they are `shared`."""
-        plan = super().compiled(key, function, signature, shared=shared)
+        plan = super().compiled(key, function, signature, shared=shared, rows=rows)
         if not shared:
             return plan
 

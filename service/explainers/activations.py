@@ -72,18 +72,19 @@ class Activations(Explainer):
                 )
 
         def forward(batch: object) -> object:
-            return graph.run({graph.inputs[0]: batch}, tensors)
+            values = graph.run({graph.inputs[0]: batch}, tensors)
+            maps = [backend.ops.cast(as_maps(value), "float32") for value in values]
+            return [*maps, *(measured(backend.ops, each) for each in maps)]
 
         key = ("activations", *(tensor.path for tensor in tensors))
-        plan = backend.compiled(key, forward, [batch_of(image)])
+        rows = backend.rows(graph, image.size, backward=True)
+        found = backend.compiled(key, forward, [batch_of(image)], rows=rows)(image.batch)
         arrays: dict[str, NDArray[Any]] = {}
         statistics: dict[str, Any] = {}
         warnings: list[Warned] = []
-        for tensor, value in zip(tensors, plan(image.batch), strict=True):
-            maps = value[0].astype(np.float32) if value.ndim == 4 else value[0].astype(np.float32)[None, :, None]
-            maps = choose(maps, params.channels, tensor.path)
-            arrays[tensor.path] = maps
-            statistics[tensor.path] = channel_statistics(maps, params.channels)
+        for tensor, maps, numbers in zip(tensors, found[: len(tensors)], found[len(tensors) :], strict=True):
+            arrays[tensor.path] = choose(maps[0], params.channels, tensor.path)
+            statistics[tensor.path] = channel_statistics(numbers[0], params.channels)
             dead = statistics[tensor.path]["dead_channels"]
             if dead:
                 warnings.append(
@@ -115,17 +116,29 @@ def choose(maps: NDArray[np.float32], channels: Indices | None, path: str) -> ND
     return maps if channels is None else np.ascontiguousarray(maps[..., list(channels)])
 
 
-def channel_statistics(maps: NDArray[np.float32], channels: Indices | None) -> dict[str, Any]:
-    """Per channel of (h, w, channels): mean, std, max and the share of cells above 0; which are 0 everywhere."""
-    flat = maps.reshape(-1, maps.shape[-1]).astype(np.float64)
-    numbers = list(channels) if channels is not None else list(range(maps.shape[-1]))
+def as_maps(value: Any) -> Any:
+    """Maps (b, h, w, k) as they are; units (b, k) as one map (b, 1, k, 1)."""
+    return value if len(value.shape) == 4 else value[:, None, :, None]
+
+
+def measured(ops: Any, maps: Any) -> Any:
+    """Maps (b, h, w, k) → (b, 5, k): mean, standard deviation, max, the share of cells above 0 and of those not 0."""
+    axes = (1, 2)
+    above, other = (ops.mean(ops.cast(held, "float32"), axis=axes) for held in (maps > 0, maps != 0))
+    return ops.stack([ops.mean(maps, axis=axes), ops.std(maps, axis=axes), ops.max(maps, axis=axes), above, other], 1)
+
+
+def channel_statistics(numbers: NDArray[np.float32], channels: Indices | None) -> dict[str, Any]:
+    """What is said of the channels asked for, from `measured` (5, k); which are 0 everywhere."""
+    chosen = list(range(numbers.shape[1]) if channels is None else channels)
+    mean, std, highest, active, other = numbers[:, chosen].tolist()
     return {
-        "channels": numbers,
-        "mean": flat.mean(axis=0).tolist(),
-        "std": flat.std(axis=0).tolist(),
-        "max": flat.max(axis=0).tolist(),
-        "active_share": (flat > 0).mean(axis=0).tolist(),
-        "dead_channels": [number for number, dead in zip(numbers, (flat == 0).all(axis=0), strict=True) if dead],
+        "channels": chosen,
+        "mean": mean,
+        "std": std,
+        "max": highest,
+        "active_share": active,
+        "dead_channels": [number for number, share in zip(chosen, other, strict=True) if share == 0],
     }
 
 

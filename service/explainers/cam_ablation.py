@@ -27,7 +27,8 @@ def values_at(
         maps, value = graph.run({graph.inputs[0]: batch}, [layer, targets.tensor])
         return backend.ops.cast(maps, "float32"), targets.matrix(backend.ops, value)
 
-    plan = backend.compiled(("values", layer.path, targets.key), forward, [batch_of(image)])
+    rows = backend.rows(graph, image.size)
+    plan = backend.compiled(("values", layer.path, targets.key), forward, [batch_of(image)], rows=rows)
     maps, scores = plan(image.batch)
     return maps[0], scores[0]
 

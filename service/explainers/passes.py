@@ -31,7 +31,7 @@ def scores_plan(backend: Backend, graph: Graph, image: NetworkInput, targets: Ta
         (value,) = graph.run({graph.inputs[0]: batch}, [targets.tensor])
         return targets.matrix(backend.ops, value)
 
-    return backend.compiled(("scores", targets.key), forward, [batch_of(image)])
+    return backend.compiled(("scores", targets.key), forward, [batch_of(image)], rows=backend.rows(graph, image.size))
 
 
 def gradients_plan(
@@ -55,7 +55,8 @@ def gradients_plan(
         return ops.cast(values, "float32"), stacked, targets.matrix(ops, value)
 
     key = ("gradients", layer.path, targets.key, len(targets.pairs), rule)
-    return backend.compiled(key, passes, [batch_of(image), CHOSEN])
+    rows = backend.rows(graph, image.size, backward=layer in graph.inputs)
+    return backend.compiled(key, passes, [batch_of(image), CHOSEN], rows=rows)
 
 
 def chunks(total: int, size: int, progress: Progress) -> Iterator[slice]:

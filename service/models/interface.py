@@ -14,6 +14,8 @@ Plan = Callable[..., list[NDArray[Any]]]
 Signature = Sequence[tuple[tuple[int | None, ...], str]]
 ReluRule = Literal["guided", "deconvnet", "redirected"]
 Tensors = list[Any]
+# About how long one step of a call may take, so that it can be stopped and others get their turn.
+CHUNK_S = 0.5
 
 
 class Backend(Protocol):
@@ -22,12 +24,15 @@ class Backend(Protocol):
     ops: Any
 
     def compiled(
-        self, key: Hashable, function: Callable[..., Any], signature: Signature, *, shared: bool = True
+        self, key: Hashable, function: Callable[..., Any], signature: Signature, *, shared: bool = True, rows: int = 1
     ) -> Plan:
         """`function` of tensors, traced once a key."""
 
-    def chunk(self, graph: Graph, size: tuple[int, int], *, backward: bool = False, seconds: float = ...) -> int:
+    def chunk(self, graph: Graph, size: tuple[int, int], *, backward: bool = False, seconds: float = CHUNK_S) -> int:
         """How many images one step may take."""
+
+    def rows(self, graph: Graph, size: tuple[int, int], *, backward: bool = False) -> int:
+        """How many images one step may take within memory."""
 
     def fits(self, graph: Graph, size: tuple[int, int]) -> bool:
         """Whether one image of that size stays within memory, forward and backward."""

@@ -14,6 +14,7 @@ import numpy as np
 from service.errors import InvalidParameter, ModelNotLoadable, UnknownLayer
 from service.models.backend import CALL_BYTES, TensorFlowBackend
 from service.models.canonical import canonical
+from service.models.freezing import Room
 from service.models.graph import Graph
 from service.models.head import Head, find_head
 from service.models.labels import labels_of
@@ -70,8 +71,11 @@ class LoadedModel:
         return self.labels if head.classes == len(self.labels) else ()
 
 
-def load_model(spec: ModelSpec, cache_dir: Path, call_bytes: int = CALL_BYTES) -> LoadedModel:
-    """Loads and examines; `call_bytes` bounds one step of a call. Raises ModelNotLoadable or WeightsUnavailable."""
+def load_model(spec: ModelSpec, cache_dir: Path, call_bytes: int = CALL_BYTES, room: Room | None = None) -> LoadedModel:
+    """Loads and examines; `call_bytes` bounds one step of a call, `room` what its plans hold as constants.
+
+    Raises ModelNotLoadable or WeightsUnavailable.
+    """
     model, digest = load(spec, cache_dir)
     graph = canonical(model)
     if spec.cam_layer:
@@ -101,7 +105,7 @@ def load_model(spec: ModelSpec, cache_dir: Path, call_bytes: int = CALL_BYTES) -
         preprocessing_assumed=assumed,
         digest=digest,
         weight_bytes=_weight_bytes(model),
-        backend=TensorFlowBackend(call_bytes=call_bytes),
+        backend=TensorFlowBackend(call_bytes=call_bytes, variables=model.variables, room=room),
         summary="\n".join(lines) + "\n",
         notes=tuple(notes),
     )

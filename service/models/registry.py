@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 
 from service.errors import KerascopeError, ModelNotLoadable
+from service.models.freezing import Room
 from service.models.library import Library
 from service.models.loaded import LoadedModel
 from service.models.spec import ModelSpec
@@ -47,7 +48,8 @@ class _Slot:
 
 
 class Registry:
-    """Thread-safe. `budget_bytes` bounds the weights of all warm models together; pinned ones are never evicted."""
+    """Thread-safe. `budget_bytes` bounds the weights of all warm models together, with what their plans hold of them
+    in `room`; pinned ones are never evicted."""
 
     def __init__(
         self,
@@ -56,11 +58,13 @@ class Registry:
         *,
         budget_bytes: int,
         pinned: frozenset[str] = frozenset(),
+        room: Room | None = None,
     ) -> None:
         self._library = library
         self._load = load
         self._budget = budget_bytes
         self._pinned = pinned
+        self._room = room or Room(0)
         self._slots: dict[str, _Slot] = {}
         self._lock = threading.Lock()
 
@@ -85,6 +89,17 @@ class Registry:
         self._library.get(model_id)
         return self._evict(model_id)
 
+    def evict_idle(self) -> None:
+        """Makes every model cold that is neither pinned nor in use."""
+        with self._lock:
+            idle = [
+                model_id
+                for model_id, slot in self._slots.items()
+                if slot.state is State.WARM and not slot.users and model_id not in self._pinned
+            ]
+        for model_id in idle:
+            self._evict(model_id)
+
     def is_warm(self, model_id: str) -> bool:
         """Whether `use` would give the model at once."""
         with self._lock:
@@ -99,7 +114,8 @@ class Registry:
     @property
     def warm_bytes(self) -> int:
         with self._lock:
-            return sum(slot.model.weight_bytes for slot in self._slots.values() if slot.model)
+            weights = sum(slot.model.weight_bytes for slot in self._slots.values() if slot.model)
+        return weights + self._room.taken
 
     def _slot(self, model_id: str) -> _Slot:
         self._library.get(model_id)
@@ -163,7 +179,10 @@ class Registry:
             with self._lock:
                 if slot.state is not State.WARM or slot.users:
                     return False
-                slot.state, slot.model = State.EVICTING, None
+                slot.state, model, slot.model = State.EVICTING, slot.model, None
+            if model is not None:
+                model.backend.release()
+            del model
             release_memory()
             with self._lock:
                 slot.state = State.COLD

@@ -68,7 +68,7 @@ def test_a_real_engine(tmp_path: Path) -> None:
         assert set(described.timing_ms) == {"load", "queue", "engine"}
         status = await client.status()
         assert status is not None
-        assert (status["pid"], status["waiting"], status["running"]) == (client.supervisor.pid, 0, "")
+        assert (status["pid"], status["waiting"], status["computing"]) == (client.supervisor.pid, 0, [])
         with pytest.raises(UnknownModel, match="no model 'shape'"):
             await client.ask("describe", {"model": "shape"})
         for op, payload in (

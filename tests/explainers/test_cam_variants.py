@@ -150,8 +150,9 @@ def test_what_overflows_is_told_with_its_layer(method: str) -> None:
     net = nets.pencil()
     net.get_layer("conv").set_weights([np.full((1, 1, 1, 2), 3e38, np.float32)])
     payload = {"methods": [{"name": "cam", "params": {"method": method}}], "top": 1, "preprocess": False}
+    model = nets.loaded(net)
     with pytest.raises(NonFiniteResult, match="layer 'conv:linear' is the first"):
-        Operations("cpu", 5000, 50_000).explain(nets.loaded(net), payload, {"image": nets.IMAGE[0]}, Progress())
+        Operations("cpu", 5000, 50_000).explain(model, payload, {"image": nets.IMAGE[0]}, Progress(), model.backend)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,124 @@
+"""Micro-batches: what several calls ask of one plan while the device is busy runs as one, and nothing is waited for."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.engine.around import Around
+from service.engine.turns import Turns
+from service.models.interface import Backend, Plan, Signature
+
+LARGEST = 32
+
+
+@dataclass(eq=False)
+class Caller:
+    """One call on its way. `waited_s` is the time it spent waiting for the device, `computing` whether it does not."""
+
+    id: str
+    waited_s: float = 0.0
+    computing: bool = True
+
+
+@dataclass(eq=False)
+class _Ask:
+    """A run of a plan that a caller waits for."""
+
+    caller: Caller
+    plan: Plan
+    arrays: tuple[NDArray[Any], ...]
+    most: int
+    found: list[NDArray[Any]] | None = None
+    error: BaseException | None = field(default=None, repr=False)
+
+    @property
+    def settled(self) -> bool:
+        return self.found is not None or self.error is not None
+
+
+class Batches:
+    """Runs plans in turn. `sizes` counts how often so many images of different calls ran as one."""
+
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
+        self._lock = threading.Lock()
+        self._waiting: dict[Hashable, list[_Ask]] = {}
+        self.sizes: dict[int, int] = {}
+
+    def run(
+        self, caller: Caller, key: Hashable, plan: Plan, arrays: tuple[NDArray[Any], ...], most: int
+    ) -> list[NDArray[Any]]:
+        """What `plan` gives for `arrays`; with up to `most` single images of others that wait for the plan of `key`."""
+        ask = _Ask(caller, plan, arrays, most if all(len(array) == 1 for array in arrays) else 1)
+        with self._lock:
+            self._waiting.setdefault(key, []).append(ask)
+        began, caller.computing = time.monotonic(), False
+        with self._turns.call(lambda: ask.settled) as mine:
+            caller.waited_s += time.monotonic() - began
+            caller.computing = True
+            if mine:
+                _compute(self._together(key, ask))
+        if ask.error is not None:
+            raise ask.error
+        return ask.found or []
+
+    def _together(self, key: Hashable, ask: _Ask) -> list[_Ask]:
+        """This ask and those that may join it, taken off the list: 1, 2, 4, … 32 in all, the oldest first."""
+        with self._lock:
+            waiting = self._waiting[key]
+            others = [other for other in waiting if other is not ask and other.most > 1]
+            most = min(LARGEST, ask.most, 1 + len(others))
+            count = 1 << (most.bit_length() - 1)
+            taken = [ask, *others[: count - 1]]
+            left = [other for other in waiting if other not in taken]
+            if left:
+                self._waiting[key] = left
+            else:
+                del self._waiting[key]
+            self.sizes[count] = self.sizes.get(count, 0) + 1
+        return taken
+
+
+def _compute(asks: list[_Ask]) -> None:
+    """Runs them as one; each alone when that fails, so that a call fails by its own fault only."""
+    for ask in asks:
+        ask.caller.computing = True
+    if len(asks) > 1:
+        try:
+            together = [np.concatenate(parts) for parts in zip(*(ask.arrays for ask in asks), strict=True)]
+            found = asks[0].plan(*together)
+            for place, ask in enumerate(asks):
+                ask.found = [array[place : place + 1] for array in found]
+        except Exception:
+            for ask in asks:
+                ask.found = None
+        else:
+            return
+    for ask in asks:
+        try:
+            ask.found = ask.plan(*ask.arrays)
+        except Exception as error:
+            ask.error = error
+
+
+class Batched(Around):
+    """A model's backend for one call: its plans run in turn, and together with what other calls ask of them."""
+
+    def __init__(self, backend: Backend, batches: Batches, caller: Caller) -> None:
+        super().__init__(backend)
+        self._batches = batches
+        self._caller = caller
+
+    def compiled(
+        self, key: Hashable, function: Callable[..., Any], signature: Signature, *, shared: bool = True, rows: int = 1
+    ) -> Plan:
+        plan = super().compiled(key, function, signature, shared=shared, rows=rows)
+        batches, caller, place = self._batches, self._caller, (self._backend, key)
+        return lambda *arrays: batches.run(caller, place, plan, arrays, rows)

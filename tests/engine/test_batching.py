@@ -1,0 +1,131 @@
+"""Micro-batches: the same numbers as alone, in turn, and nobody waits for anybody but the device."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+
+from service.engine.batching import Batched, Batches, Caller
+from service.engine.turns import Turns
+from service.explainers import BY_NAME
+from service.explainers.base import Explanation, Progress
+from service.explainers.targets import parse_targets
+from service.models.backend import TensorFlowBackend
+from service.models.library import Library
+from service.models.loaded import LoadedModel, load_model
+from tests import nets
+
+ROWS = [((None, 2), "float32")]
+
+
+def after_a_busy_device(turns: Turns, calls: int, call: Any) -> list[Any]:
+    """What calls give that all came while the device was busy."""
+    with ThreadPoolExecutor(calls) as threads:
+        with turns.call():
+            waiting = [threads.submit(call, number) for number in range(calls)]
+            time.sleep(0.3)
+            assert not any(each.done() for each in waiting)
+        return [each.result(20) for each in waiting]
+
+
+@pytest.mark.parametrize(
+    ("calls", "most", "sizes"),
+    [(1, 32, {1: 1}), (7, 32, {4: 1, 2: 1, 1: 1}), (6, 2, {2: 3}), (5, 3, {2: 2, 1: 1}), (3, 1, {1: 3})],
+)
+def test_what_waits_for_one_plan_runs_as_one(calls: int, most: int, sizes: dict[int, int]) -> None:
+    turns = Turns()
+    batches, backend = Batches(turns), TensorFlowBackend()
+
+    def call(number: int) -> float:
+        plan = Batched(backend, batches, Caller(str(number))).compiled("sum", lambda x: x * 2, ROWS, rows=most)
+        (found,) = plan(np.array([[number, 1]], np.float32))
+        assert found.shape == (1, 2)
+        return float(found[0, 0])
+
+    assert after_a_busy_device(turns, calls, call) == [2.0 * number for number in range(calls)]
+    assert batches.sizes == sizes
+    assert backend.traces == 1
+
+
+def test_others_plans_and_larger_batches_stay_alone() -> None:
+    turns = Turns()
+    batches, backend = Batches(turns), TensorFlowBackend()
+
+    def call(number: int) -> Any:
+        plan = Batched(backend, batches, Caller("")).compiled(number % 2, lambda x: x + 1, ROWS, rows=32)
+        return plan(np.full((2 if number == 0 else 1, 2), number, np.float32))[0].tolist()
+
+    found = after_a_busy_device(turns, 3, call)
+    assert found == [[[1, 1], [1, 1]], [[2, 2]], [[3, 3]]]
+    assert batches.sizes == {1: 3}
+
+
+def test_one_that_fails_fails_alone() -> None:
+    turns = Turns()
+    batches = Batches(turns)
+
+    def checked(x: np.ndarray) -> list[np.ndarray]:
+        if (x < 0).any():
+            raise ValueError("negative")
+        return [x]
+
+    def call(number: int) -> float | str:
+        try:
+            return float(batches.run(Caller(""), "key", checked, (np.array([1.0 - number]),), 32)[0][0])
+        except ValueError as error:
+            return str(error)
+
+    assert after_a_busy_device(turns, 4, call) == [1.0, 0.0, "negative", "negative"]
+
+
+def test_it_is_known_who_computes_and_who_waits() -> None:
+    turns = Turns()
+    batches, caller = Batches(turns), Caller("a")
+    seen: list[bool] = []
+    with turns.call():
+        plan = lambda x: [seen.append(caller.computing) or x]  # noqa: E731
+        thread = threading.Thread(target=lambda: batches.run(caller, "key", plan, (np.zeros(1),), 1))
+        thread.start()
+        time.sleep(0.2)
+        assert not caller.computing
+    thread.join(5)
+    assert seen == [True]
+    assert caller.computing
+    assert 0.1 < caller.waited_s < 2
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+    return load_model(Library(None).get("shapes"), tmp_path_factory.mktemp("cache"))
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [("predict", {}), ("activations", {}), ("cam", {}), ("cam", {"target": "top2"}), ("saliency", {})],
+)
+def test_results_are_those_of_single_calls(shapes: LoadedModel, name: str, params: dict[str, str]) -> None:
+    turns = Turns()
+    batches = Batches(turns)
+    images = np.random.default_rng(3).uniform(0, 1, (8, 1, 28, 28, 3)).astype(np.float32)
+
+    def explain(backend: Any, image: np.ndarray) -> Explanation:
+        explainer = BY_NAME[name]
+        parsed = explainer.Params.model_validate(params)
+        targets = parse_targets(params.get("target", "top1"), shapes.graph, shapes.head, ())
+        given = nets.network_input(shapes, image)
+        return explainer.explain(backend, shapes.graph, given, targets, parsed, Progress())
+
+    expected = [explain(shapes.backend, image) for image in images]
+    found = after_a_busy_device(
+        turns, 8, lambda number: explain(Batched(shapes.backend, batches, Caller("")), images[number])
+    )
+    assert max(batches.sizes) == 8
+    for one, other in zip(found, expected, strict=True):
+        assert list(one.arrays) == list(other.arrays)
+        for array, alone in zip(one.arrays.values(), other.arrays.values(), strict=True):
+            np.testing.assert_allclose(array, alone, rtol=1e-4, atol=1e-5 * np.abs(alone).max())
