@@ -29,6 +29,7 @@ from service.jobs.jobs import Jobs
 from service.jobs.lock import is_held
 from service.models.library import Library
 from service.settings import Settings, split
+from service.usecases.cache import AnswerCache
 from service.usecases.explain import Explain
 from service.usecases.jobs import BackgroundJobs
 from service.usecases.models import Models
@@ -74,6 +75,7 @@ def create_app(settings: Settings) -> FastAPI:
         Explain(engines, library, limits, threads, settings.max_response_bytes),
         Models(engines, library),
         BackgroundJobs(jobs, engines, library, limits, threads, settings.max_response_bytes),
+        AnswerCache(settings.cache_bytes),
     )
     errors.install(app)
     app.add_middleware(RequestContext, keys=Keys(settings.key_digests))

@@ -54,7 +54,10 @@ class Settings(BaseSettings):
         0, "threads", "Threads of each engine; 0 shares this machine's cores among the engines.", ge=0, le=512
     )
     registry_bytes: int = _setting(
-        4 * 1024**3, "bytes", "Weights each engine keeps warm; the least recently used are evicted beyond.", ge=1024**2
+        4 * 1024**3,
+        "bytes",
+        "Weights each engine keeps warm, copies in compiled plans included; the least recently used go first.",
+        ge=1024**2,
     )
     call_deadline_s: float = _setting(
         60.0, "s", "Longest a call may take, waiting for the engine included.", gt=0, le=3600
@@ -64,6 +67,9 @@ class Settings(BaseSettings):
     )
     call_bytes: int = _setting(
         512 * 1024**2, "bytes", "Memory one step of a call may take; longer calls are cut into more steps.", ge=1024**2
+    )
+    cache_bytes: int = _setting(
+        64 * 1024**2, "bytes", "Answers kept for those who ask the same again; 0 keeps none and gives no `ETag`.", ge=0
     )
     queue_limit: int = _setting(
         64, "calls", "Calls that may wait or run at a time in each engine; more are answered 503.", ge=1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import orjson
 from fastapi import Request, Response
@@ -16,6 +17,7 @@ from service.api.schemas_jobs import job_out
 from service.errors import error_named
 from service.explainers.base import Cost
 from service.jobs.job import Job, JobState
+from service.usecases.cache import Kept, identity
 from service.usecases.request import ExplainRequest
 
 
@@ -24,8 +26,42 @@ async def answered(request: Request, services: Services, asked: ExplainRequest, 
     wishes = prefer.read(request.headers)
     if wishes.respond_async or any(call.explainer.cost is Cost.ASCENT for call in asked.methods):
         return await _as_job(request, services, asked, priority, wishes)
+    return await at_once(request, services, asked)
+
+
+async def at_once(request: Request, services: Services, asked: ExplainRequest) -> Response:
+    """200 with the answer, kept or computed, or 304 where the caller has it already."""
+    cache, started = services.cache, time.perf_counter()
+    if not cache.on:
+        return await asyncio.to_thread(responder(asked), await services.explain(asked), asked.options)
+    if fingerprint := await services.explain.fingerprint(asked.model_id):
+        known = identity(asked, fingerprint)
+        if _is_one_of(known, request.headers.get("if-none-match", "")):
+            return Response(status_code=304, headers={"ETag": _tag(known)})
+        if kept := cache.get(known):
+            found = f"cache;desc=hit;dur={(time.perf_counter() - started) * 1e3:.1f}"
+            return Response(kept.content, media_type=kept.media_type, headers=_said(known, found))
     answer = await services.explain(asked)
-    return await asyncio.to_thread(responder(asked), answer, asked.options)
+    response = await asyncio.to_thread(responder(asked), answer, asked.options)
+    # Of the model that answered, which may have become another since it was asked for its fingerprint.
+    known = identity(asked, answer.fingerprint)
+    cache.put(known, Kept(response.body, response.media_type or ""))
+    response.headers["ETag"] = _tag(known)
+    return response
+
+
+def _tag(known: str) -> str:
+    """Weak: the times told in a JSON answer are those of the first who asked."""
+    return f'W/"{known}"'
+
+
+def _said(known: str, timing: str) -> dict[str, str]:
+    return {"ETag": _tag(known), "Server-Timing": timing}
+
+
+def _is_one_of(known: str, header: str) -> bool:
+    tags = [part.strip().removeprefix("W/") for part in header.split(",")]
+    return f'"{known}"' in tags or "*" in tags
 
 
 async def _as_job(

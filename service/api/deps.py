@@ -10,6 +10,7 @@ from fastapi import Depends, Path, Request
 from service.engine.pool import EnginePool
 from service.errors import FieldError, InvalidParameter, nearest
 from service.settings import Settings
+from service.usecases.cache import AnswerCache
 from service.usecases.explain import Explain
 from service.usecases.jobs import BackgroundJobs
 from service.usecases.models import Models
@@ -24,6 +25,7 @@ class Services:
     explain: Explain
     models: Models
     jobs: BackgroundJobs
+    cache: AnswerCache
 
 
 def services(request: Request) -> Services:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Callable, Collection
 from typing import Any, Literal
 
@@ -55,17 +54,16 @@ def choose(stated: Format | None, accept: str | None, forms: Collection[Format] 
 def respond(answer: Answer, options: AnswerOptions) -> Response:
     """The answer of one method. Raises NotAcceptable when the method has nothing to give in that form."""
     (result,) = answer.results
+    content: bytes | memoryview
     if options.format in ("png", *ANIMATED):
         if not result.pictures:
             name = result.body["method"]["name"]
             raise NotAcceptable(f"{name!r} was to draw no picture; ask for json, npy or npz, or for other 'outputs'")
         content = result.pictures[0].data
     elif options.format == "npy":
-        buffer = io.BytesIO()
-        np.save(buffer, result.arrays[result.primary], allow_pickle=False)
-        content = buffer.getvalue()
+        content = archive.npy(result.arrays[result.primary])
     elif options.format == "npz":
-        content = archive.pack(result.arrays)
+        content = archive.packed(result.arrays)
     else:
         body = {"model": answer.model, "image": answer.image, **_result(result, options), "timing_ms": _timing(answer)}
         content = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
@@ -76,7 +74,7 @@ def respond_many(answer: Answer, options: AnswerOptions) -> Response:
     """The answer of several methods, as JSON or npz."""
     if options.format == "npz":
         arrays = {f"{result.name}/{name}": array for result in answer.results for name, array in result.arrays.items()}
-        return Response(archive.pack(arrays), headers=_headers(answer), media_type=MEDIA["npz"])
+        return Response(archive.packed(arrays), headers=_headers(answer), media_type=MEDIA["npz"])
     results = [{"name": result.name, **_result(result, options)} for result in answer.results]
     body = {"model": answer.model, "image": answer.image, "results": results, "timing_ms": _timing(answer)}
     content = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
@@ -116,7 +114,7 @@ def _result(result: Result, options: AnswerOptions) -> dict[str, Any]:
 
 
 def _array(name: str, array: np.ndarray[Any, Any], encoding: Literal["base64", "list"]) -> dict[str, Any]:
-    data = base64.b64encode(array.tobytes()).decode() if encoding == "base64" else array.tolist()
+    data = base64.b64encode(archive.raw(array)).decode() if encoding == "base64" else array.tolist()
     return {
         "name": name,
         "dtype": array.dtype.name,

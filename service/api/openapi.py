@@ -32,6 +32,15 @@ JOB_HEADERS: list[dict[str, Any]] = [
         "schema": {"type": "string", "maxLength": 255},
     },
 ]
+CACHE_HEADERS: list[dict[str, Any]] = [
+    {
+        "name": "If-None-Match",
+        "in": "header",
+        "required": False,
+        "description": "The `ETag` of an answer that is there already: 304 without a body when it would be the same.",
+        "schema": {"type": "string"},
+    }
+]
 _PROBLEMS = {
     400: "The body cannot be read.",
     401: "A valid API key is needed.",
@@ -58,7 +67,12 @@ def picture_responses(explainer: Explainer | None = None) -> dict[int | str, dic
     """The 200 of a route that negotiates, beside its JSON schema; of any method where none is named."""
     forms = forms_of(explainer) if explainer else tuple(MEDIA)
     content = {MEDIA[form]: BINARY for form in forms if form != "json"}
-    return {200: {"description": "The answer in the form asked for.", "content": content}}
+    return {200: {"description": "The answer in the form asked for.", "content": content}} | not_modified()
+
+
+def not_modified() -> dict[int | str, dict[str, Any]]:
+    """The 304 of a route whose answers have an `ETag`."""
+    return {304: {"description": "The answer is the one that `If-None-Match` names."}}
 
 
 def as_job_responses() -> dict[int | str, dict[str, Any]]:
@@ -104,7 +118,7 @@ def explain_operation(explainer: Explainer) -> dict[str, Any]:
         "properties": {"image": {"type": "string", "format": "binary"}, **properties},
     }
     return {
-        "parameters": query_parameters(explainer.Params, options_of(explainer)) + JOB_HEADERS,
+        "parameters": query_parameters(explainer.Params, options_of(explainer)) + JOB_HEADERS + CACHE_HEADERS,
         "requestBody": {"required": needed, "content": _body_forms(as_json, as_form)},
     }
 
@@ -151,7 +165,8 @@ def explain_many_operation() -> dict[str, Any]:
         "parameters": [
             {"name": name, "in": "query", "required": False, **_as_parameter(field)} for name, field in query.items()
         ]
-        + JOB_HEADERS,
+        + JOB_HEADERS
+        + CACHE_HEADERS,
         "requestBody": {"required": True, "content": _body_forms(as_json, as_form)},
     }
 

@@ -72,6 +72,7 @@ class Operations:
         region = image.region
         return {
             "model": {"id": model.spec.id, "digest": model.digest},
+            "fingerprint": model.fingerprint,
             "results": results,
             "region": [region.top, region.left, region.height, region.width],
             "input_size": list(image.size),

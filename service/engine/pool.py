@@ -33,6 +33,12 @@ class EnginePool:
         client = self.clients[engine_of(model_id, len(self.clients))]
         await client.ask_at_once("check", {**payload, "model": model_id}, arrays)
 
+    async def fingerprint(self, model_id: str) -> str | None:
+        """That of the warm model; None when it is cold, or the engine does not say at once."""
+        client = self.clients[engine_of(model_id, len(self.clients))]
+        reply = await client.ask_at_once("fingerprint", {"model": model_id})
+        return None if reply is None else reply.payload["fingerprint"]
+
     async def statuses(self) -> list[dict[str, Any] | None]:
         """Each engine's status; None for one that does not answer."""
         return await asyncio.gather(*(client.status() for client in self.clients))

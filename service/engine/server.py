@@ -116,6 +116,8 @@ class Engine:
         loop = asyncio.get_running_loop()
         if call.op == "unload":
             return {"unloaded": await loop.run_in_executor(self._loads, self._registry.unload, model_id)}, {}
+        if call.op == "fingerprint":
+            return {"fingerprint": self._registry.fingerprint(model_id)}, {}
         if call.op == "check":
             return await loop.run_in_executor(self._loads, self._check, model_id, call, arrays)
         started = time.monotonic()

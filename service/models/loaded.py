@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,12 @@ class LoadedModel:
     backend: TensorFlowBackend
     summary: str
     notes: tuple[str, ...] = ()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """32 hex digits of all that an answer follows from: the file's bytes, the spec, the labels."""
+        said = "\0".join([self.digest, self.spec.model_dump_json(), *self.labels])
+        return hashlib.sha256(said.encode()).hexdigest()[:32]
 
     @property
     def head(self) -> Head:

@@ -102,9 +102,13 @@ class Registry:
 
     def is_warm(self, model_id: str) -> bool:
         """Whether `use` would give the model at once."""
+        return self.fingerprint(model_id) is not None
+
+    def fingerprint(self, model_id: str) -> str | None:
+        """That of the warm model; None when it is not warm."""
         with self._lock:
             slot = self._slots.get(model_id)
-            return slot is not None and slot.state is State.WARM
+            return slot.model.fingerprint if slot and slot.model and slot.state is State.WARM else None
 
     def status(self) -> dict[str, dict[str, Any]]:
         """State, bytes, users, load time and last error of every model that was ever asked for."""

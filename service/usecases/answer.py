@@ -48,9 +48,13 @@ class Result:
 
 @dataclass(frozen=True)
 class Answer:
-    """The model that answered, how the image was decoded, a result for each method; times are in ms."""
+    """The model that answered, how the image was decoded, a result for each method; times are in ms.
+
+    `fingerprint` is that of the model, with its spec.
+    """
 
     model: Mapping[str, Any]
     image: Mapping[str, Any] | None
     results: tuple[Result, ...]
     timing_ms: Mapping[str, float]
+    fingerprint: str

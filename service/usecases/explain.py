@@ -31,6 +31,14 @@ class Explain:
         self._threads = threads
         self._max_response_bytes = max_response_bytes
 
+    async def fingerprint(self, model_id: str) -> str | None:
+        """Of the model as it is warm now: another when its file or its spec is; None when it is cold.
+
+        Raises UnknownModel.
+        """
+        self._library.get(model_id)
+        return await self._engines.fingerprint(model_id)
+
     async def __call__(self, request: ExplainRequest) -> Answer:
         """Raises any KerascopeError; the cheapest checks come first."""
         started = time.perf_counter()
@@ -49,6 +57,7 @@ class Explain:
             model=reply.payload["model"],
             image=image.notes,
             results=found,
+            fingerprint=reply.payload["fingerprint"],
             timing_ms={
                 "decode": (after_decode - started) * 1e3,
                 **reply.timing_ms,

@@ -114,4 +114,5 @@ class BackgroundJobs:
         image = decode_input(asked, self._limits)
         reply = stored.payload["reply"]
         found = results(asked, Computed(reply, stored.arrays), image.pixels)
-        return Answer(reply["model"], image.notes, found, {"engine": stored.payload["engine_ms"]})
+        times = {"engine": stored.payload["engine_ms"]}
+        return Answer(reply["model"], image.notes, found, times, reply.get("fingerprint", ""))

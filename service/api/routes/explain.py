@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 
 from fastapi import APIRouter, Request, Response
 
 from service.api import body, negotiate
-from service.api.answering import answered
+from service.api.answering import answered, at_once
 from service.api.deps import LayerPath, ModelId, ServicesDep
 from service.api.openapi import (
     BINARY,
+    CACHE_HEADERS,
     as_job_responses,
     explain_many_operation,
     explain_operation,
+    not_modified,
     picture_responses,
     problems,
     query_parameters,
@@ -63,7 +64,10 @@ for _explainer in EXPLAINERS:
     operation_id="explain",
     summary="Several methods at once",
     response_model=ExplanationsOut,
-    responses=problems(*EXPLAIN_STATUSES) | as_job_responses() | {200: {"content": {"application/x-npz": BINARY}}},
+    responses=problems(*EXPLAIN_STATUSES)
+    | as_job_responses()
+    | not_modified()
+    | {200: {"content": {"application/x-npz": BINARY}}},
     openapi_extra=explain_many_operation(),
 )
 async def explain_many(model_id: ModelId, request: Request, services: ServicesDep) -> Response:
@@ -82,13 +86,13 @@ async def explain_many(model_id: ModelId, request: Request, services: ServicesDe
     summary=KERNELS.title,
     response_model=ExplanationOut,
     responses=picture_responses(KERNELS) | problems(401, 404, 406, 409, 413, 422, 503, 504),
-    openapi_extra={"parameters": query_parameters(KERNELS.Params, RequestOptions, leave_out=NOT_FOR_KERNELS)},
+    openapi_extra={
+        "parameters": query_parameters(KERNELS.Params, RequestOptions, leave_out=NOT_FOR_KERNELS) + CACHE_HEADERS
+    },
 )
 async def kernels(model_id: ModelId, layer: LayerPath, request: Request, services: ServicesDep) -> Response:
     """The kernels of a convolution, as pictures and raw."""
     params, options = parse(KERNELS, body.query(request), layer=layer)
     wishes = options.answer(negotiate.choose(options.format, request.headers.get("accept")))
-    answer = await services.explain(
-        ExplainRequest(model_id, (MethodCall(KERNELS.name, KERNELS, params),), None, wishes)
-    )
-    return await asyncio.to_thread(negotiate.respond, answer, wishes)
+    asked = ExplainRequest(model_id, (MethodCall(KERNELS.name, KERNELS, params),), None, wishes)
+    return await at_once(request, services, asked)

@@ -1,0 +1,88 @@
+"""Kept answers: bounded by bytes, the least recently used go first, and no two questions are taken for one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from service.explainers import BY_NAME
+from service.usecases.answer import AnswerOptions
+from service.usecases.cache import AnswerCache, Kept, identity
+from service.usecases.request import ExplainRequest, ImageInput, MethodCall
+
+
+def kept(size: int) -> Kept:
+    return Kept(bytes(size), "image/png")
+
+
+def test_the_least_recently_used_go_first() -> None:
+    cache = AnswerCache(100)
+    for name in "abcd":
+        cache.put(name, kept(25))
+    assert cache.get("a") is not None
+    cache.put("e", kept(20))
+    assert [name for name in "abcde" if cache.get(name)] == ["a", "c", "d", "e"]
+    assert cache.bytes == 95
+    assert (cache.hits, cache.misses) == (5, 1)
+
+
+def test_the_same_again_counts_once() -> None:
+    cache = AnswerCache(100)
+    cache.put("a", kept(20))
+    cache.put("a", kept(25))
+    assert cache.bytes == 25
+
+
+def test_what_is_too_large_is_not_kept() -> None:
+    cache = AnswerCache(100)
+    cache.put("a", kept(26))
+    assert (cache.get("a"), cache.bytes) == (None, 0)
+
+
+def test_off() -> None:
+    cache = AnswerCache(0)
+    cache.put("a", kept(1))
+    assert not cache.on
+    assert cache.bytes == 0
+
+
+def cam(**params: Any) -> MethodCall:
+    explainer = BY_NAME["cam"]
+    return MethodCall("cam", explainer, explainer.Params.model_validate(params))
+
+
+ASKED = ExplainRequest("shapes", (cam(),), ImageInput(b"picture"))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(ASKED, model_id="shapes2"),
+        replace(ASKED, image=ImageInput(b"picturf")),
+        replace(ASKED, image=ImageInput(b"picture", npy=True)),
+        replace(ASKED, image=None),
+        replace(ASKED, methods=(cam(method="layercam"),)),
+        replace(ASKED, methods=(cam(target="1"),)),
+        replace(ASKED, methods=(cam(alpha=0.5),)),
+        replace(ASKED, methods=(cam(), cam())),
+        replace(ASKED, options=AnswerOptions(format="png")),
+        replace(ASKED, options=AnswerOptions(outputs=("overlay",))),
+        replace(ASKED, options=AnswerOptions(arrays="list")),
+        replace(ASKED, options=AnswerOptions(top=3)),
+        replace(ASKED, preprocess=False),
+        replace(ASKED, many=True),
+    ],
+)
+def test_another_question_is_another(other: ExplainRequest) -> None:
+    assert identity(other, "f") != identity(ASKED, "f")
+
+
+def test_another_model_is_another_question() -> None:
+    assert identity(ASKED, "f") != identity(ASKED, "g")
+
+
+def test_what_is_left_out_is_its_default() -> None:
+    said = replace(ASKED, methods=(cam(method="gradcam", target="top1", alpha=0.4),))
+    assert identity(said, "f") == identity(ASKED, "f")
