@@ -134,7 +134,11 @@ class ExplanationsOut(Schema):
 
 
 class ModelOut(Schema):
-    """A model in the list; `device` is where it is warm."""
+    """A model in the list; `device` is where it is warm.
+
+    `traces` counts what was compiled for it: it grows with methods and layers, never with images. `plan_bytes` are the
+    weights held once more in there.
+    """
 
     id: str
     title: str
@@ -145,6 +149,8 @@ class ModelOut(Schema):
     pinned: bool
     users: int
     weight_bytes: int | None
+    plan_bytes: int | None
+    traces: int | None
     device: str | None
     last_error: str | None
 

@@ -36,9 +36,13 @@ class Around:
 class Smaller(Around):
     """Takes a quarter as many images a step: for a call that the device had not enough memory for."""
 
-    def chunk(self, graph: Graph, size: tuple[int, int], *, backward: bool = False, seconds: float = CHUNK_S) -> int:
-        """How many images one step may take."""
-        return max(1, self._backend.chunk(graph, size, backward=backward, seconds=seconds) // SMALLER)
+    def __init__(self, backend: Backend) -> None:
+        super().__init__(backend)
+
+        def chunk(graph: Graph, size: tuple[int, int], *, backward: bool = False, seconds: float = CHUNK_S) -> int:
+            return max(1, backend.chunk(graph, size, backward=backward, seconds=seconds) // SMALLER)
+
+        self.chunk = chunk
 
 
 class BetweenCalls(Around):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,9 @@ from service.models.preprocess import NetworkInput
 Result = tuple[dict[str, Any], Arrays]
 Prepared = tuple[Explainer, ExplainerParams, Targets]
 Operation = Callable[[LoadedModel, dict[str, Any], dict[str, NDArray[Any]]], Result]
+
+
+USUAL_METHODS = ("predict", "cam", "saliency")
 
 
 class Operations:
@@ -77,6 +81,15 @@ class Operations:
             "region": [region.top, region.left, region.height, region.width],
             "input_size": list(image.size),
         }, found
+
+    def warm_up(self, model: LoadedModel, backend: Backend) -> None:
+        """Compiles what most calls ask for, so that the first of them need not wait for it."""
+        shape = model.input_shape
+        image = {"image": np.zeros((shape.height, shape.width, shape.channels), np.float32)}
+        for name in USUAL_METHODS:
+            payload = {"methods": [{"name": name, "params": {}}], "preprocess": False, "top": 1}
+            with suppress(MethodNotValid):
+                self.explain(model, payload, image, Progress(), backend)
 
     def validity(self, model: LoadedModel, payload: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Result:
         """Which methods, layers and targets are valid for the model, and why not."""

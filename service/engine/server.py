@@ -186,12 +186,26 @@ class Engine:
             pass
 
     async def _preload(self, model_id: str) -> None:
+        loop = asyncio.get_running_loop()
         try:
-            await asyncio.get_running_loop().run_in_executor(self._loads, self._warm, model_id)
+            await loop.run_in_executor(self._loads, self._warm, model_id)
         except KerascopeError as error:
             log.error("preload failed", model=model_id, reason=error.detail)
+            return
         finally:
             self._preloading.discard(model_id)
+        await loop.run_in_executor(self._calls, self._warm_up, model_id)
+
+    def _warm_up(self, model_id: str) -> None:
+        """In the background: calls are answered meanwhile."""
+        started = time.monotonic()
+        try:
+            with self._registry.use(model_id) as model:
+                self._operations.warm_up(model, Batched(model.backend, self._batches, Caller("warm-up")))
+        except KerascopeError as error:
+            log.warning("warm-up failed", model=model_id, reason=error.detail)
+        else:
+            log.info("model ready", model=model_id, seconds=round(time.monotonic() - started, 2))
 
     def _status(self) -> dict[str, Any]:
         return {

@@ -85,6 +85,12 @@ class TensorFlowBackend:
 
         return run
 
+    @property
+    def frozen_bytes(self) -> int:
+        """What plans hold of the weights as constants."""
+        with self._lock:
+            return sum(plan.frozen_bytes for plan in self._plans.values())
+
     def release(self) -> None:
         """Drops every plan."""
         with self._lock:

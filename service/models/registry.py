@@ -202,6 +202,7 @@ class Registry:
             "pinned": model_id in self._pinned,
             "users": slot.users,
             "weight_bytes": model.weight_bytes if model else None,
+            "plan_bytes": model.backend.frozen_bytes if model else None,
             "traces": model.backend.traces if model else None,
             "loaded_in_s": round(slot.loaded_in_s, 3) if slot.loaded_in_s is not None and model else None,
             "last_error": slot.error.detail if slot.error else None,

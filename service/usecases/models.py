@@ -8,7 +8,15 @@ from service.engine.pool import EnginePool, engine_of
 from service.models.library import Library
 from service.models.spec import ModelSpec
 
-COLD: dict[str, Any] = {"state": "cold", "pinned": False, "users": 0, "weight_bytes": None, "last_error": None}
+COLD: dict[str, Any] = {
+    "state": "cold",
+    "pinned": False,
+    "users": 0,
+    "weight_bytes": None,
+    "plan_bytes": None,
+    "traces": None,
+    "last_error": None,
+}
 
 
 class Models:
@@ -54,5 +62,5 @@ class Models:
             "origin": spec.origin,
             "licence": spec.licence,
             "device": status["device"] if status and state["state"] == "warm" else None,
-            **{key: state.get(key) for key in ("state", "pinned", "users", "weight_bytes", "last_error")},
+            **{key: state.get(key) for key in COLD},
         }

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import nets
@@ -229,3 +232,32 @@ def test_a_loop_may_hold_gradients() -> None:
     last, values = plan(np.array([[2, 0], [0, 4]]), [0.25, 0.25])
     assert last.tolist() == [[0.5, 0], [0, 1]]
     assert values.tolist() == [[4, 16], [1, 4]]
+
+
+def test_memory_that_is_not_there_is_a_domain_error_and_no_end() -> None:
+    """The allocator's own failure, in a process of its own."""
+    script = Path(__file__).parent / "out_of_memory.py"
+    found = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    assert found.stdout == "10000 the device has not enough memory for this call 10000"
+
+
+def test_plans_of_other_keys_run_while_one_is_traced() -> None:
+    backend = TensorFlowBackend()
+    signature = [((None,), "float32")]
+    one = np.ones(1, np.float32)
+    backend.compiled("known", lambda x: x, signature)
+    tracing, go_on = threading.Event(), threading.Event()
+
+    def slow(x: Any) -> Any:
+        tracing.set()
+        assert go_on.wait(20)
+        return x + 1
+
+    thread = threading.Thread(target=lambda: backend.compiled("slow", slow, signature))
+    thread.start()
+    assert tracing.wait(20)
+    assert backend.compiled("known", lambda x: x, signature)(one)[0] == 1
+    go_on.set()
+    thread.join(20)
+    assert backend.compiled("slow", slow, signature)(one)[0] == 2
+    assert backend.traces == 2

@@ -191,6 +191,7 @@ def test_an_exception_in_the_block_frees_the_model() -> None:
         "pinned": False,
         "users": 0,
         "weight_bytes": SIZE,
+        "plan_bytes": 0,
         "traces": pencil().backend.traces,
         "loaded_in_s": 0,
         "last_error": None,
