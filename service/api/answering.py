@@ -17,7 +17,7 @@ from service.api.schemas_jobs import job_out
 from service.errors import error_named
 from service.explainers.base import Cost
 from service.jobs.job import Job, JobState
-from service.usecases.cache import Kept, identity
+from service.usecases.cache import Kept, question_of, tag_of
 from service.usecases.request import ExplainRequest
 
 
@@ -34,34 +34,26 @@ async def at_once(request: Request, services: Services, asked: ExplainRequest) -
     cache, started = services.cache, time.perf_counter()
     if not cache.on:
         return await asyncio.to_thread(responder(asked), await services.explain(asked), asked.options)
-    if fingerprint := await services.explain.fingerprint(asked.model_id):
-        known = identity(asked, fingerprint)
-        if _is_one_of(known, request.headers.get("if-none-match", "")):
-            return Response(status_code=304, headers={"ETag": _tag(known)})
-        if kept := cache.get(known):
-            found = f"cache;desc=hit;dur={(time.perf_counter() - started) * 1e3:.1f}"
-            return Response(kept.content, media_type=kept.media_type, headers=_said(known, found))
+    question = question_of(asked)
+    given = request.headers.get("if-none-match", "")
+    # Only who may have the answer already needs to know which model there is now.
+    if (given or question in cache) and (fingerprint := await services.explain.fingerprint(asked.model_id)):
+        tag = tag_of(question, fingerprint)
+        if _is_one_of(tag, given):
+            return Response(status_code=304, headers={"ETag": tag})
+        if kept := cache.get(question, fingerprint):
+            timing = f"cache;desc=hit;dur={(time.perf_counter() - started) * 1e3:.1f}"
+            return Response(kept.content, media_type=kept.media_type, headers={"ETag": tag, "Server-Timing": timing})
     answer = await services.explain(asked)
     response = await asyncio.to_thread(responder(asked), answer, asked.options)
-    # Of the model that answered, which may have become another since it was asked for its fingerprint.
-    known = identity(asked, answer.fingerprint)
-    cache.put(known, Kept(response.body, response.media_type or ""))
-    response.headers["ETag"] = _tag(known)
+    cache.put(question, Kept(response.body, response.media_type or "", answer.fingerprint))
+    response.headers["ETag"] = tag_of(question, answer.fingerprint)
     return response
 
 
-def _tag(known: str) -> str:
-    """Weak: the times told in a JSON answer are those of the first who asked."""
-    return f'W/"{known}"'
-
-
-def _said(known: str, timing: str) -> dict[str, str]:
-    return {"ETag": _tag(known), "Server-Timing": timing}
-
-
-def _is_one_of(known: str, header: str) -> bool:
+def _is_one_of(tag: str, header: str) -> bool:
     tags = [part.strip().removeprefix("W/") for part in header.split(",")]
-    return f'"{known}"' in tags or "*" in tags
+    return tag.removeprefix("W/") in tags or "*" in tags
 
 
 async def _as_job(

@@ -121,7 +121,8 @@ class Engine:
         if call.op == "check":
             return await loop.run_in_executor(self._loads, self._check, model_id, call, arrays)
         started = time.monotonic()
-        await loop.run_in_executor(self._loads, self._warm, model_id)
+        if not self._registry.is_warm(model_id):
+            await loop.run_in_executor(self._loads, self._warm, model_id)
         timing["load"] = (time.monotonic() - started) * 1e3
         if call.op == "load":
             return {}, {}

@@ -17,10 +17,11 @@ LARGEST_SHARE = 4
 
 @dataclass(frozen=True)
 class Kept:
-    """An answer as it was sent."""
+    """An answer as it was sent, and the fingerprint of the model that gave it."""
 
     content: bytes | memoryview
     media_type: str
+    fingerprint: str
 
 
 class AnswerCache:
@@ -37,40 +38,54 @@ class AnswerCache:
     def on(self) -> bool:
         return self._limit > 0
 
-    def get(self, identity: str) -> Kept | None:
-        kept = self._kept.get(identity)
-        if kept is None:
+    def __contains__(self, question: str) -> bool:
+        """Whether some model's answer is kept, be it today's model or not."""
+        return question in self._kept
+
+    def get(self, question: str, fingerprint: str | None) -> Kept | None:
+        """The answer of that very model; None for a model of which nothing is known now."""
+        kept = self._kept.get(question)
+        if kept is None or kept.fingerprint != fingerprint:
             self.misses += 1
             return None
         self.hits += 1
-        self._kept.move_to_end(identity)
+        self._kept.move_to_end(question)
         return kept
 
-    def put(self, identity: str, kept: Kept) -> None:
+    def put(self, question: str, kept: Kept) -> None:
         if len(kept.content) > self._limit // LARGEST_SHARE:
             return
-        if old := self._kept.pop(identity, None):
+        if old := self._kept.pop(question, None):
             self.bytes -= len(old.content)
-        self._kept[identity] = kept
+        self._kept[question] = kept
         self.bytes += len(kept.content)
         while self.bytes > self._limit:
             self.bytes -= len(self._kept.popitem(last=False)[1].content)
 
 
-def identity(request: ExplainRequest, fingerprint: str) -> str:
-    """32 hex digits that are the same for equal questions to the same model, and for them only.
+def question_of(request: ExplainRequest) -> str:
+    """32 hex digits that are the same for equal questions, and for them only.
 
-    Of the version of this service, the model's `fingerprint`, the image's bytes, the methods with all parameters,
-    those left out as their defaults, and the form of the answer.
+    Of the version of this service, the model's ID, the image's bytes, the methods with all parameters, those left out
+    as their defaults, and the form of the answer.
     """
     image = request.image
     said = {
         "version": __version__,
-        "model": [request.model_id, fingerprint],
+        "model": request.model_id,
         "image": None if image is None else [hashlib.sha256(image.data).hexdigest(), image.npy],
         "methods": [[call.name, call.explainer.name, call.params.model_dump(mode="json")] for call in request.methods],
         "options": asdict(request.options),
         "preprocess": request.preprocess,
         "many": request.many,
     }
-    return hashlib.sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]
+    return _digest(orjson.dumps(said, option=orjson.OPT_SORT_KEYS))
+
+
+def tag_of(question: str, fingerprint: str) -> str:
+    """The entity tag of a model's answer to a question. Weak: an answer's times are those of the first who asked."""
+    return f'W/"{_digest(f"{question} {fingerprint}".encode())}"'
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:32]

@@ -9,21 +9,21 @@ import pytest
 
 from service.explainers import BY_NAME
 from service.usecases.answer import AnswerOptions
-from service.usecases.cache import AnswerCache, Kept, identity
+from service.usecases.cache import AnswerCache, Kept, question_of, tag_of
 from service.usecases.request import ExplainRequest, ImageInput, MethodCall
 
 
-def kept(size: int) -> Kept:
-    return Kept(bytes(size), "image/png")
+def kept(size: int, fingerprint: str = "f") -> Kept:
+    return Kept(bytes(size), "image/png", fingerprint)
 
 
 def test_the_least_recently_used_go_first() -> None:
     cache = AnswerCache(100)
     for name in "abcd":
         cache.put(name, kept(25))
-    assert cache.get("a") is not None
+    assert cache.get("a", "f") is not None
     cache.put("e", kept(20))
-    assert [name for name in "abcde" if cache.get(name)] == ["a", "c", "d", "e"]
+    assert [name for name in "abcde" if cache.get(name, "f")] == ["a", "c", "d", "e"]
     assert cache.bytes == 95
     assert (cache.hits, cache.misses) == (5, 1)
 
@@ -38,7 +38,7 @@ def test_the_same_again_counts_once() -> None:
 def test_what_is_too_large_is_not_kept() -> None:
     cache = AnswerCache(100)
     cache.put("a", kept(26))
-    assert (cache.get("a"), cache.bytes) == (None, 0)
+    assert (cache.get("a", "f"), cache.bytes) == (None, 0)
 
 
 def test_off() -> None:
@@ -76,13 +76,20 @@ ASKED = ExplainRequest("shapes", (cam(),), ImageInput(b"picture"))
     ],
 )
 def test_another_question_is_another(other: ExplainRequest) -> None:
-    assert identity(other, "f") != identity(ASKED, "f")
+    assert question_of(other) != question_of(ASKED)
 
 
-def test_another_model_is_another_question() -> None:
-    assert identity(ASKED, "f") != identity(ASKED, "g")
+def test_the_answer_of_another_model_is_none() -> None:
+    cache = AnswerCache(100)
+    cache.put("a", kept(20, "old"))
+    assert "a" in cache
+    assert cache.get("a", "new") is None
+    assert cache.get("a", None) is None
+    cache.put("a", kept(25, "new"))
+    assert (cache.get("a", "new"), cache.bytes) == (kept(25, "new"), 25)
+    assert tag_of("a", "old") != tag_of("a", "new")
 
 
 def test_what_is_left_out_is_its_default() -> None:
     said = replace(ASKED, methods=(cam(method="gradcam", target="top1", alpha=0.4),))
-    assert identity(said, "f") == identity(ASKED, "f")
+    assert question_of(said) == question_of(ASKED)
