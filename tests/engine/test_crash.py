@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -189,15 +191,17 @@ def test_an_engine_that_cannot_start(tmp_path: Path, starting: Start, monkeypatc
 
 
 def test_many_callers_at_once_get_the_same_answer(victim: Service) -> None:
+    """Some of them in one batch, whose arithmetic rounds another way."""
     content = as_npy(np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8))
 
-    def call(number: int) -> tuple[int, bytes]:
-        answer = httpx.post(
-            f"{victim.url}{CAM}?format=npy&target={number % 3}", content=content, headers=NPY, timeout=60
-        )
+    def call(number: int) -> np.ndarray[Any, Any]:
+        target = f"{victim.url}{CAM}?format=npy&target={number % 3}"
+        answer = httpx.post(target, content=content, headers=NPY, timeout=60)
         assert answer.status_code == 200
-        return number % 3, answer.content
+        return np.asarray(np.load(io.BytesIO(answer.content)))
 
     with ThreadPoolExecutor(12) as threads:
-        answers = set(threads.map(call, range(48)))
-    assert len(answers) == 3
+        answers = list(threads.map(call, range(48)))
+    for number, heatmap in enumerate(answers):
+        np.testing.assert_allclose(heatmap, answers[number % 3], atol=1e-5 * answers[number % 3].max())
+    assert not np.allclose(answers[0], answers[1])
