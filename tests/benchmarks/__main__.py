@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 
@@ -46,7 +46,7 @@ def main(scale: Scale, tell: Callable[[str], object]) -> tuple[Sequence[Row], st
         return rows, report.text(rows, peers.versions, time.perf_counter() - begun)
 
 
-def _peers(bench: Bench) -> nullcontext[Peers] | object:
+def _peers(bench: Bench) -> AbstractContextManager[Peers]:
     if not bench.scale.peers:
         return nullcontext(Peers(None, {}, "not asked for"))
     network = bench.main

@@ -107,14 +107,14 @@ class Caller:
         rows = self.client.get("/v1/models").raise_for_status().json()["models"]
         found = [row.get("traces") for row in rows if row["state"] == "warm" and model in (None, row["id"])]
         if not found or None in found:
-            raise NotAvailable("the service does not tell its traces")
+            raise NotAvailable("not available: the service does not tell its traces")
         return sum(found)
 
 
 def checked(answer: httpx.Response) -> httpx.Response:
     """The answer of a call that went well. Raises NotAvailable for 422, HTTPStatusError for other problems."""
     if answer.status_code == 422:
-        raise NotAvailable(f"the service answers 422: {answer.json()['detail']}")
+        raise NotAvailable(f"not available: the service answers 422, {answer.json()['detail']}")
     return answer.raise_for_status()
 
 

@@ -36,9 +36,9 @@ class Row:
 
     @property
     def shown(self) -> str:
-        """The figure with its unit, or why there is none."""
+        """The figure with its unit, or in a few words why there is none: what the note says before its colon."""
         if self.figure is None:
-            return f"not available: {self.note}"
+            return self.note.split(":")[0]
         if self.unit == "×":
             return f"{self.figure:.2f} ×"
         text = f"{self.figure:.1e}" if 0 < abs(self.figure) < 1e-3 else f"{self.figure:.3g}"

@@ -35,11 +35,11 @@ class Scale:
 
 FULL = Scale(
     FULL_NETWORKS,
-    rounds=15,
-    peer_rounds=5,
+    rounds=10,
+    peer_rounds=3,
     occlusion_rounds=2,
     sampled=32,
-    burst=64,
+    burst=32,
     filters=64,
     side=64,
     steps=40,

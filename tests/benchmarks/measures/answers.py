@@ -79,7 +79,7 @@ def against_peers(bench: Bench, peers: Peers) -> list[Row]:
             except NotAvailable as error:
                 reasons[name] = str(error)
         ours = {"": bench.caller.timed(bench.main.id, method, **WISHES[method])} if able else {}
-        found = medians(ours | able, bench.scale.peer_rounds, warm_up=1)
+        found = medians(ours | able, bench.scale.peer_rounds)
         key = f"{method} on {bench.main.title}"
         for name in names:
             what, note = f"{key}: {name} in process ÷ over HTTP", reasons.get(name, "")

@@ -65,7 +65,7 @@ def against_others(bench: Bench, peers: Peers) -> list[Row]:
     service = f"{seconds(ours.seconds)} ({ours.strategy})"
     theirs, reasons, rows = {}, [], []
     for name, patch in (("xplique", network.patch), ("tf-explain", network.patch * COARSER)):
-        share = (network.size // network.patch) ** 2 / -((-network.size // patch) ** 2)
+        share = (network.size // network.patch) ** 2 / (network.size // patch) ** 2
         note = "" if share == 1 else f"measured with windows of {patch} px, {share:g} times fewer, and scaled"
         what = f"{title}: {name} in process ÷ over HTTP"
         try:
