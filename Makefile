@@ -9,8 +9,9 @@ STAMP := $(VENV)/.installed
 serve: $(STAMP)
 	$(BIN)/kerascope serve --log-format console
 
+# One run, the harness of `bench` on small networks included.
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest -m "" --quick
 
 lint: $(STAMP)
 	$(BIN)/ruff check service tests openapi_examples
@@ -22,7 +23,7 @@ docs: $(STAMP)
 	$(BIN)/python openapi_examples/make_docs.py
 
 bench: $(STAMP)
-	$(BIN)/python tests/benchmarks/bench.py
+	$(BIN)/python -m tests.benchmarks
 
 lock: $(STAMP)
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

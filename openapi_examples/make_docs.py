@@ -19,6 +19,7 @@ from service.settings import PREFIX, Settings
 
 FOLDER = Path(__file__).parent
 README = FOLDER.parent / "README.md"
+RESULTS = FOLDER.parent / "tests" / "benchmarks" / "RESULTS.md"
 METHODS = FOLDER.parent / "service" / "explainers" / "README.md"
 
 
@@ -90,7 +91,8 @@ def job_before(example: dict[str, Any]) -> str:
 
 def readme(text: str) -> str:
     """The README with its generated tables in place, each between two markers."""
-    for name, table in {"methods": methods_table(), "settings": settings_table(), "errors": errors_table()}.items():
+    tables = {"methods": methods_table(), "settings": settings_table(), "errors": errors_table()}
+    for name, table in (tables | {"measured": measured_table()}).items():
         begin, end = f"<!-- {name}: made by `make docs` -->", f"<!-- {name} end -->"
         before, _, rest = text.partition(begin)
         text = f"{before}{begin}\n{table}\n{end}{rest.partition(end)[2]}"
@@ -150,6 +152,12 @@ def errors_table() -> str:
         if not error.__subclasses__() and error.__name__ != "ConfigurationError":
             rows.append(f"| {status} | `{problem_type(error)}` | {error.title()} |")
     return "\n".join(rows)
+
+
+def measured_table() -> str:
+    """What the last `make bench` wrote, between its title and the list of times."""
+    text = RESULTS.read_text(encoding="utf-8")
+    return text.partition("\n\n")[2].partition("\n\n## ")[0]
 
 
 if __name__ == "__main__":

@@ -129,3 +129,4 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-examples", action="store_true", help="record the answers of openapi_examples/ anew")
+    parser.addoption("--quick", action="store_true", help="run the benchmarks on small networks, to see that they work")

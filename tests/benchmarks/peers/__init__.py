@@ -1,0 +1,1 @@
+"""Other libraries of the field, called in their own environment."""

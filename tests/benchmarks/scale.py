@@ -1,0 +1,67 @@
+"""How much is measured: all of it, or just enough to see that the harness itself is right."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tests.benchmarks.networks import FULL as FULL_NETWORKS
+from tests.benchmarks.networks import SMALL, Network
+
+
+@dataclass(frozen=True)
+class Scale:
+    """`networks` are those of the rows, the first the one that is compared with peers and tutorials.
+
+    `rounds` are turns of short calls, `peer_rounds` of those with peers. `sampled` windows of the tutorial's occlusion
+    are measured, and scaled. `burst` images are sent at once. `filters` are maximized, at `side` px in `steps` steps;
+    `requests` of `shapes` image sizes look for growing memory; `/livez` is asked for at least `livez_s` seconds.
+    """
+
+    networks: tuple[Network, ...]
+    rounds: int
+    peer_rounds: int
+    occlusion_rounds: int
+    sampled: int
+    burst: int
+    filters: int
+    side: int
+    steps: int
+    requests: int
+    shapes: int
+    livez_s: float
+    starts: int
+    peers: bool
+
+
+FULL = Scale(
+    FULL_NETWORKS,
+    rounds=10,
+    peer_rounds=3,
+    occlusion_rounds=2,
+    sampled=32,
+    burst=32,
+    filters=64,
+    side=64,
+    steps=40,
+    requests=2000,
+    shapes=200,
+    livez_s=15,
+    starts=3,
+    peers=True,
+)
+QUICK = Scale(
+    SMALL,
+    rounds=2,
+    peer_rounds=1,
+    occlusion_rounds=1,
+    sampled=16,
+    burst=8,
+    filters=2,
+    side=32,
+    steps=5,
+    requests=40,
+    shapes=10,
+    livez_s=0.5,
+    starts=1,
+    peers=False,
+)
