@@ -115,8 +115,12 @@ def test_a_killed_api_takes_its_engine_along(tmp_path: Path, starting: Start) ->
 
 def test_a_killed_api_takes_even_a_hung_engine_along(tmp_path: Path, starting: Start) -> None:
     running = starting(tmp_path, ready=False)
-    time.sleep(1)
     engine = engine_pid(running)
+    # It loads TensorFlow after it has asked the kernel to end with its parent.
+    deadline = time.monotonic() + 30
+    while b"tensorflow" not in Path(f"/proc/{engine}/maps").read_bytes():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
     os.kill(engine, signal.SIGSTOP)
     running.process.kill()
     assert gone(engine, 5)
