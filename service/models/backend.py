@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from service.models.cost import activation_bytes, flops, largest_bytes
 from service.models.graph import Graph, Node, Tensor
+from service.models.incremental.occluded import Occluded
+from service.models.incremental.schedule import schedule
 from service.models.interface import Plan, ReluRule, Signature, Tensors
 from service.models.relu import with_gradient
 
@@ -36,7 +38,8 @@ class TensorFlowBackend:
     def __init__(self, max_plans: int = 32, call_bytes: int = CALL_BYTES) -> None:
         self.traces = 0
         self._call_bytes = call_bytes
-        self._chunk_flops = CHUNK_FLOPS["gpu" if tf.config.list_physical_devices("GPU") else "cpu"]
+        self._gpu = bool(tf.config.list_physical_devices("GPU"))
+        self._chunk_flops = CHUNK_FLOPS["gpu" if self._gpu else "cpu"]
         self._max_plans = max_plans
         self._plans: OrderedDict[Hashable, Any] = OrderedDict()
         self._lock = threading.Lock()
@@ -49,6 +52,16 @@ class TensorFlowBackend:
         `signature` holds (shape, dtype) of each argument. The plan takes and gives NumPy arrays, flattened in order.
         Not `shared`: the plan is never asked the same thing twice, so its results are not worth keeping.
         """
+        plan = self.plan(key, function, signature)
+
+        def run(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
+            tensors = [tf.constant(array, dtype) for array, (_, dtype) in zip(arrays, signature, strict=True)]
+            return [value.numpy() for value in tf.nest.flatten(plan(*tensors))]
+
+        return run
+
+    def plan(self, key: Hashable, function: Callable[..., Any], signature: Signature) -> Callable[..., Any]:
+        """As `compiled`, of tensors that stay where they are computed; results have the structure `function` gives."""
         with self._lock:
             plan = self._plans.get(key)
             if plan is None:
@@ -59,12 +72,32 @@ class TensorFlowBackend:
             self._plans.move_to_end(key)
             while len(self._plans) > self._max_plans:
                 self._plans.popitem(last=False)
+        return plan  # type: ignore[no-any-return]
 
-        def run(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
-            tensors = [tf.constant(array, dtype) for array, (_, dtype) in zip(arrays, signature, strict=True)]
-            return [value.numpy() for value in tf.nest.flatten(plan(*tensors))]
+    def incremental(
+        self,
+        graph: Graph,
+        target: Tensor,
+        matrix: Callable[[Any, Any], Any],
+        key: Hashable,
+        size: tuple[int, int],
+        windows: Sequence[Sequence[tuple[int, int]]],
+    ) -> Occluded:
+        """Scores under every window of a grid over images of `size`, computing only what a window changes.
 
-        return run
+        `windows` holds the (start, end) of each along the height and along the width; `matrix(ops, value)` makes
+        scores (b, n) of the value of `target`, and `key` tells plans of different targets apart. Nothing is traced
+        before the first image.
+        """
+        found = schedule(graph, target, size, windows)
+        memory = found.largest_bytes * 4
+        fitting = min(self._call_bytes // max(1, memory), self._chunk_flops // max(1, found.flops))
+        grid = tuple(tuple(map(tuple, axis)) for axis in windows)
+        count = len(windows[0]) * len(windows[1])
+        # How much faster windows are on a GPU has not been measured.
+        faster = not self._gpu and found.pays(count)
+        chunk = int(min(MAX_CHUNK, max(1, fitting)))
+        return Occluded(self, graph, found, matrix, ("incremental", key, size, grid), chunk, faster)
 
     def chunk(self, graph: Graph, size: tuple[int, int], *, backward: bool = False, seconds: float = CHUNK_S) -> int:
         """How many images one step may take: within the memory budget, and about so many seconds on this device.
