@@ -209,8 +209,13 @@ class _Cut:
     def __init__(self, backend: TensorFlowBackend, size: int) -> None:
         self.ops, self.compiled, self.gradients = backend.ops, backend.compiled, backend.gradients
         self.ruled, self.value_and_gradient, self.scan = backend.ruled, backend.value_and_gradient, backend.scan
-        self.fits = backend.fits
+        self.fits, self._backend, self._size = backend.fits, backend, size
         self.chunk = lambda graph, shape, backward=False, seconds=0.5: size
+
+    def incremental(self, *args: Any) -> Any:
+        found = self._backend.incremental(*args)
+        found.chunk = self._size
+        return found
 
 
 def run(model: LoadedModel, image: np.ndarray, *names: str) -> list[np.ndarray]:

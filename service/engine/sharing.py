@@ -21,7 +21,7 @@ class SharedPasses:
         self._backend = backend
         self._results: dict[Hashable, list[NDArray[Any]]] = {}
         self.ops = backend.ops
-        self.chunk, self.fits = backend.chunk, backend.fits
+        self.chunk, self.fits, self.incremental = backend.chunk, backend.fits, backend.incremental
         self.gradients, self.value_and_gradient = backend.gradients, backend.value_and_gradient
         self.ruled, self.scan = backend.ruled, backend.scan
         self.runs = 0

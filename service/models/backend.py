@@ -95,7 +95,7 @@ class TensorFlowBackend:
         grid = tuple(tuple(map(tuple, axis)) for axis in windows)
         count = len(windows[0]) * len(windows[1])
         # How much faster windows are on a GPU has not been measured.
-        faster = not self._gpu and found.pays(count)
+        faster = not self._gpu and found.clean_bytes <= self._call_bytes and found.pays(count)
         chunk = int(min(MAX_CHUNK, max(1, fitting)))
         return Occluded(self, graph, found, matrix, ("incremental", key, size, grid), chunk, faster)
 

@@ -16,6 +16,20 @@ ReluRule = Literal["guided", "deconvnet", "redirected"]
 Tensors = list[Any]
 
 
+class Occluded(Protocol):
+    """Scores under the windows of a grid; documented at `service.models.incremental.occluded.Occluded`."""
+
+    saved: float
+    faster: bool
+    obstacle: str | None
+    chunk: int
+
+    def on(
+        self, batch: NDArray[Any], cover: NDArray[Any]
+    ) -> tuple[NDArray[Any], Callable[[NDArray[Any]], NDArray[Any]]]:
+        """Scores of an image, and a function from the steps (b, 2) of windows to the scores under these."""
+
+
 class Backend(Protocol):
     """`ops` is `keras.ops` or has its functions; the rest is documented at `TensorFlowBackend`."""
 
@@ -28,6 +42,17 @@ class Backend(Protocol):
 
     def chunk(self, graph: Graph, size: tuple[int, int], *, backward: bool = False, seconds: float = ...) -> int:
         """How many images one step may take."""
+
+    def incremental(
+        self,
+        graph: Graph,
+        target: Tensor,
+        matrix: Callable[[Any, Any], Any],
+        key: Hashable,
+        size: tuple[int, int],
+        windows: Sequence[Sequence[tuple[int, int]]],
+    ) -> Occluded:
+        """Scores under every window of a grid, computing only what a window changes."""
 
     def fits(self, graph: Graph, size: tuple[int, int]) -> bool:
         """Whether one image of that size stays within memory, forward and backward."""

@@ -10,7 +10,7 @@ import pytest
 
 from service.errors import InvalidParameter, MethodNotValid
 from service.explainers.occlusion import mask_of
-from service.explainers.occlusion_windows import painted, windows_of
+from service.explainers.occlusion_windows import painted, window_axes, windows_of
 from service.models.loaded import LoadedModel
 
 X = nets.IMAGE[0, ..., 0]
@@ -50,7 +50,7 @@ def test_a_pixel_gets_the_mean_over_the_windows_that_cover_it(additive: LoadedMo
 
 
 def test_windows_are_cropped_at_the_border_so_that_the_rim_is_covered() -> None:
-    windows, shape = windows_of((5, 7), (2, 3), (2, 3), centred=False)
+    windows, shape = windows_of(window_axes((5, 7), (2, 3), (2, 3), centred=False))
     assert shape == (3, 3)
     assert windows[0] == (0, 0, 2, 3)
     assert windows[-1] == (4, 6, 5, 7)
@@ -66,7 +66,7 @@ def test_windows_are_cropped_at_the_border_so_that_the_rim_is_covered() -> None:
 def test_every_pixel_is_covered(size: tuple[int, int], patch: tuple[int, int], centred: bool) -> None:
     for stride in {(1, 1), (max(1, patch[0] - 1), max(1, patch[1] - 1)), patch}:
         covered = np.zeros(size, int)
-        for top, left, bottom, right in windows_of(size, patch, stride, centred=centred)[0]:
+        for top, left, bottom, right in windows_of(window_axes(size, patch, stride, centred=centred))[0]:
             assert bottom > top
             assert right > left
             covered[top:bottom, left:right] += 1
@@ -74,7 +74,7 @@ def test_every_pixel_is_covered(size: tuple[int, int], patch: tuple[int, int], c
 
 
 def test_centred_windows_surround_their_cells() -> None:
-    windows, shape = windows_of((28, 28), (10, 10), (2, 2), centred=True)
+    windows, shape = windows_of(window_axes((28, 28), (10, 10), (2, 2), centred=True))
     assert shape == (14, 14)
     assert windows[0] == (0, 0, 6, 6)
     assert windows[14 * 5 + 5] == (6, 6, 16, 16)

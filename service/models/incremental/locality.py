@@ -71,11 +71,12 @@ _ALONG_AN_AXIS = {
 }  # fmt: skip
 # Classes of keras.applications that Keras does not export; one factor, or one a channel.
 _OF_APPLICATIONS = {"CustomScaleLayer", "LayerScale", "StochasticDepth"}
-_ELEMENTWISE_OPS = set(
-    "Absolute Abs Add Celu Clip Divide Elu Exp Gelu HardShrink HardSigmoid HardSilu HardTanh LeakyRelu Log LogSigmoid "
-    "Maximum Minimum Multiply Negative Power Reciprocal Relu Relu6 Selu Sigmoid Silu SoftShrink Softplus Softsign Sqrt "
-    "Square Squareplus Subtract Tanh TanhShrink Threshold TrueDivide".split()
-)
+_ELEMENTWISE_OPS = {
+    "Absolute", "Abs", "Add", "Celu", "Clip", "Divide", "Elu", "Exp", "Gelu", "HardShrink", "HardSigmoid", "HardSilu",
+    "HardTanh", "LeakyRelu", "Log", "LogSigmoid", "Maximum", "Minimum", "Multiply", "Negative", "Power", "Reciprocal",
+    "Relu", "Relu6", "Selu", "Sigmoid", "Silu", "SoftShrink", "Softplus", "Softsign", "Sqrt", "Square", "Squareplus",
+    "Subtract", "Tanh", "TanhShrink", "Threshold", "TrueDivide",
+}  # fmt: skip
 _CHANNEL_OPS = {"Concatenate", "LogSoftmax", "Softmax"}
 
 
@@ -84,7 +85,8 @@ def locality(node: Node, shapes: Shapes) -> Locality | None:
     values = [shapes[tensor] for tensor in (*node.inputs, *node.outputs)]
     if len(node.outputs) != 1 or any(len(shape) != 3 for shape in values):
         return None
-    op, kind = node.op, type(node.op)
+    op: Any = node.op
+    kind = type(op)
     if getattr(op, "data_format", None) == "channels_first":
         return None
     if kind in _CONVOLUTIONS or kind in _POOLINGS:
@@ -93,8 +95,7 @@ def locality(node: Node, shapes: Shapes) -> Locality | None:
         return Shifted(op.padding[0][0], op.padding[1][0])
     if kind is layers.Cropping2D:
         (top, _), (left, _) = op.cropping
-        identity = layers.Identity()
-        return Sliding(Reach(1, 1, -top), Reach(1, 1, -left), 0.0, identity)
+        return Sliding(Reach(1, before=-top), Reach(1, before=-left), 0.0, lambda value: value)
     if kind is layers.UpSampling2D and op.interpolation == "nearest":
         return Repeated(*op.size)
     same_map = len({shape[:2] for shape in values}) == 1
@@ -106,8 +107,7 @@ def _sliding(op: Any, shape: Shape) -> Sliding:
     kernel = op.pool_size if pooling else op.kernel_size
     dilation = (1, 1) if pooling else op.dilation_rate
     reaches = [
-        Reach.of_kernel(*sizes, op.padding, length)
-        for *sizes, length in zip(kernel, op.strides, dilation, shape[:2], strict=True)
+        Reach.of_kernel(kernel[axis], op.strides[axis], dilation[axis], op.padding, shape[axis]) for axis in (0, 1)
     ]
     return Sliding(
         reaches[0],
@@ -119,7 +119,8 @@ def _sliding(op: Any, shape: Shape) -> Sliding:
 
 
 def _is_pointwise(node: Node) -> bool:
-    op, kind = node.op, type(node.op)
+    op: Any = node.op
+    kind = type(op)
     if kind is layers.Activation or not isinstance(op, keras.Operation):
         return _is_activation(op.activation if kind is layers.Activation else op)
     if kind in _POINTWISE or kind in _MERGES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -9,11 +10,11 @@ from functools import reduce
 import numpy as np
 from numpy.typing import NDArray
 
-from service.models.cost import Shape, shapes_at
+from service.models.cost import FLOAT_BYTES, Shape, shapes_at
 from service.models.graph import Graph, Node, Tensor
 from service.models.incremental.cells import Cut
 from service.models.incremental.costs import Work
-from service.models.incremental.locality import Locality, Pointwise, Repeated, Shapes, Shifted, Sliding, locality
+from service.models.incremental.locality import Locality, Repeated, Shapes, Shifted, Sliding, locality
 from service.models.incremental.spans import Crop, Span
 
 LEAST_SAVED = 0.005
@@ -67,6 +68,11 @@ class Schedule:
     def saved(self) -> float:
         """The share of a window's arithmetic that is not done, in [0, 1]."""
         return max(0.0, 1 - self.flops / max(1, self.full_flops))
+
+    @property
+    def clean_bytes(self) -> int:
+        """At most so much of the clean image's pass is kept."""
+        return FLOAT_BYTES * sum(math.prod(self.shapes[tensor]) for tensor in self.spans)
 
     @property
     def obstacle(self) -> str | None:

@@ -95,7 +95,8 @@ class Reach:
     def shares(self, output: Span, length: int) -> NDArray[np.float64]:
         """(steps, size): `extent` over how many of the cells that a kept output cell sees lie within the map."""
         first = self.inputs(output).start[:, None] + self.stride * np.arange(output.size)
-        return self.extent / (np.minimum(first + self.extent, length) - np.maximum(first, 0))
+        valid = np.minimum(first + self.extent, length) - np.maximum(first, 0)
+        return np.asarray(self.extent / valid, np.float64)
 
 
 @dataclass(frozen=True, eq=False)
