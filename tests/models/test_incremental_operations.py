@@ -97,7 +97,7 @@ def test_sliding(name: str, kernel: int, strides: int, dilation_rate: int, paddi
     assert found.saved > 0.3
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=25, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_any_size_patch_stride_and_chain(data: st.DataObject) -> None:
     size = data.draw(st.tuples(st.integers(9, 23), st.integers(9, 23)), "size")

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from service.models.cost import FLOAT_BYTES, Shape, node_flops
 from service.models.graph import Node, Tensor
 
-FLOPS_PER_S = 150e9
-BYTES_PER_S = 8e9
+FLOPS_PER_S = 200e9
+BYTES_PER_S = 16e9
 # Of starting one operation, divided among the images of a batch; cutting takes about a dozen of them.
-START_S = 1e-6
-CUT_START_S = 8e-6
+START_S = 0.5e-6
+CUT_START_S = 4e-6
 # A cut is read and written as part of a table, and again when it is gathered.
 CUT_PASSES = 4
 

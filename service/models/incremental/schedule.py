@@ -77,12 +77,12 @@ class Schedule:
     @property
     def obstacle(self) -> str | None:
         """Why nothing is saved, as half a sentence; None where something is."""
-        if self.saved >= LEAST_SAVED:
-            return None
-        whole = next((step.node.path for step in self.steps if step.spans is None), None)
-        if whole is None or any(isinstance(step.locality, Sliding) for step in self.steps):
+        if not any(isinstance(step.locality, Sliding) for step in self.steps):
+            whole = next((step.node.path for step in self.steps if step.spans is None), self.target.path)
+            return f"no convolution comes before {whole!r}, which looks at the whole image"
+        if self.saved < LEAST_SAVED:
             return "windows of this size change nearly all of every map"
-        return f"{whole!r} looks at the whole image before any convolution"
+        return None
 
     def pays(self, windows: int) -> bool:
         """Whether so many windows are expected to take less time so, tracing included, when asked about some times."""
