@@ -6,6 +6,7 @@ fixed signature (the batch open) and called as a concrete function: it cannot re
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -90,13 +91,14 @@ class TensorFlowBackend:
         before the first image.
         """
         found = schedule(graph, target, size, windows)
-        memory = found.largest_bytes * 4
-        fitting = min(self._call_bytes // max(1, memory), self._chunk_flops // max(1, found.flops))
-        grid = tuple(tuple(map(tuple, axis)) for axis in windows)
         count = len(windows[0]) * len(windows[1])
+        timely = self._chunk_flops / max(1, found.flops) if self._gpu else CHUNK_S / max(found.seconds, 1e-9)
+        most = max(1, min(MAX_CHUNK, int(timely), self._call_bytes // max(1, 4 * found.largest_bytes)))
+        # Steps of one size: for each other size the libraries below prepare themselves anew.
+        chunk = math.ceil(count / math.ceil(count / most))
         # How much faster windows are on a GPU has not been measured.
         faster = not self._gpu and found.clean_bytes <= self._call_bytes and found.pays(count)
-        chunk = int(min(MAX_CHUNK, max(1, fitting)))
+        grid = tuple(tuple(map(tuple, axis)) for axis in windows)
         return Occluded(self, graph, found, matrix, ("incremental", key, size, grid), chunk, faster)
 
     def chunk(self, graph: Graph, size: tuple[int, int], *, backward: bool = False, seconds: float = CHUNK_S) -> int:

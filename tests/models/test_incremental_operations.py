@@ -123,6 +123,10 @@ def test_unequal_kernels_and_strides() -> None:
     check(of(layers.AveragePooling2D((2, 3), (1, 2), "same")), SIZE, (2, 5), (2, 2))
 
 
+def test_strides_and_dilation_together() -> None:
+    check(of(layers.DepthwiseConv2D(3, strides=2, dilation_rate=2, padding="same")), SIZE, (4, 3), (4, 3))
+
+
 def test_groups() -> None:
     check(of(layers.Conv2D(4, 3, groups=2, padding="same"), channels=4), SIZE, (4, 4), (4, 4))
 

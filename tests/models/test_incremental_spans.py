@@ -16,7 +16,6 @@ def test_windows_cropped_at_the_border_are_kept_at_the_size_of_the_largest() -> 
     found = span(8, (0, 3), (3, 6), (6, 8))
     assert (found.low.tolist(), found.high.tolist()) == ([0, 3, 6], [2, 5, 7])
     assert (found.start.tolist(), found.size) == ([0, 3, 5], 3)
-    assert found.share == 3 / 8
 
 
 def test_a_3_kernel_reaches_one_cell_further_on_either_side() -> None:

@@ -39,11 +39,6 @@ class Span:
         bounds = np.array(windows, np.int64).reshape(-1, 2)
         return cls.around(length, bounds[:, 0], bounds[:, 1] - 1)
 
-    @property
-    def share(self) -> float:
-        """The part of the axis that is computed, in (0, 1]."""
-        return self.size / self.length
-
     def united(self, other: Span) -> Span:
         """What differs in either of two maps of one size."""
         if np.array_equal(self.start, other.start) and self.size == other.size:
