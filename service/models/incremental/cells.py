@@ -75,7 +75,8 @@ class Cut:
             bottom = tf.reduce_max(row) + 1
             bottom, top = tf.maximum(bottom, top), tf.minimum(bottom, top)
             index = (row[:, :, None] - top) * self.columns.length + column[:, None, :]
-            tables.append(tf.reshape(clean[0, top:bottom], (-1, channels)))
+            lines = tf.reshape(clean, (self.rows.length, self.columns.length * channels))
+            tables.append(tf.reshape(lines[top:bottom], (-1, channels)))
             count = (bottom - top) * self.columns.length
             if min(self.rows.clean.min(), self.columns.clean.min()) < 0:
                 index = tf.where((row >= 0)[:, :, None] & (column >= 0)[:, None, :], index, count)
