@@ -21,7 +21,7 @@ LEAST_SAVED = 0.005
 # How much faster windows must be expected to be, and how many calls for one grid must make up for tracing it.
 MARGIN = 1.15
 CALLS = 5
-TRACE_S = 0.015
+TRACE_S = 0.02
 Spans = tuple[Span, Span]
 Windows = Sequence[Sequence[tuple[int, int]]]
 
