@@ -210,7 +210,13 @@ class _Cut:
         self.ops, self.compiled, self.gradients = backend.ops, backend.compiled, backend.gradients
         self.ruled, self.value_and_gradient, self.scan = backend.ruled, backend.value_and_gradient, backend.scan
         self.fits, self.rows = backend.fits, backend.rows
+        self._backend, self._size = backend, size
         self.chunk = lambda graph, shape, backward=False, seconds=0.5: size
+
+    def incremental(self, *args: Any) -> Any:
+        found = self._backend.incremental(*args)
+        found.chunk = self._size
+        return found
 
 
 def run(model: LoadedModel, image: np.ndarray, *names: str) -> list[np.ndarray]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from service.engine.turns import Turns
-from service.models.interface import CHUNK_S, Backend, Plan, Signature
+from service.models.interface import CHUNK_S, Backend, Occluded, Plan, Signature
 
 if TYPE_CHECKING:
     from service.models.graph import Graph
@@ -32,6 +32,10 @@ class Around:
         """As the backend's."""
         return self._backend.compiled(key, function, signature, shared=shared, rows=rows)
 
+    def incremental(self, *grid: Any) -> Occluded:
+        """As the backend's."""
+        return self._backend.incremental(*grid)
+
 
 class Smaller(Around):
     """Takes a quarter as many images a step: for a call that the device had not enough memory for."""
@@ -43,6 +47,12 @@ class Smaller(Around):
             return max(1, backend.chunk(graph, size, backward=backward, seconds=seconds) // SMALLER)
 
         self.chunk = chunk
+
+    def incremental(self, *grid: Any) -> Occluded:
+        """In smaller steps too."""
+        found = super().incremental(*grid)
+        found.chunk = max(1, found.chunk // SMALLER)
+        return found
 
 
 class BetweenCalls(Around):
@@ -58,6 +68,7 @@ class BetweenCalls(Around):
     def compiled(
         self, key: Hashable, function: Callable[..., Any], signature: Signature, *, shared: bool = True, rows: int = 1
     ) -> Plan:
+        """Runs in turn."""
         plan = super().compiled(key, function, signature, shared=shared, rows=rows)
 
         def run(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
@@ -65,3 +76,12 @@ class BetweenCalls(Around):
                 return plan(*arrays)
 
         return run
+
+    def incremental(self, *grid: Any) -> Occluded:
+        """Runs in turn."""
+
+        def in_turn(compute: Callable[[], Any], /) -> Any:
+            with self._turns.job():
+                return compute()
+
+        return super().incremental(*grid).through(in_turn)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from service.engine.around import Around
 from service.engine.turns import Turns
-from service.models.interface import Backend, Plan, Signature
+from service.models.interface import Backend, Occluded, Plan, Signature
 
 LARGEST = 32
 
@@ -69,6 +69,10 @@ class Batches:
             raise ask.error
         return ask.found or []
 
+    def alone(self, caller: Caller, compute: Callable[[], Any]) -> Any:
+        """What `compute` gives, in turn."""
+        return self.run(caller, object(), lambda: [compute()], (), 1)[0]
+
     def _together(self, key: Hashable, ask: _Ask) -> list[_Ask]:
         """This ask and those that may join it, taken off the list: 1, 2, 4, … 32 in all, the oldest first."""
         with self._lock:
@@ -119,6 +123,11 @@ class Batched(Around):
     def compiled(
         self, key: Hashable, function: Callable[..., Any], signature: Signature, *, shared: bool = True, rows: int = 1
     ) -> Plan:
+        """Runs in turn."""
         plan = super().compiled(key, function, signature, shared=shared, rows=rows)
         batches, caller, place = self._batches, self._caller, (self._backend, key)
         return lambda *arrays: batches.run(caller, place, plan, arrays, rows)
+
+    def incremental(self, *grid: Any) -> Occluded:
+        """Runs in turn, and alone."""
+        return super().incremental(*grid).through(lambda compute: self._batches.alone(self._caller, compute))

@@ -163,7 +163,7 @@ class Engine:
         except OutOfMemory:
             log.warning("out of memory, trying again with less", model=model.spec.id)
         self._registry.evict_idle()
-        model.backend.release()
+        model.backend.plans.release()
         return self._operations.explain(model, call.payload, arrays, progress, Smaller(backend))
 
     def compute_job(

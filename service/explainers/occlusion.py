@@ -12,9 +12,9 @@ from pydantic import BeforeValidator, Field
 from service.errors import InvalidParameter, MethodNotValid
 from service.explainers.base import Cost, Explainer, Explanation, Picture, Progress, Scale, Variant
 from service.explainers.heatmaps import map_names, map_warnings, saturation_warnings
+from service.explainers.occlusion_scores import Strategy, window_scores
 from service.explainers.occlusion_windows import painted, window_axes, windows_of
 from service.explainers.params import HeatmapParams
-from service.explainers.passes import chunks, scores_plan
 from service.explainers.saliency_paths import blurred
 from service.explainers.targets import Targets
 
@@ -78,7 +78,11 @@ class OcclusionParams(HeatmapParams):
         description="`window`: a pixel gets the mean over the windows that cover it. `cell`: windows are centred on "
         "the cells of the stride, and each cell gets the value of its own.",
     )
-    strategy: Literal["auto", "full"] = Field("auto", description="How it is computed: `full` runs every window whole.")
+    strategy: Strategy = Field(
+        "auto",
+        description="How it is computed: `full` runs every window whole, `incremental` computes only what a window "
+        "changes, to the same scores; `auto` takes what is expected to be faster.",
+    )
     mask_threshold: float = Field(
         0.85,
         gt=0,
@@ -118,18 +122,13 @@ class Occlusion(Explainer):
         the window is below `mask_threshold` of the highest. Zeiler and Fergus 2014.
         """
         patch, stride = sides_of(params, image)
-        windows, shape = windows_of(image.size, patch, stride, centred=params.paint == "cell")
-        plan = scores_plan(backend, graph, image, targets)
+        axes = window_axes(image.size, patch, stride, centred=params.paint == "cell")
+        windows, shape = windows_of(axes)
         cover = covering(image, params.value)
-        (clean,) = plan(image.batch)
+        found = window_scores(backend, graph, image, targets, cover, axes, params.strategy, progress)
+        clean = found.clean
         targets = targets.resolved(clean[0])
-        rows = []
-        for part in chunks(len(windows), backend.chunk(graph, image.size), progress):
-            batch = np.repeat(image.batch, part.stop - part.start, axis=0)
-            for place, (top, left, bottom, right) in enumerate(windows[part]):
-                batch[place, top:bottom, left:right] = cover[0, top:bottom, left:right]
-            rows.append(plan(batch)[0])
-        scores = np.concatenate([clean, *rows])
+        scores = np.concatenate([clean, found.under])
         measure = params.measure
         if measure == "drop" and targets.probabilities(clean) is None:
             measure = "logit_drop"
@@ -137,7 +136,8 @@ class Occlusion(Explainer):
         extra = {
             "patch": list(patch),
             "stride": list(stride),
-            "strategy": "full",
+            "strategy": found.strategy,
+            "arithmetic_saved": found.saved,
             "measure": measure,
             "windows": len(windows),
         }

@@ -9,26 +9,23 @@ Floats = NDArray[np.float32]
 Window = tuple[int, int, int, int]
 
 
-def windows_of(
-    size: tuple[int, int], patch: tuple[int, int], stride: tuple[int, int], *, centred: bool
-) -> tuple[list[Window], tuple[int, int]]:
-    """(top, left, bottom, right) of every window, row by row, cropped at the border so that the rim is covered; and
-    how many rows and columns there are. `centred` windows surround the cells of the stride."""
-    axes = window_axes(size, patch, stride, centred=centred)
-    windows = [(top, left, bottom, right) for top, bottom in axes[0] for left, right in axes[1]]
-    return windows, (len(axes[0]), len(axes[1]))
-
-
 def window_axes(
     size: tuple[int, int], patch: tuple[int, int], stride: tuple[int, int], *, centred: bool
 ) -> list[list[tuple[int, int]]]:
-    """(start, end) of the windows along the height and along the width."""
+    """(start, end) of the windows along the height and along the width, cropped at the border so that the rim is
+    covered. `centred` windows surround the cells of the stride."""
     axes = []
     for length, side, step in zip(size, patch, stride, strict=True):
         before = (side - step) // 2 if centred else 0
         starts = range(0, length, step) if centred else range(0, max(1, length - side + step), step)
         axes.append([(max(0, start - before), min(length, start - before + side)) for start in starts])
     return axes
+
+
+def windows_of(axes: list[list[tuple[int, int]]]) -> tuple[list[Window], tuple[int, int]]:
+    """(top, left, bottom, right) of every window, row by row; and how many rows and columns there are."""
+    windows = [(top, left, bottom, right) for top, bottom in axes[0] for left, right in axes[1]]
+    return windows, (len(axes[0]), len(axes[1]))
 
 
 def painted(

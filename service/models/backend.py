@@ -6,10 +6,8 @@ fixed signature (the batch open) and called as a concrete function: it cannot re
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
+import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -19,9 +17,12 @@ from numpy.typing import NDArray
 
 from service.errors import OutOfMemory
 from service.models.cost import activation_bytes, flops, largest_bytes
-from service.models.freezing import Constants, Room, bytes_of, freezable
+from service.models.freezing import Room
 from service.models.graph import Graph, Node, Tensor
+from service.models.incremental.occluded import Occluded
+from service.models.incremental.schedule import schedule
 from service.models.interface import CHUNK_S, Plan, ReluRule, Signature, Tensors
+from service.models.plans import PlanCache
 from service.models.relu import with_gradient
 
 MAX_CHUNK = 64
@@ -31,18 +32,10 @@ RETRY_S = 5
 CHUNK_FLOPS = {"cpu": 40 * 10**9, "gpu": 4 * 10**12}
 
 
-@dataclass(frozen=True, eq=False)
-class _Traced:
-    """A concrete function, and the bytes of the weights it holds as constants."""
-
-    function: Callable[..., Any]
-    frozen_bytes: int
-
-
 class TensorFlowBackend:
     """Compiles and runs what explainers describe in `ops`; safe to share among threads.
 
-    Plans hold those of `variables` that are small enough as constants while `room` has place for them.
+    Plans hold `variables` as constants as far as `room` goes, see `PlanCache`.
     """
 
     ops = keras.ops
@@ -54,84 +47,73 @@ class TensorFlowBackend:
         variables: Sequence[Any] = (),
         room: Room | None = None,
     ) -> None:
-        self.traces = 0
+        self.plans = PlanCache(max_plans, variables, room or Room(0))
         self._call_bytes = call_bytes
-        self._chunk_flops = CHUNK_FLOPS["gpu" if tf.config.list_physical_devices("GPU") else "cpu"]
-        self._max_plans = max_plans
-        self._variables = freezable(variables)
-        self._room = room or Room(0)
-        self._plans: OrderedDict[Hashable, _Traced] = OrderedDict()
-        self._lock = threading.Lock()
-        self._tracing = threading.Lock()
+        self._gpu = bool(tf.config.list_physical_devices("GPU"))
+        self._chunk_flops = CHUNK_FLOPS["gpu" if self._gpu else "cpu"]
+
+    @property
+    def traces(self) -> int:
+        """How many plans were ever traced."""
+        return self.plans.traces
 
     def compiled(
         self, key: Hashable, function: Callable[..., Any], signature: Signature, *, shared: bool = True, rows: int = 1
     ) -> Plan:
-        """`function` of tensors, traced once a `key`; the oldest of more than `max_plans` is dropped.
+        """`function` of tensors, traced once a `key`.
 
         `signature` holds (shape, dtype) of each argument. The plan takes and gives NumPy arrays, flattened in order,
         and raises OutOfMemory. Not `shared`: the plan is never asked the same thing twice, so its results are not
-        worth keeping, and it is not frozen. `rows` > 1: every argument and result has the batch first and each row
-        stands for itself, so that so many images of different calls may be run as one.
+        worth keeping, and its weights stay variables. `rows` > 1: every argument and result has the batch first and
+        each row stands for itself, so that so many images of different calls may be run as one.
         """
-        traced = self._known(key) or self._traced(key, function, signature, freeze=shared)
+        plan = self.plan(key, function, signature, freeze=shared)
 
         def run(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
             tensors = [tf.constant(array, dtype) for array, (_, dtype) in zip(arrays, signature, strict=True)]
+            return [value.numpy() for value in tf.nest.flatten(plan(*tensors))]
+
+        return run
+
+    def plan(
+        self, key: Hashable, function: Callable[..., Any], signature: Signature, *, freeze: bool = True
+    ) -> Callable[..., Any]:
+        """As `compiled`, of tensors that stay where they are computed; results have the structure `function` gives."""
+        traced = self.plans.get(key, function, signature, freeze=freeze)
+
+        def run(*tensors: Any) -> Any:
             try:
-                return [value.numpy() for value in tf.nest.flatten(traced.function(*tensors))]
+                return traced(*tensors)
             except tf.errors.ResourceExhaustedError as error:
                 raise OutOfMemory("the device has not enough memory for this call", retry_after_s=RETRY_S) from error
 
         return run
 
-    @property
-    def frozen_bytes(self) -> int:
-        """What plans hold of the weights as constants."""
-        with self._lock:
-            return sum(plan.frozen_bytes for plan in self._plans.values())
+    def incremental(
+        self,
+        graph: Graph,
+        target: Tensor,
+        matrix: Callable[[Any, Any], Any],
+        key: Hashable,
+        size: tuple[int, int],
+        windows: Sequence[Sequence[tuple[int, int]]],
+    ) -> Occluded:
+        """Scores under every window of a grid over images of `size`, computing only what a window changes.
 
-    def release(self) -> None:
-        """Drops every plan."""
-        with self._lock:
-            dropped, self._plans = self._plans, OrderedDict()
-        self._room.give_back(sum(plan.frozen_bytes for plan in dropped.values()))
-
-    def _known(self, key: Hashable) -> _Traced | None:
-        with self._lock:
-            if key in self._plans:
-                self._plans.move_to_end(key)
-            return self._plans.get(key)
-
-    def _traced(self, key: Hashable, function: Callable[..., Any], signature: Signature, *, freeze: bool) -> _Traced:
-        """Traces one plan at a time; those that are known go on meanwhile."""
-        with self._tracing:
-            if known := self._known(key):
-                return known
-            specs = [tf.TensorSpec(shape, dtype) for shape, dtype in signature]
-            planned = bytes_of(self._variables)
-            frozen = freeze and bool(self._variables) and self._room.take(planned)
-            constants = Constants(self._variables if frozen else ())
-
-            def constant(*tensors: Any) -> Any:
-                with constants:
-                    return function(*tensors)
-
-            try:
-                chosen = constant if frozen else function
-                plan = tf.function(chosen, input_signature=specs, autograph=False).get_concrete_function()
-            finally:
-                constants.forget()
-                self._room.give_back(planned - constants.size if frozen else 0)
-            traced = _Traced(plan, constants.size)
-            dropped = []
-            with self._lock:
-                self.traces += 1
-                self._plans[key] = traced
-                while len(self._plans) > self._max_plans:
-                    dropped.append(self._plans.popitem(last=False)[1])
-            self._room.give_back(sum(plan.frozen_bytes for plan in dropped))
-            return traced
+        `windows` holds the (start, end) of each along the height and along the width; `matrix(ops, value)` makes
+        scores (b, n) of the value of `target`, and `key` tells plans of different targets apart. Nothing is traced
+        before the first image.
+        """
+        found = schedule(graph, target, size, windows)
+        count = len(windows[0]) * len(windows[1])
+        timely = self._chunk_flops / max(1, found.flops) if self._gpu else CHUNK_S / max(found.seconds, 1e-9)
+        most = max(1, min(MAX_CHUNK, int(timely), self._call_bytes // max(1, 4 * found.largest_bytes)))
+        # Steps of one size: for each other size the libraries below prepare themselves anew.
+        chunk = math.ceil(count / math.ceil(count / most))
+        # How much faster windows are on a GPU has not been measured.
+        faster = not self._gpu and found.clean_bytes <= self._call_bytes and found.pays(count)
+        grid = tuple(tuple(map(tuple, axis)) for axis in windows)
+        return Occluded(self, graph, found, matrix, ("incremental", key, size, grid), chunk, faster)
 
     def chunk(self, graph: Graph, size: tuple[int, int], *, backward: bool = False, seconds: float = CHUNK_S) -> int:
         """How many images one step may take: within the memory budget, and about so many seconds on this device.

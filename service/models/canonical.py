@@ -88,11 +88,11 @@ class _Builder:
         outputs = [Tensor(path, shape, str(item.dtype)) for shape, item in zip(shapes, symbols, strict=True)]
         if fused:
             before = Tensor(path + LINEAR, outputs[0].shape, outputs[0].dtype)
-            self._append(path + LINEAR, _twin(op, activation=keras.activations.linear), args, kwargs, [before])
+            self._append(path + LINEAR, twin(op, activation=keras.activations.linear), args, kwargs, [before])
             self.values[path + LINEAR] = before
             self._append(path, activation, (before,), {}, outputs)
         else:
-            self._append(path, _twin(op) if isinstance(op, keras.Layer) else op, args, kwargs, outputs)
+            self._append(path, twin(op) if isinstance(op, keras.Layer) else op, args, kwargs, outputs)
         if isinstance(op, keras.Layer):
             self._remember(path, op, outputs[0])
         else:
@@ -130,7 +130,7 @@ def _output_shapes(op: Any, args: Any, kwargs: Any, symbols: Sequence[Any]) -> l
     return [tuple(spec.shape) for spec in keras.tree.flatten(op.compute_output_spec(*args, **kwargs))]
 
 
-def _twin(layer: Any, **changes: Any) -> Any:
+def twin(layer: Any, **changes: Any) -> Any:
     """A second object on the very same variables, with other attributes. It leaves no losses behind in the first."""
     if not changes and layer.activity_regularizer is None:
         return layer

@@ -22,7 +22,7 @@ def flops(graph: Graph, sizes: tuple[int, int]) -> int:
     `sizes` (height, width) are those of the input, whatever the file says they are.
     """
     shapes = shapes_at(graph, sizes)
-    return sum(_node_flops(node, shapes) for node in graph.nodes)
+    return sum(node_flops(node, shapes) for node in graph.nodes)
 
 
 def activation_bytes(graph: Graph, sizes: tuple[int, int]) -> int:
@@ -82,7 +82,8 @@ def _filled(tensor: Tensor, sizes: tuple[int, int]) -> Shape:
     return tuple(size or open_sizes[place] for place, size in enumerate(tensor.shape[1:]))
 
 
-def _node_flops(node: Node, shapes: Mapping[Tensor, Shape]) -> int:
+def node_flops(node: Node, shapes: Mapping[Tensor, Shape]) -> int:
+    """Floating-point operations of one node for one image, or for the part of it that `shapes` says."""
     outputs = sum(math.prod(shapes[tensor]) for tensor in node.outputs)
     kernel = _weights_per_output(node.op)
     return outputs * (2 * kernel if kernel else 1)

@@ -18,6 +18,29 @@ Tensors = list[Any]
 CHUNK_S = 0.5
 
 
+class InTurn(Protocol):
+    """Calls what is computed, now or once it is its turn, and gives what it gives."""
+
+    def __call__(self, compute: Callable[[], Any], /) -> Any: ...
+
+
+class Occluded(Protocol):
+    """Scores under the windows of a grid; documented at `service.models.incremental.occluded.Occluded`."""
+
+    saved: float
+    faster: bool
+    obstacle: str | None
+    chunk: int
+
+    def on(
+        self, batch: NDArray[Any], cover: NDArray[Any]
+    ) -> tuple[NDArray[Any], Callable[[NDArray[Any]], NDArray[Any]]]:
+        """Scores of an image, and a function from the places (b, 2) of windows to the scores under these."""
+
+    def through(self, in_turn: InTurn) -> Occluded:
+        """The same, with every run of a plan handed to `in_turn`."""
+
+
 class Backend(Protocol):
     """`ops` is `keras.ops` or has its functions; the rest is documented at `TensorFlowBackend`."""
 
@@ -33,6 +56,17 @@ class Backend(Protocol):
 
     def rows(self, graph: Graph, size: tuple[int, int], *, backward: bool = False) -> int:
         """How many images one step may take within memory."""
+
+    def incremental(
+        self,
+        graph: Graph,
+        target: Tensor,
+        matrix: Callable[[Any, Any], Any],
+        key: Hashable,
+        size: tuple[int, int],
+        windows: Sequence[Sequence[tuple[int, int]]],
+    ) -> Occluded:
+        """Scores under every window of a grid, computing only what a window changes."""
 
     def fits(self, graph: Graph, size: tuple[int, int]) -> bool:
         """Whether one image of that size stays within memory, forward and backward."""

@@ -185,7 +185,7 @@ class Registry:
                     return False
                 slot.state, model, slot.model = State.EVICTING, slot.model, None
             if model is not None:
-                model.backend.release()
+                model.backend.plans.release()
             del model
             release_memory()
             with self._lock:
@@ -202,7 +202,7 @@ class Registry:
             "pinned": model_id in self._pinned,
             "users": slot.users,
             "weight_bytes": model.weight_bytes if model else None,
-            "plan_bytes": model.backend.frozen_bytes if model else None,
+            "plan_bytes": model.backend.plans.frozen_bytes if model else None,
             "traces": model.backend.traces if model else None,
             "loaded_in_s": round(slot.loaded_in_s, 3) if slot.loaded_in_s is not None and model else None,
             "last_error": slot.error.detail if slot.error else None,

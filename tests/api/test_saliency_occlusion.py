@@ -97,6 +97,19 @@ class TestOcclusion:
         expected = {"patch": [7, 7], "stride": [1, 1], "windows": 484, "measure": "probability", "normalize": "minmax"}
         assert parameters | expected == parameters
 
+    def test_the_answer_names_the_strategy_and_what_it_saved(self, service: Service) -> None:
+        query = {"patch": 4, "stride": 4, "measure": "logit_drop", "arrays": "list", "outputs": ""}
+        bodies = {name: body_of(post(service, OCCLUSION, strategy=name, **query)) for name in ("full", "incremental")}
+        said = {name: body["method"]["parameters"] for name, body in bodies.items()}
+        assert {name: parameters["strategy"] for name, parameters in said.items()} == {name: name for name in said}
+        assert (said["full"]["arithmetic_saved"], said["incremental"]["arithmetic_saved"]) == (0, 0.633)
+        whole, windows = (arrays(body)["windows"] for body in bodies.values())
+        np.testing.assert_allclose(windows, whole, atol=1e-4 * np.ptp(whole))
+
+    def test_incremental_is_refused_where_it_saves_nothing(self, pencils: Service) -> None:
+        answer = pencil(pencils, "additive", "occlusion", target="0", patch="1", strategy="incremental")
+        problem(answer, 422, "method-not-valid", "no convolution comes before 'flatten'", "use strategy=full")
+
     def test_the_primary_array_and_picture(self, service: Service) -> None:
         heatmap = np.load(io.BytesIO(post(service, OCCLUSION, stride=7, format="npy").content))
         assert (heatmap.shape, heatmap.dtype) == ((28, 28), np.float32)

@@ -129,3 +129,21 @@ def test_results_are_those_of_single_calls(shapes: LoadedModel, name: str, param
         assert list(one.arrays) == list(other.arrays)
         for array, alone in zip(one.arrays.values(), other.arrays.values(), strict=True):
             np.testing.assert_allclose(array, alone, rtol=1e-4, atol=1e-5 * np.abs(alone).max())
+
+
+def test_windows_of_an_occlusion_wait_their_turn_too(shapes: LoadedModel) -> None:
+    turns = Turns()
+    batches, caller = Batches(turns), Caller("a")
+    explainer = BY_NAME["occlusion"]
+    params = explainer.Params.model_validate({"patch": 6, "stride": 3, "strategy": "incremental"})
+    targets = parse_targets("top1", shapes.graph, shapes.head, ())
+    given = nets.network_input(shapes, np.random.default_rng(1).uniform(0, 1, (1, 28, 28, 3)).astype(np.float32))
+
+    def explain(backend: Any) -> np.ndarray:
+        return explainer.explain(backend, shapes.graph, given, targets, params, Progress()).arrays["heatmap"]
+
+    (found,) = after_a_busy_device(turns, 1, lambda _: explain(Batched(shapes.backend, batches, caller)))
+    np.testing.assert_array_equal(found, explain(shapes.backend))
+    assert caller.waited_s > 0.1
+    # One of the clean image, and at least one of windows.
+    assert batches.sizes[1] >= 2

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from service.engine import server
 from service.engine.batching import Caller
 from service.engine.protocol import Call
 from service.engine.server import Engine
@@ -22,8 +23,11 @@ OCCLUSION = {"name": "occlusion", "params": {"patch": 6, "stride": 2}}
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    return Engine(engine_config(tmp_path_factory.mktemp("engine")))
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    with pytest.MonkeyPatch.context() as patch:
+        # Threads can be set only before TensorFlow's first operation, which other tests have run in this process.
+        patch.setattr(server, "configure", lambda settings, tf: "cpu")
+        yield Engine(engine_config(tmp_path_factory.mktemp("engine")))
 
 
 @pytest.fixture
@@ -76,7 +80,7 @@ def test_still_too_little_is_told(engine: Engine, shapes: LoadedModel, monkeypat
 
 
 def test_usual_calls_find_their_plans_compiled(engine: Engine, shapes: LoadedModel) -> None:
-    shapes.backend.release()
+    shapes.backend.plans.release()
     engine._warm_up("shapes")
     traces = shapes.backend.traces
     for name in ("predict", "cam", "saliency"):
@@ -89,9 +93,9 @@ def test_usual_calls_find_their_plans_compiled(engine: Engine, shapes: LoadedMod
 
 
 def test_copies_of_weights_are_counted(engine: Engine, shapes: LoadedModel) -> None:
-    shapes.backend.release()
+    shapes.backend.plans.release()
     without = engine._registry.warm_bytes
     engine._warm_up("shapes")
     # Three plans, each with all weights of 0.7 MB.
-    assert engine._registry.warm_bytes - without == shapes.backend.frozen_bytes
-    assert 2 * shapes.weight_bytes < shapes.backend.frozen_bytes <= 3 * shapes.weight_bytes
+    assert engine._registry.warm_bytes - without == shapes.backend.plans.frozen_bytes
+    assert 2 * shapes.weight_bytes < shapes.backend.plans.frozen_bytes <= 3 * shapes.weight_bytes

@@ -10,7 +10,7 @@ import pytest
 
 from service.errors import InvalidParameter, MethodNotValid
 from service.explainers.occlusion import mask_of
-from service.explainers.occlusion_windows import painted, windows_of
+from service.explainers.occlusion_windows import painted, window_axes, windows_of
 from service.models.loaded import LoadedModel
 
 X = nets.IMAGE[0, ..., 0]
@@ -50,7 +50,7 @@ def test_a_pixel_gets_the_mean_over_the_windows_that_cover_it(additive: LoadedMo
 
 
 def test_windows_are_cropped_at_the_border_so_that_the_rim_is_covered() -> None:
-    windows, shape = windows_of((5, 7), (2, 3), (2, 3), centred=False)
+    windows, shape = windows_of(window_axes((5, 7), (2, 3), (2, 3), centred=False))
     assert shape == (3, 3)
     assert windows[0] == (0, 0, 2, 3)
     assert windows[-1] == (4, 6, 5, 7)
@@ -66,7 +66,7 @@ def test_windows_are_cropped_at_the_border_so_that_the_rim_is_covered() -> None:
 def test_every_pixel_is_covered(size: tuple[int, int], patch: tuple[int, int], centred: bool) -> None:
     for stride in {(1, 1), (max(1, patch[0] - 1), max(1, patch[1] - 1)), patch}:
         covered = np.zeros(size, int)
-        for top, left, bottom, right in windows_of(size, patch, stride, centred=centred)[0]:
+        for top, left, bottom, right in windows_of(window_axes(size, patch, stride, centred=centred))[0]:
             assert bottom > top
             assert right > left
             covered[top:bottom, left:right] += 1
@@ -74,7 +74,7 @@ def test_every_pixel_is_covered(size: tuple[int, int], patch: tuple[int, int], c
 
 
 def test_centred_windows_surround_their_cells() -> None:
-    windows, shape = windows_of((28, 28), (10, 10), (2, 2), centred=True)
+    windows, shape = windows_of(window_axes((28, 28), (10, 10), (2, 2), centred=True))
     assert shape == (14, 14)
     assert windows[0] == (0, 0, 6, 6)
     assert windows[14 * 5 + 5] == (6, 6, 16, 16)
@@ -167,3 +167,52 @@ def test_the_tutorials_loop(lite0: LoadedModel, chelsea: np.ndarray) -> None:
     )
     np.testing.assert_allclose(found.arrays["heatmap"], expected, atol=1e-5)
     np.testing.assert_array_equal(found.arrays["mask"], expected / expected.max() < 0.85)
+
+
+def strategies(model: LoadedModel, image: np.ndarray, **params: Any) -> tuple[Any, Any]:
+    """The same call, every window run whole and only what it changes."""
+    whole, windows = (
+        nets.explain(model, "occlusion", image, strategy=name, **params) for name in ("full", "incremental")
+    )
+    assert (whole.parameters["strategy"], whole.parameters["arithmetic_saved"]) == ("full", 0)
+    assert windows.parameters["strategy"] == "incremental"
+    return whole, windows
+
+
+@pytest.mark.parametrize(
+    "params", [{"patch": "32", "stride": "32"}, {"patch": "40,25", "stride": "37,25", "paint": "cell"}]
+)
+def test_incremental_and_full_agree_on_a_real_network(
+    lite0: LoadedModel, chelsea: np.ndarray, params: dict[str, str]
+) -> None:
+    whole, windows = strategies(lite0, chelsea, target="285,281", measure="logit_drop", value="blur", **params)
+    for name in whole.maps:
+        values = whole.arrays[name]
+        assert np.ptp(values) > 0.3
+        np.testing.assert_allclose(windows.arrays[name], values, atol=1e-4 * np.ptp(values))
+    np.testing.assert_allclose(windows.scores, whole.scores, atol=1e-4)
+    assert 0.2 < windows.parameters["arithmetic_saved"] < 0.5
+
+
+def test_incremental_and_full_agree_on_a_probability_and_a_neuron() -> None:
+    model = nets.loaded(nets.random_net(size=(23, 17)))
+    image = np.random.default_rng(8).normal(size=(1, 23, 17, 2)).astype(np.float32)
+    for target in ("2", "top2", "neuron:first:3,4,1", "neuron:second:0"):
+        whole, windows = strategies(model, image, patch="5,3", stride="3,2", target=target)
+        for name in whole.arrays:
+            np.testing.assert_allclose(windows.arrays[name], whole.arrays[name], rtol=1e-4, atol=1e-6)
+        assert whole.arrays[whole.primary].any()
+
+
+def test_one_trace_serves_all_images_and_covers() -> None:
+    model = nets.loaded(nets.random_net(size=(23, 17)))
+    for seed, value in enumerate(("mean", "zero", "blur")):
+        image = np.random.default_rng(seed).normal(size=(1, 23, 17, 2)).astype(np.float32)
+        nets.explain(model, "occlusion", image, chunk=seed + 1, patch="5", strategy="incremental", value=value)
+        assert model.backend.traces == 2
+
+
+def test_where_nothing_can_be_saved_incremental_is_refused_and_auto_runs_whole(additive: LoadedModel) -> None:
+    with pytest.raises(MethodNotValid, match=r"no convolution comes before 'flatten'.*use strategy=full"):
+        heatmap(additive, patch="1", strategy="incremental")
+    assert nets.explain(additive, "occlusion", patch="1", target="0").parameters["strategy"] == "full"

@@ -43,7 +43,7 @@ def test_the_same_numbers_without_a_variable(net: Any) -> None:
     before = plan(IMAGE)[0]
     net.layers[0].set_weights([np.zeros((3, 3, 3, 4)), np.zeros(4)])
     np.testing.assert_array_equal(plan(IMAGE)[0], before)
-    backend.release()
+    backend.plans.release()
     assert room.taken == 0
 
 

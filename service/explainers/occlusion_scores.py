@@ -1,0 +1,76 @@
+"""The scores under every window: each window run whole, or only what it changes in the clean image's pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.errors import MethodNotValid
+from service.explainers.occlusion_windows import Window, windows_of
+from service.explainers.passes import chunks, scores_plan
+from service.explainers.targets import Targets
+
+if TYPE_CHECKING:
+    from service.explainers.base import Progress
+    from service.models.graph import Graph
+    from service.models.interface import Backend
+    from service.models.preprocess import NetworkInput
+
+Floats = NDArray[np.float32]
+Strategy = Literal["auto", "full", "incremental"]
+Axes = list[list[tuple[int, int]]]
+
+
+@dataclass(frozen=True)
+class WindowScores:
+    """`clean` (1, n) and `under` (windows, n), row by row; how they were computed, and the share of the windows'
+    arithmetic that was saved."""
+
+    clean: Floats
+    under: Floats
+    strategy: Literal["full", "incremental"]
+    saved: float
+
+
+def window_scores(
+    backend: Backend,
+    graph: Graph,
+    image: NetworkInput,
+    targets: Targets,
+    cover: Floats,
+    axes: Axes,
+    strategy: Strategy,
+    progress: Progress,
+) -> WindowScores:
+    """`axes` are the (start, end) of the windows along the height and the width, `cover` (1, h, w, c) what covers.
+
+    Both strategies give the same scores but for rounding. Raises MethodNotValid where `incremental` saves nothing.
+    """
+    if strategy != "full":
+        found = backend.incremental(graph, targets.tensor, targets.matrix, targets.key, image.size, axes)
+        if strategy == "incremental" and found.obstacle:
+            raise MethodNotValid(f"strategy=incremental would save nothing: {found.obstacle}; use strategy=full")
+        if strategy == "incremental" or found.faster:
+            clean, under = found.on(image.batch, cover)
+            places = np.indices([len(axis) for axis in axes], np.int32).reshape(2, -1).T
+            rows = [under(places[part]) for part in chunks(len(places), found.chunk, progress)]
+            return WindowScores(clean, np.concatenate(rows), "incremental", round(found.saved, 3))
+    plan = scores_plan(backend, graph, image, targets)
+    (clean,) = plan(image.batch)
+    windows, _ = windows_of(axes)
+    parts = chunks(len(windows), backend.chunk(graph, image.size), progress)
+    rows = [plan(batch)[0] for batch in _covered(image.batch, cover, windows, parts)]
+    return WindowScores(clean, np.concatenate(rows), "full", 0.0)
+
+
+def _covered(image: Floats, cover: Floats, windows: list[Window], parts: Iterator[slice]) -> Iterator[Floats]:
+    """The image once for each window of a part, covered there."""
+    for part in parts:
+        batch = np.repeat(image, part.stop - part.start, axis=0)
+        for place, (top, left, bottom, right) in enumerate(windows[part]):
+            batch[place, top:bottom, left:right] = cover[0, top:bottom, left:right]
+        yield batch
