@@ -56,8 +56,8 @@ def window_scores(
             raise MethodNotValid(f"strategy=incremental would save nothing: {found.obstacle}; use strategy=full")
         if strategy == "incremental" or found.faster:
             clean, under = found.on(image.batch, cover)
-            steps = np.indices([len(axis) for axis in axes], np.int32).reshape(2, -1).T
-            rows = [under(steps[part]) for part in chunks(len(steps), found.chunk, progress)]
+            places = np.indices([len(axis) for axis in axes], np.int32).reshape(2, -1).T
+            rows = [under(places[part]) for part in chunks(len(places), found.chunk, progress)]
             return WindowScores(clean, np.concatenate(rows), "incremental", round(found.saved, 3))
     plan = scores_plan(backend, graph, image, targets)
     (clean,) = plan(image.batch)

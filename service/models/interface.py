@@ -27,7 +27,7 @@ class Occluded(Protocol):
     def on(
         self, batch: NDArray[Any], cover: NDArray[Any]
     ) -> tuple[NDArray[Any], Callable[[NDArray[Any]], NDArray[Any]]]:
-        """Scores of an image, and a function from the steps (b, 2) of windows to the scores under these."""
+        """Scores of an image, and a function from the places (b, 2) of windows to the scores under these."""
 
 
 class Backend(Protocol):

@@ -217,8 +217,8 @@ def test_what_is_not_local(name: str) -> None:
     assert locality(node, shapes) is None
 
 
-def test_a_constant_branch_and_a_whole_one() -> None:
-    """Two inputs of an addition: the squeezed map, which is whole, and a map that is still windows."""
+def test_where_a_whole_branch_and_windows_meet() -> None:
+    """Squeeze and excite: the gate looks at the whole map, and from the product on all is whole."""
     x = keras.Input((*SIZE, 3))
     y = layers.Conv2D(4, 3, padding="same")(x)
     gate = layers.Dense(4, activation="sigmoid")(layers.GlobalAveragePooling2D(keepdims=True)(y))

@@ -1,5 +1,5 @@
-"""Cuts cells out of changed maps. Which cells is known when the plan is traced; which step each window of the batch
-stands at is a tensor, so one trace serves all batches."""
+"""Cuts cells out of changed maps. Which cells is known when the plan is traced; where in the grid each window
+of the batch stands is a tensor, so one trace serves all batches."""
 
 from __future__ import annotations
 
@@ -59,18 +59,18 @@ class Cut:
         """Whether every cell comes from the window."""
         return bool((self.rows.window >= 0).all() and (self.columns.window >= 0).all())
 
-    def __call__(self, clean: Any, window: Any, steps: Any) -> Any:
-        """(1, H, W, c) clean map, (b, h, w, c) windows, (b, 2) int32 steps → (b, rows, columns, c).
+    def __call__(self, clean: Any, window: Any, places: Any) -> Any:
+        """(1, H, W, c) clean map, (b, h, w, c) windows, (b, 2) int32 places in the grid → (b, rows, columns, c).
 
         One gather from a table of the clean map's rows that are needed, of the fill, and of all windows. `clean` may
         be None where `only_windows`, `window` where the map is clean.
         """
-        row, column = tf.gather(self.rows.clean, steps[:, 0]), tf.gather(self.columns.clean, steps[:, 1])
+        row, column = tf.gather(self.rows.clean, places[:, 0]), tf.gather(self.columns.clean, places[:, 1])
         tables, count = [], tf.constant(0)
         index: Any = None
         channels = (window if clean is None else clean).shape[-1]
         if not self.only_windows:
-            # Bands of rows, for a batch holds neighbours: most of a large map need not be copied.
+            # A band of rows, for a batch holds neighbours: most of a large map need not be copied.
             top = tf.reduce_min(tf.where(row < 0, self.rows.length, row))
             bottom = tf.reduce_max(row) + 1
             bottom, top = tf.maximum(bottom, top), tf.minimum(bottom, top)
@@ -84,8 +84,8 @@ class Cut:
                 count += 1
         if window is not None:
             height, width = window.shape[1:3]
-            row, column = tf.gather(self.rows.window, steps[:, 0]), tf.gather(self.columns.window, steps[:, 1])
-            first = count + tf.range(tf.shape(steps)[0])[:, None, None] * (height * width)
+            row, column = tf.gather(self.rows.window, places[:, 0]), tf.gather(self.columns.window, places[:, 1])
+            first = count + tf.range(tf.shape(places)[0])[:, None, None] * (height * width)
             inner = first + row[:, :, None] * width + column[:, None, :]
             is_inner = (row >= 0)[:, :, None] & (column >= 0)[:, None, :]
             index = inner if index is None else tf.where(is_inner, inner, index)
@@ -93,7 +93,7 @@ class Cut:
         return tf.gather(tables[0] if len(tables) == 1 else tf.concat(tables, 0), index)
 
 
-def per_cell(rows: NDArray[np.float64], columns: NDArray[np.float64], steps: Any) -> Any:
-    """(steps, h) and (steps, w) factors → (b, h, w, 1) float32, their products at the steps of a batch."""
-    row = tf.gather(rows.astype(np.float32), steps[:, 0])
-    return (row[:, :, None] * tf.gather(columns.astype(np.float32), steps[:, 1])[:, None, :])[..., None]
+def per_cell(rows: NDArray[np.float64], columns: NDArray[np.float64], places: Any) -> Any:
+    """(steps, h) and (steps, w) factors → (b, h, w, 1) float32, their products at the places of a batch."""
+    row = tf.gather(rows.astype(np.float32), places[:, 0])
+    return (row[:, :, None] * tf.gather(columns.astype(np.float32), places[:, 1])[:, None, :])[..., None]

@@ -44,8 +44,8 @@ class Occluded:
         self.saved, self.faster, self.obstacle, self.chunk = schedule.saved, faster, schedule.obstacle, chunk
 
     def on(self, batch: Floats, cover: Floats) -> tuple[Floats, Callable[[NDArray[np.int32]], Floats]]:
-        """An image and what covers it, (1, h, w, c) each → its scores (1, n); and a function from the steps (b, 2)
-        of windows along the height and the width to the scores (b, n) under these."""
+        """An image and what covers it, (1, h, w, c) each → its scores (1, n); and a function from the places (b, 2)
+        of windows, along the height and the width of the grid, to the scores (b, n) under these."""
         read = needed(self._schedule)
         ops = self._backend.ops
 
@@ -71,7 +71,7 @@ class Occluded:
 
 
 def covered(schedule: Schedule, image: Any, cover: Any, places: Any) -> Any:
-    """The image's windows at the steps `places`: `cover` where they may differ from the image, else the image."""
+    """The image's windows at `places` of the grid: `cover` where they may differ from the image, else the image."""
     spans = schedule.spans[schedule.image]
     cut = Cut.of((Crop.of(spans[0]), Crop.of(spans[1])), schedule.shapes[schedule.image], None)
     row, column = (tf.gather(_changed(span), places[:, axis]) for axis, span in enumerate(spans))

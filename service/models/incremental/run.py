@@ -25,7 +25,7 @@ def needed(schedule: Schedule) -> list[Tensor]:
                 cut = schedule.pasted(tensor) if tensor in schedule.spans else None
             else:
                 cut = schedule.cut(tensor, crops) if crops else None
-            if tensor not in schedule.changed or (cut and not cut.only_windows):
+            if cut and not cut.only_windows:
                 found[tensor] = None
     if schedule.target in schedule.spans:
         found[schedule.target] = None
@@ -33,7 +33,8 @@ def needed(schedule: Schedule) -> list[Tensor]:
 
 
 class WindowRun:
-    """One batch. `clean` holds the clean image's values of `needed`, `places` (b, 2) int32 the windows' steps."""
+    """One batch. `clean` holds the clean image's values of `needed`, `places` (b, 2) int32 where in the grid
+    the windows stand."""
 
     def __init__(self, schedule: Schedule, clean: Mapping[Tensor, Any], places: Any) -> None:
         self._schedule = schedule
@@ -70,19 +71,14 @@ class WindowRun:
 
     def _window(self, tensor: Tensor, crops: tuple[Crop, Crop] | None, fill: float) -> Any:
         cut = self._schedule.cut(tensor, crops, fill) if crops else None
-        window = self._windows.get(tensor)
+        window = self._windows[tensor]
         return window if cut is None else cut(self._clean.get(tensor), window, self._places)
 
     def _whole_map(self, tensor: Tensor) -> Any:
-        """(b, …): computed whole, pasted from windows, or the clean image's for every window."""
+        """(b, …): computed whole, or pasted from windows."""
         if tensor not in self._whole:
-            if tensor in self._schedule.spans:
-                cut = self._schedule.pasted(tensor)
-                window = self._windows[tensor]
-                whole = window if cut is None else cut(self._clean.get(tensor), window, self._places)
-            else:
-                whole = tf.repeat(self._clean[tensor], tf.shape(self._places)[0], axis=0)
-            self._whole[tensor] = whole
+            cut, window = self._schedule.pasted(tensor), self._windows[tensor]
+            self._whole[tensor] = window if cut is None else cut(self._clean.get(tensor), window, self._places)
         return self._whole[tensor]
 
 

@@ -28,7 +28,7 @@ Windows = Sequence[Sequence[tuple[int, int]]]
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One node that the change reaches. `spans` says where its output's windows lie; None where it runs whole."""
+    """One node. `spans` says where its output's windows lie; None where it runs whole."""
 
     node: Node
     locality: Locality | None = None
@@ -56,7 +56,6 @@ class Schedule:
     target: Tensor
     shapes: Shapes
     spans: Mapping[Tensor, Spans]
-    changed: frozenset[Tensor]
     steps: tuple[Step, ...]
     flops: int
     seconds: float
@@ -92,8 +91,8 @@ class Schedule:
 
     def cut(self, tensor: Tensor, crops: tuple[Crop, Crop], fill: float = 0.0) -> Cut | None:
         """How to cut `crops` out of a map; None where they are its windows as they are."""
-        spans = self.spans.get(tensor)
-        if spans and all(crop.same_as(span) for crop, span in zip(crops, spans, strict=True)):
+        spans = self.spans[tensor]
+        if all(crop.same_as(span) for crop, span in zip(crops, spans, strict=True)):
             return None
         return Cut.of(crops, self.shapes[tensor], spans, fill)
 
@@ -113,27 +112,22 @@ def schedule(graph: Graph, target: Tensor, size: tuple[int, int], windows: Windo
     (image,) = graph.inputs
     rows, columns = (Span.of_windows(length, bounds) for length, bounds in zip(size, windows, strict=True))
     spans: dict[Tensor, Spans] = {image: (rows, columns)} if len(shapes[image]) == 3 else {}
-    changed = {image}
     steps = []
     for node in part.nodes:
-        if changed.isdisjoint(node.inputs):
-            continue
-        step = _as_windows(node, shapes, spans, changed)
+        step = _as_windows(node, shapes, spans)
         if step.spans is not None:
             spans[node.outputs[0]] = step.spans
-        changed.update(node.outputs)
         steps.append(step)
-    return _cheapest(image, target, shapes, spans, frozenset(changed), steps)
+    return _cheapest(image, target, shapes, spans, steps)
 
 
-def _as_windows(node: Node, shapes: Shapes, spans: Mapping[Tensor, Spans], changed: set[Tensor]) -> Step:
-    """On windows where the node is local and every changed input is kept as windows."""
-    inputs = [tensor for tensor in node.inputs if tensor in changed]
-    found = locality(node, shapes) if all(tensor in spans for tensor in inputs) else None
+def _as_windows(node: Node, shapes: Shapes, spans: Mapping[Tensor, Spans]) -> Step:
+    """On windows where the node is local and every input is kept as windows."""
+    found = locality(node, shapes) if all(tensor in spans for tensor in node.inputs) else None
     if found is None:
         return Step(node)
     height, width, _ = shapes[node.outputs[0]]
-    rows, columns = (reduce(Span.united, (spans[tensor][axis] for tensor in inputs)) for axis in (0, 1))
+    rows, columns = (reduce(Span.united, (spans[tensor][axis] for tensor in node.inputs)) for axis in (0, 1))
     if isinstance(found, Sliding):
         rows, columns = found.rows.outputs(rows, height), found.columns.outputs(columns, width)
     elif isinstance(found, Shifted):
@@ -148,7 +142,6 @@ def _cheapest(
     target: Tensor,
     shapes: Shapes,
     spans: Mapping[Tensor, Spans],
-    changed: frozenset[Tensor],
     steps: Sequence[Step],
 ) -> Schedule:
     """Everything from some step on runs whole: the step where that takes the least time."""
@@ -166,7 +159,6 @@ def _cheapest(
         target=target,
         shapes=shapes,
         spans={tensor: found for tensor, found in spans.items() if tensor in kept},
-        changed=changed,
         steps=(*steps[:end], *(Step(step.node) for step in steps[end:])),
         flops=sum(work.flops for work in works),
         seconds=float(seconds[end]),
@@ -178,18 +170,14 @@ def _cheapest(
 
 def _windowed(step: Step, shapes: Shapes, spans: Mapping[Tensor, Spans]) -> Work:
     """Of the step on one window, with the cutting."""
-    crops, parts = step.crops(), dict(shapes)
+    (output,) = step.node.outputs
+    crops, parts = step.crops(), {output: _part(shapes[output], *spans[output])}
     cutting = Work(0, 0, 0.0)
     for tensor in dict.fromkeys(step.node.inputs):
-        own = spans.get(tensor)
-        if crops is None:
-            parts[tensor] = _part(shapes[tensor], *spans[tensor])
-            continue
-        parts[tensor] = _part(shapes[tensor], *crops)
-        if own is None or not all(crop.same_as(span) for crop, span in zip(crops, own, strict=True)):
+        own = spans[tensor]
+        parts[tensor] = _part(shapes[tensor], *(crops or own))
+        if crops and not all(crop.same_as(span) for crop, span in zip(crops, own, strict=True)):
             cutting += Work.of_cut(parts[tensor])
-    (output,) = step.node.outputs
-    parts[output] = _part(shapes[output], *spans[output])
     return Work.of_node(step.node, parts) + cutting
 
 
