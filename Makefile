@@ -36,4 +36,4 @@ $(STAMP): requirements.lock pyproject.toml
 	touch $(STAMP)
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) tests/benchmarks/.peers .mypy_cache .pytest_cache .ruff_cache .hypothesis
