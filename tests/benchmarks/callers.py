@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests.benchmarks.pictures import Pictures
+from tests.benchmarks.rows import Row, at_most
 from tests.benchmarks.timing import Timed
 
 PNG = {"Content-Type": "image/png"}
@@ -102,13 +103,18 @@ class Caller:
             raise NotAvailable(f"the job is {job['state']} after {seconds:.0f} s: {job['error']}")
         return seconds, npz(checked(self.client.get(f"/v1/jobs/{job['id']}/result?format=npz")).content)
 
-    def traces(self, model: str | None = None) -> int:
-        """Compiled functions of one model, or of all. Raises NotAvailable where the service does not tell."""
+    def traces(self, model: str | None = None) -> int | None:
+        """Compiled functions of one warm model, or of all; None where the service does not tell."""
         rows = self.client.get("/v1/models").raise_for_status().json()["models"]
         found = [row.get("traces") for row in rows if row["state"] == "warm" and model in (None, row["id"])]
-        if not found or None in found:
-            raise NotAvailable("not available: the service does not tell its traces")
-        return sum(found)
+        return None if None in found else sum(found)
+
+
+def traces_row(key: str, what: str, before: int | None, after: int | None) -> Row:
+    """How many functions were traced in between; there must be none."""
+    told = before is not None and after is not None
+    note = "" if told else "not available: the service does not tell its traces"
+    return Row(key, what, after - before if told else None, at_most(0), unit="traces", note=note)
 
 
 def checked(answer: httpx.Response) -> httpx.Response:

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from tests.benchmarks import tutorial
 from tests.benchmarks.bench import Bench
-from tests.benchmarks.callers import NotAvailable
-from tests.benchmarks.rows import Row, at_least, at_most, seconds
+from tests.benchmarks.callers import traces_row
+from tests.benchmarks.rows import Row, at_least, seconds
 
 PRESET = "chollet"
 # Its noise: 20 levels from 128 on.
@@ -42,14 +42,10 @@ def against_tutorial(bench: Bench) -> Row:
 def traces(bench: Bench) -> Row:
     """How many functions the filters of another layer have traced, at the same size."""
     network = bench.main
+    before = bench.caller.traces(network.id)
+    bench.caller.job(network.id, "maximization", **_wish(bench, network.filters[1], 2))
     what = f"traces that filters of a second layer of {network.title} add, same size"
-    key, target = f"maximization/{network.id}/traces", at_most(0)
-    try:
-        before = bench.caller.traces(network.id)
-        bench.caller.job(network.id, "maximization", **_wish(bench, network.filters[1], 2))
-        return Row(key, what, bench.caller.traces(network.id) - before, target, unit="traces")
-    except NotAvailable as error:
-        return Row(key, what, None, target, unit="traces", note=str(error))
+    return traces_row(f"maximization/{network.id}/traces", what, before, bench.caller.traces(network.id))
 
 
 def objectives(bench: Bench, filters: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -13,7 +13,7 @@ import httpx
 import numpy as np
 
 from tests.benchmarks.bench import Bench
-from tests.benchmarks.callers import Caller, NotAvailable
+from tests.benchmarks.callers import Caller, traces_row
 from tests.benchmarks.rows import Row, at_most
 from tests.conftest import Service, start_service
 
@@ -70,7 +70,7 @@ def memory(bench: Bench) -> list[Row]:
         send = _mix(bench, caller)
         for number in range(scale.shapes):
             send(number)
-        traced = _traces(caller)
+        traces = caller.traces()
         sizes = []
         for number in range(scale.requests):
             send(number)
@@ -79,37 +79,16 @@ def memory(bench: Bench) -> list[Row]:
         slope = float(np.polyfit(*np.array(sizes, np.float64).T, 1)[0]) / 1024
         mix = f"{scale.requests} requests of {len(MIX)} kinds, {scale.shapes} image shapes"
         first, last = (sizes[place][1] / 1e6 for place in (0, -1))
-        ends = f"from {first:.0f} to {last:.0f} MB; the {scale.shapes} requests before to warm up do not count"
-        added = None if isinstance(traced, str) else _traces(caller) - traced
+        ends = f"{mix}, from {first:.0f} to {last:.0f} MB; the {scale.shapes} requests before to warm up do not count"
+        at_end, limit = resident_bytes(api), at_most(150)
         return [
-            Row("memory/start", "resident memory of the api process when ready", at_start / 1e6, at_most(150), "MB"),
-            Row(
-                "memory/api",
-                "the same after a mix of requests",
-                resident_bytes(api) / 1e6,
-                at_most(150),
-                "MB",
-                note=mix,
-            ),
-            Row("memory/slope", "growth of the engine a request", slope, at_most(2), "KiB", note=f"{mix}, {ends}"),
-            Row(
-                "memory/traces",
-                "traces that the mix adds after the warm-up",
-                added,
-                at_most(0),
-                "traces",
-                note=traced if isinstance(traced, str) else "",
-            ),
+            Row("memory/start", "resident memory of the api process when ready", at_start / 1e6, limit, "MB"),
+            Row("memory/api", "the same after a mix of requests", at_end / 1e6, limit, "MB", note=mix),
+            Row("memory/slope", "growth of the engine a request", slope, at_most(2), "KiB", note=ends),
+            traces_row("memory/traces", "traces that the mix adds after the warm-up", traces, caller.traces()),
         ]
     finally:
         service.stop()
-
-
-def _traces(caller: Caller) -> int | str:
-    try:
-        return caller.traces()
-    except NotAvailable as error:
-        return str(error)
 
 
 def _mix(bench: Bench, caller: Caller) -> Callable[[int], object]:
