@@ -35,6 +35,9 @@ def serve(
     log_format: LogFormat = None,
 ) -> None:
     """Start the service."""
+    from service.process import modest
+
+    modest()
     import structlog
     import uvicorn
 
@@ -75,6 +78,9 @@ def worker(
     ] = None,
 ) -> None:
     """Run background jobs without listening, on as many machines as there are."""
+    from service.models.device import ONE_BLAS_THREAD
+
+    os.environ.update(ONE_BLAS_THREAD)
     from service.app import engine_config, free_worker_name
     from service.settings import load_settings, make_folders
     from service.telemetry import configure_logging

@@ -69,7 +69,7 @@ class Settings(BaseSettings):
         512 * 1024**2, "bytes", "Memory one step of a call may take; longer calls are cut into more steps.", ge=1024**2
     )
     cache_bytes: int = _setting(
-        32 * 1024**2, "bytes", "Answers kept for those who ask the same again; 0 keeps none and gives no `ETag`.", ge=0
+        16 * 1024**2, "bytes", "Answers kept for those who ask the same again; 0 keeps none and gives no `ETag`.", ge=0
     )
     queue_limit: int = _setting(
         64, "calls", "Calls that may wait or run at a time in each engine; more are answered 503.", ge=1

@@ -10,6 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+# NumPy's products are small here, and threads of OpenBLAS go on spinning for tens of ms after each of them: they would
+# take the cores from TensorFlow, in this process or in the one beside it.
+ONE_BLAS_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
+
 
 @dataclass(frozen=True)
 class DeviceSettings:
@@ -30,6 +34,7 @@ def environment(settings: DeviceSettings, keras_home: str) -> dict[str, str]:
         "KERAS_HOME": keras_home,
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+        **ONE_BLAS_THREAD,
     }
     if settings.device == "cpu":
         variables["CUDA_VISIBLE_DEVICES"] = "-1"

@@ -1,0 +1,24 @@
+"""What the api process sets for itself before NumPy is imported."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+
+from service.models.device import ONE_BLAS_THREAD
+
+M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8
+ARENAS = 2
+MAPPED_BYTES = 256 * 1024
+
+
+def modest() -> None:
+    """One thread for products of small matrices; and pictures, which come and go in many threads, are given back to
+    the system one by one instead of leaving holes in an arena of each thread (glibc alone knows of these).
+    """
+    os.environ.update(ONE_BLAS_THREAD)
+    with contextlib.suppress(OSError, AttributeError):
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(M_ARENA_MAX, ARENAS)
+        libc.mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES)
