@@ -136,8 +136,8 @@ class ExplanationsOut(Schema):
 class ModelOut(Schema):
     """A model in the list; `device` is where it is warm.
 
-    `traces` counts what was compiled for it: it grows with methods and layers, never with images. `plan_bytes` are the
-    weights held once more in there.
+    `traces` counts what was compiled for it: it grows with methods and layers, never with images. `plan_bytes` is
+    what copies of weights take in there.
     """
 
     id: str

@@ -10,13 +10,13 @@ from typing import Any
 
 import tensorflow as tf
 
-from service.models.freezing import Constants, Room, bytes_of, freezable
+from service.models.freezing import COPIES, Constants, Room, bytes_of, freezable
 from service.models.interface import Signature
 
 
 @dataclass(frozen=True, eq=False)
 class _Traced:
-    """A concrete function, and the bytes of the weights it holds as constants."""
+    """A concrete function, and the bytes that the weights it holds as constants take."""
 
     function: Callable[..., Any]
     frozen_bytes: int
@@ -39,7 +39,7 @@ class PlanCache:
 
     @property
     def frozen_bytes(self) -> int:
-        """What plans hold of the weights as constants."""
+        """What the weights take that plans hold as constants."""
         with self._lock:
             return sum(plan.frozen_bytes for plan in self._plans.values())
 
@@ -68,7 +68,7 @@ class PlanCache:
             if known := self._known(key):
                 return known
             specs = [tf.TensorSpec(shape, dtype) for shape, dtype in signature]
-            planned = bytes_of(self._variables)
+            planned = COPIES * bytes_of(self._variables)
             frozen = freeze and bool(self._variables) and self._room.take(planned)
             constants = Constants(self._variables if frozen else ())
 
@@ -81,8 +81,8 @@ class PlanCache:
                 plan = tf.function(chosen, input_signature=specs, autograph=False).get_concrete_function()
             finally:
                 constants.forget()
-                self._room.give_back(planned - constants.size if frozen else 0)
-            traced = _Traced(plan, constants.size)
+                self._room.give_back(planned - COPIES * constants.size if frozen else 0)
+            traced = _Traced(plan, COPIES * constants.size)
             dropped = []
             with self._lock:
                 self.traces += 1

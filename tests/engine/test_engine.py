@@ -15,6 +15,7 @@ from service.engine.protocol import Call
 from service.engine.server import Engine
 from service.errors import OutOfMemory
 from service.explainers.base import Progress
+from service.models.freezing import COPIES
 from service.models.loaded import LoadedModel
 from tests.conftest import engine_config
 
@@ -96,6 +97,6 @@ def test_copies_of_weights_are_counted(engine: Engine, shapes: LoadedModel) -> N
     shapes.backend.plans.release()
     without = engine._registry.warm_bytes
     engine._warm_up("shapes")
-    # Three plans, each with all weights of 0.7 MB.
+    # Three plans, each with all weights of 0.7 MB, as often as TensorFlow keeps them.
     assert engine._registry.warm_bytes - without == shapes.backend.plans.frozen_bytes
-    assert 2 * shapes.weight_bytes < shapes.backend.plans.frozen_bytes <= 3 * shapes.weight_bytes
+    assert 2 * COPIES * shapes.weight_bytes < shapes.backend.plans.frozen_bytes <= 3 * COPIES * shapes.weight_bytes

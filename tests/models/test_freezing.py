@@ -10,7 +10,7 @@ import pytest
 from keras import layers
 
 from service.models.backend import TensorFlowBackend
-from service.models.freezing import MAX_WEIGHT_BYTES, Room, freezable
+from service.models.freezing import COPIES, MAX_WEIGHT_BYTES, Room, freezable
 
 IMAGES = [((None, 6, 6, 3), "float32")]
 
@@ -39,7 +39,7 @@ def test_the_same_numbers_without_a_variable(net: Any) -> None:
     backend = TensorFlowBackend(variables=net.variables, room=room)
     plan = backend.compiled("net", lambda x: net(x, training=False), IMAGES)
     np.testing.assert_allclose(plan(IMAGE)[0], np.asarray(net(IMAGE, training=False)), rtol=1e-5, atol=1e-6)
-    assert room.taken == BYTES
+    assert room.taken == COPIES * BYTES
     before = plan(IMAGE)[0]
     net.layers[0].set_weights([np.zeros((3, 3, 3, 4)), np.zeros(4)])
     np.testing.assert_array_equal(plan(IMAGE)[0], before)
@@ -48,14 +48,14 @@ def test_the_same_numbers_without_a_variable(net: Any) -> None:
 
 
 def test_only_what_a_plan_reads_is_counted(net: Any) -> None:
-    room = Room(BYTES)
+    room = Room(COPIES * BYTES)
     backend = TensorFlowBackend(variables=net.variables, room=room)
     backend.compiled("conv", lambda x: net.layers[0](x), IMAGES)
-    assert room.taken == 4 * (27 * 4 + 4)
+    assert room.taken == COPIES * 4 * (27 * 4 + 4)
 
 
 def test_without_room_and_for_an_ascent_variables_stay(net: Any) -> None:
-    for room, shared in ((Room(BYTES - 1), True), (Room(10**6), False)):
+    for room, shared in ((Room(COPIES * BYTES - 1), True), (Room(10**6), False)):
         backend = TensorFlowBackend(variables=net.variables, room=room)
         plan = backend.compiled("net", lambda x: net(x, training=False), IMAGES, shared=shared)
         before = plan(IMAGE)[0]
@@ -71,7 +71,7 @@ def test_a_plan_that_is_dropped_gives_its_room_back(net: Any) -> None:
     backend = TensorFlowBackend(max_plans=2, variables=net.variables, room=room)
     for key in range(5):
         backend.compiled(key, lambda x: net(x, training=False), IMAGES)
-    assert (backend.traces, room.taken) == (5, 2 * BYTES)
+    assert (backend.traces, room.taken) == (5, 2 * COPIES * BYTES)
 
 
 def test_a_trace_that_fails_takes_no_room(net: Any) -> None:
