@@ -177,13 +177,14 @@ class TestForms:
         assert names == ([[], []] if arrays == "none" else [["heatmap"], ["logits"]])
 
     def test_accept(self, service: Service) -> None:
-        for accept, media in [
-            ("application/x-npz", "application/x-npz"),
-            ("image/png, application/json;q=0.5", "application/json"),
-            ("image/*, */*;q=0.1", "application/json"),
+        # Another number of predictions each time: a question that nobody has asked before.
+        for top, accept, media in [
+            (11, "application/x-npz", "application/x-npz"),
+            (12, "image/png, application/json;q=0.5", "application/json"),
+            (13, "image/*, */*;q=0.1", "application/json"),
         ]:
             answer = service.client.post(
-                f"{EXPLAIN}?methods=predict", content=PICTURE, headers=PNG | {"Accept": accept}
+                f"{EXPLAIN}?methods=predict&top={top}", content=PICTURE, headers=PNG | {"Accept": accept}
             )
             assert (answer.status_code, answer.headers["content-type"]) == (200, media)
             assert "engine;dur=" in answer.headers["server-timing"]

@@ -34,7 +34,9 @@ def ask(
     **params: Any,
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     payload = {"methods": [{"name": method, "params": params}], "top": top, "preprocess": preprocess}
-    answer, arrays = Operations("cpu", 5000, 50_000).explain(model, payload, {"image": image}, Progress())
+    answer, arrays = Operations("cpu", 5000, 50_000).explain(
+        model, payload, {"image": image}, Progress(), model.backend
+    )
     (result,) = answer.pop("results")
     return answer | result, {name.removeprefix("0/"): array for name, array in arrays.items()}
 
@@ -123,7 +125,7 @@ def test_as_it_is_needs_the_shape(pencil: LoadedModel) -> None:
 
 def test_kernels_need_no_image(pencil: LoadedModel) -> None:
     payload = {"methods": [{"name": "kernels", "params": {"layer": "conv"}}], "top": 5, "preprocess": True}
-    found, arrays = Operations("cpu", 5000, 50_000).explain(pencil, payload, {}, Progress())
+    found, arrays = Operations("cpu", 5000, 50_000).explain(pencil, payload, {}, Progress(), pencil.backend)
     (answer,) = found["results"]
     assert arrays["0/kernels"].ravel().tolist() == [1, -1]
     assert answer["predictions"] == []
@@ -156,13 +158,13 @@ def test_what_there_is_not(pencil: LoadedModel, params: dict[str, str], error: t
 
 def test_layers_and_summary(pencil: LoadedModel) -> None:
     operations = Operations("cpu", 5000, 50_000)
-    layers_found, _ = operations.layers(pencil, {}, {}, Progress())
+    layers_found, _ = operations.layers(pencil, {}, {})
     assert [row["path"] for row in layers_found["layers"]] == ["image", "conv", "gap", "scores"]
-    one, _ = operations.layer(pencil, {"layer": "-1"}, {}, Progress())
+    one, _ = operations.layer(pencil, {"layer": "-1"}, {})
     assert one["path"] == "scores"
-    summary, _ = operations.summary(pencil, {}, {}, Progress())
+    summary, _ = operations.summary(pencil, {}, {})
     assert summary["rows"] == layers_found["layers"]
-    described, _ = operations.describe(pencil, {}, {}, Progress())
+    described, _ = operations.describe(pencil, {}, {})
     assert described["device"] == "cpu"
 
 
