@@ -49,13 +49,14 @@ class JobProgress(Progress):
         self._request = request
         self._place = 0
         self._steps = 1
+        self._loss: float | None = None
 
     def begin(self, place: int, count: int) -> None:
         self._place = place
 
     def complete(self) -> None:
-        """All steps are done."""
-        self._context.tick(self._steps, self._steps)
+        """All steps are done; the objective stays as it was told last."""
+        self._context.tick(self._steps, self._steps, loss=self._loss)
 
     def resume(self) -> Mapping[str, NDArray[Any]] | None:
         saved = self._context.load()
@@ -65,7 +66,7 @@ class JobProgress(Progress):
         self, done: int, total: int, loss: float | None = None, snapshot: Callable[[], Snapshot] | None = None
     ) -> None:
         step, steps = self._place * total + done, len(self._request.methods) * total
-        self._steps = steps
+        self._steps, self._loss = steps, loss
         if snapshot is None:
             self._context.tick(step, steps, loss=loss)
             return

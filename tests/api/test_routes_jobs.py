@@ -265,6 +265,7 @@ class TestFollowing:
         assert told[-1]["seconds_left"] < told[0]["seconds_left"]
         assert told[-1]["loss"] > told[0]["loss"]
         assert told[-1]["preview_version"] >= 1
+        assert found[-1][2]["loss"] >= told[-1]["loss"]
 
     def test_going_on_after_the_last_event(self, service: Service) -> None:
         job = submitted(service, params=FILTERS).json()
