@@ -73,6 +73,7 @@ def test_errors_are_not_kept(own: Service) -> None:
         answer = post(own, target="dog")
         assert answer.status_code == 404
         assert "etag" not in answer.headers
+    assert post(own, headers={"If-None-Match": "*"}, target="dog").status_code == 404
 
 
 def test_a_model_whose_spec_was_changed_is_another(own: Service) -> None:
