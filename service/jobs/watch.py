@@ -23,21 +23,24 @@ class Watch:
         self._feeds: dict[str, _Feed] = {}
 
     async def events(self, job_id: str, owner: str | None, last_event_id: str | None) -> AsyncIterator[JobEvent]:
-        """The present state, unless the event with that ID said it already, then each change at 5 Hz, to the end.
+        """The state of at most 0.2 s ago, unless that event said it already, then each change at 5 Hz, to the end.
 
         A slow reader misses what lies between. Raises UnknownJob.
         """
         job = await self._look(job_id, owner)
-        event = JobEvent.of(job)
-        if event.id != last_event_id:
-            yield event
-        if job.state.final:
+        # A look of one's own may be newer than the poller's, whose next word would then be a step back.
+        feed = _Feed(job) if job.state.final else self._feeds.setdefault(job_id, _Feed(job))
+        event = JobEvent.of(feed.job)
+        if feed.job.state.final:
+            if event.id != last_event_id:
+                yield event
             return
-        feed = self._feeds.setdefault(job_id, _Feed(job))
         feed.readers += 1
         if feed.poller is None:
             feed.poller = asyncio.create_task(self._poll(feed))
         try:
+            if event.id != last_event_id:
+                yield event
             while not event.job.state.final:
                 event = await feed.after(event)
                 yield event
