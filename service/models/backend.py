@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
@@ -63,15 +64,16 @@ class TensorFlowBackend:
         """`function` of tensors, traced once a `key`.
 
         `signature` holds (shape, dtype) of each argument. The plan takes and gives NumPy arrays, flattened in order,
-        and raises OutOfMemory. Not `shared`: the plan is never asked the same thing twice, so its results are not
-        worth keeping, and its weights stay variables. `rows` > 1: every argument and result has the batch first and
-        each row stands for itself, so that so many images of different calls may be run as one.
+        the results read-only, and raises OutOfMemory. Not `shared`: the plan is never asked the same thing twice, so
+        its results are not worth keeping, and its weights stay variables. `rows` > 1: every argument and result has
+        the batch first and each row stands for itself, so that so many images of different calls may be run as one.
         """
         plan = self.plan(key, function, signature, freeze=shared)
 
         def run(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
             tensors = [tf.constant(array, dtype) for array, (_, dtype) in zip(arrays, signature, strict=True)]
-            return [value.numpy() for value in tf.nest.flatten(plan(*tensors))]
+            # Views of the device's own memory, where that is the CPU's; `numpy()` would copy.
+            return [np.asarray(memoryview(value)) for value in tf.nest.flatten(plan(*tensors))]
 
         return run
 
