@@ -39,8 +39,8 @@ def serve(
 
     modest()
     import structlog
-    import uvicorn
 
+    from service.api.server import Server
     from service.app import create_app
     from service.settings import load_settings, make_folders
     from service.telemetry import configure_logging
@@ -48,15 +48,8 @@ def serve(
     settings = load_settings(host=host, port=port, data_dir=data_dir, models_dir=models_dir, log_format=log_format)
     make_folders(settings)
     configure_logging(settings.log_level, settings.log_format, process="api")
-    config = uvicorn.Config(
-        create_app(settings),
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=settings.shutdown_grace_s,
-        server_header=False,
-    )
+    server = Server(create_app(settings), settings)
+    config = server.config
     listener = config.bind_socket()
     address, port = listener.getsockname()[:2]
     listener.listen(config.backlog)
@@ -65,7 +58,7 @@ def serve(
     # uvicorn hands the signal on once it has shut down; being told to stop is no failure.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: sys.exit(0))
-    uvicorn.Server(config).run(sockets=[listener])
+    server.run(sockets=[listener])
 
 
 @app.command()

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 import cv2
+import limits
 from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
@@ -18,6 +19,7 @@ from service import __version__
 from service.api import errors
 from service.api.auth import Keys
 from service.api.deps import Services
+from service.api.limits import BodyLimit, RateLimit
 from service.api.middleware import RequestContext
 from service.api.routes import explain, health, methods, models
 from service.api.routes import jobs as job_routes
@@ -31,6 +33,7 @@ from service.models.library import Library
 from service.settings import Settings, split
 from service.usecases.cache import AnswerCache
 from service.usecases.explain import Explain
+from service.usecases.fetch import Fetcher
 from service.usecases.jobs import BackgroundJobs
 from service.usecases.models import Models
 
@@ -47,7 +50,7 @@ def create_app(settings: Settings) -> FastAPI:
         queue_limit=settings.queue_limit,
     )
     threads = ThreadPoolExecutor(settings.render_threads, thread_name_prefix="render")
-    limits = DecodeLimits(settings.max_pixels, settings.max_side_px)
+    decode_limits = DecodeLimits(settings.max_pixels, settings.max_side_px)
     jobs = Jobs(jobs_config(settings))
 
     @asynccontextmanager
@@ -69,15 +72,20 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         lifespan=lifespan,
     )
+    app.state.draining = False
     app.state.services = Services(
         settings,
         engines,
-        Explain(engines, library, limits, threads, settings.max_response_bytes),
-        Models(engines, library),
-        BackgroundJobs(jobs, engines, library, limits, threads, settings.max_response_bytes),
+        Explain(engines, library, decode_limits, threads, settings.max_response_bytes),
+        Models(engines, library, settings.call_deadline_s),
+        BackgroundJobs(jobs, engines, library, decode_limits, threads, settings.max_response_bytes),
         AnswerCache(settings.cache_bytes),
+        Fetcher(split(settings.url_hosts.lower()), timeout_s=settings.url_timeout_s, max_bytes=settings.max_body_bytes),
     )
     errors.install(app)
+    app.add_middleware(BodyLimit, most=lambda method, path: settings.max_body_bytes)
+    if settings.rate_limit:
+        app.add_middleware(RateLimit, rate=limits.parse(settings.rate_limit))
     app.add_middleware(RequestContext, keys=Keys(settings.key_digests))
     for router in (health.router, methods.router, explain.router, models.router, job_routes.router):
         app.include_router(router)

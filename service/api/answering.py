@@ -14,11 +14,15 @@ from service.api.deps import Services
 from service.api.negotiate import responder
 from service.api.prefer import Prefer
 from service.api.schemas_jobs import job_out
+from service.api.waiting import CallerGone, place_of, unless_gone
 from service.errors import error_named
 from service.explainers.base import Cost
 from service.jobs.job import Job, JobState
 from service.usecases.cache import Kept, question_of, tag_of
 from service.usecases.request import ExplainRequest
+
+# What no caller sees; it is for the log.
+CLIENT_CLOSED = 499
 
 
 async def answered(request: Request, services: Services, asked: ExplainRequest, priority: int) -> Response:
@@ -30,10 +34,18 @@ async def answered(request: Request, services: Services, asked: ExplainRequest, 
 
 
 async def at_once(request: Request, services: Services, asked: ExplainRequest) -> Response:
-    """200 with the answer, kept or computed, or 304 where the caller has it already."""
+    """200 with the answer, or 304 where the caller has it already. For a caller who has gone nothing is computed."""
+    try:
+        return await unless_gone(request, _at_once(request, services, asked))
+    except CallerGone:
+        return Response(status_code=CLIENT_CLOSED)
+
+
+async def _at_once(request: Request, services: Services, asked: ExplainRequest) -> Response:
     cache, started = services.cache, time.perf_counter()
+    place = place_of(request, services.settings.call_deadline_s)
     if not cache.on:
-        return await asyncio.to_thread(responder(asked), await services.explain(asked), asked.options)
+        return await asyncio.to_thread(responder(asked), await services.explain(asked, place), asked.options)
     question = question_of(asked)
     given = request.headers.get("if-none-match", "")
     # Only who may have the answer already needs to know which model there is now.
@@ -46,7 +58,7 @@ async def at_once(request: Request, services: Services, asked: ExplainRequest) -
         if kept:
             timing = f"cache;desc=hit;dur={(time.perf_counter() - started) * 1e3:.1f}"
             return Response(kept.content, media_type=kept.media_type, headers={"ETag": tag, "Server-Timing": timing})
-    answer = await services.explain(asked)
+    answer = await services.explain(asked, place)
     response = await asyncio.to_thread(responder(asked), answer, asked.options)
     cache.put(question, Kept(response.body, response.media_type or "", answer.fingerprint))
     response.headers["ETag"] = tag_of(question, answer.fingerprint)

@@ -13,9 +13,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import Message
 
-from service.errors import BodyTooLarge, InvalidParameter, MalformedBody, UnsupportedMediaType
+from service.errors import InvalidParameter, MalformedBody, UnsupportedMediaType
 from service.imaging.decode import decode_base64
 from service.imaging.formats import MEDIA_TYPES
+from service.usecases.fetch import Fetcher
 from service.usecases.request import ImageInput, MethodCall
 
 NPY = "application/x-npy"
@@ -31,22 +32,25 @@ class Body:
     params: dict[str, Any]
 
 
-async def read(request: Request, max_bytes: int) -> Body:
-    """Raises MalformedBody, BodyTooLarge, UnsupportedMediaType, InvalidParameter or UndecodableImage."""
+async def read(request: Request, fetch: Fetcher) -> Body:
+    """`fetch` is for an image that is given as a URL.
+
+    Raises MalformedBody, UnsupportedMediaType, InvalidParameter, UndecodableImage or UnfetchableImage.
+    """
     params = query(request)
     media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    limited = _limited(request, max_bytes)
-    if not media_type and not await limited.body():
+    whole = _whole(request)
+    if not media_type and not await whole.body():
         return Body(None, params)
     if media_type in MEDIA_TYPES or media_type == NPY:
-        data = await limited.body()
+        data = await whole.body()
         if not data:
             raise MalformedBody(f"the body is empty; send the image itself as {media_type}")
         return Body(ImageInput(data, npy=media_type == NPY), params)
     if media_type == "multipart/form-data":
-        image, sent = await _multipart(limited)
+        image, sent = await _multipart(whole)
     elif media_type == "application/json":
-        image, sent = _json(await limited.body())
+        image, sent = await _json(await whole.body(), fetch)
     else:
         given = repr(media_type) if media_type else "none"
         raise UnsupportedMediaType(f"the Content-Type is {given}; send one of {ACCEPTED}")
@@ -82,22 +86,13 @@ def _collected(items: Iterable[tuple[str, str]]) -> dict[str, Any]:
     }
 
 
-def _limited(request: Request, max_bytes: int) -> Request:
-    """The request with a body that ends in BodyTooLarge once it is longer than `max_bytes`, announced or not."""
-    detail = f"the body is larger than {max_bytes} bytes, the most this service takes"
-    announced = request.headers.get("content-length", "")
-    if announced.isdigit() and int(announced) > max_bytes:
-        raise BodyTooLarge(detail)
-    received = 0
+def _whole(request: Request) -> Request:
+    """The request, whose body ends in MalformedBody where the connection ended before it did."""
 
     async def receive() -> Message:
-        nonlocal received
         message = await request.receive()
         if message["type"] == "http.disconnect":
             raise MalformedBody("the connection ended before the whole body had arrived")
-        received += len(message.get("body", b""))
-        if received > max_bytes:
-            raise BodyTooLarge(detail)
         return message
 
     return Request(request.scope, receive)
@@ -129,15 +124,17 @@ async def _multipart(request: Request) -> tuple[ImageInput | None, dict[str, Any
     return image, params | _collected(fields)
 
 
-def _json(data: bytes) -> tuple[ImageInput | None, dict[str, Any]]:
+async def _json(data: bytes, fetch: Fetcher) -> tuple[ImageInput | None, dict[str, Any]]:
     params = _object(data, "the body")
     image = params.pop("image", None)
     if image is None:
         return None, params
-    if isinstance(image, dict) and set(image) == {"url"}:
-        raise InvalidParameter("this service fetches no URLs; send the image itself, base64-encoded")
+    if isinstance(image, dict) and set(image) == {"url"} and isinstance(image["url"], str):
+        return ImageInput(await fetch(image["url"])), params
     if not isinstance(image, str):
-        raise MalformedBody("'image' must be a text: the base64 of an image file, or a data URI")
+        raise MalformedBody(
+            '\'image\' must be a text, the base64 of an image file or a data URI, or {"url": "https://…"}'
+        )
     return ImageInput(decode_base64(image)), params
 
 

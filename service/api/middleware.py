@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 import uuid
@@ -12,11 +13,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.auth import Keys
 from service.api.errors import internal_error, problem_response
-from service.errors import NotAuthenticated
+from service.errors import EngineUnavailable, NotAuthenticated
 
 log = structlog.get_logger(__name__)
 
 QUIET_PATHS = ("/livez", "/readyz")
+RETRY_AFTER_S = 5
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,128}$")
 
 
@@ -59,6 +61,12 @@ class RequestContext:
             else:
                 error = NotAuthenticated("send one of the service's keys as 'Authorization: Bearer <key>'")
                 await problem_response(error, request_id)(scope, receive, send_with_headers)
+        except asyncio.CancelledError:
+            # The grace time is over: what is not answered by now is told so.
+            if not status:
+                stopping = EngineUnavailable("the service is being stopped", retry_after_s=RETRY_AFTER_S)
+                await problem_response(stopping, request_id)(scope, receive, send_with_headers)
+            raise
         except Exception:
             log.exception("request failed")
             if status:

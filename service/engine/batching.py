@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from service.engine.around import Around
 from service.engine.turns import Turns
+from service.errors import DeadlineExceeded
 from service.models.interface import Backend, Occluded, Plan, Signature
 
 LARGEST = 32
@@ -20,11 +21,18 @@ LARGEST = 32
 
 @dataclass(eq=False)
 class Caller:
-    """One call on its way. `waited_s` is the time it spent waiting for the device, `computing` whether it does not."""
+    """One call on its way. `waited_s` is the time it spent waiting for the device, `computing` whether it does not,
+    `gone` whether nobody waits for its answer any longer."""
 
     id: str
     waited_s: float = 0.0
     computing: bool = True
+    gone: bool = False
+
+    def require_wanted(self) -> None:
+        """Raises DeadlineExceeded once nobody waits."""
+        if self.gone:
+            raise DeadlineExceeded("the caller no longer waits")
 
 
 @dataclass(eq=False)
@@ -64,7 +72,7 @@ class Batches:
             caller.waited_s += time.monotonic() - began
             caller.computing = True
             if mine:
-                _compute(self._together(key, ask))
+                self._compute(key, ask)
         if ask.error is not None:
             raise ask.error
         return ask.found or []
@@ -73,11 +81,20 @@ class Batches:
         """What `compute` gives, in turn."""
         return self.run(caller, object(), lambda: [compute()], (), 1)[0]
 
+    def _compute(self, key: Hashable, ask: _Ask) -> None:
+        if ask.caller.gone:
+            with self._lock:
+                self._waiting[key].remove(ask)
+                if not self._waiting[key]:
+                    del self._waiting[key]
+            ask.caller.require_wanted()
+        _compute(self._together(key, ask))
+
     def _together(self, key: Hashable, ask: _Ask) -> list[_Ask]:
         """This ask and those that may join it, taken off the list: 1, 2, 4, … 32 in all, the oldest first."""
         with self._lock:
             waiting = self._waiting[key]
-            others = [other for other in waiting if other is not ask and other.most > 1]
+            others = [other for other in waiting if other is not ask and other.most > 1 and not other.caller.gone]
             most = min(LARGEST, ask.most, 1 + len(others))
             count = 1 << (most.bit_length() - 1)
             taken = [ask, *others[: count - 1]]

@@ -1,10 +1,9 @@
-"""Asking the engine: with a deadline, one retry when the engine dies, and a bound on how many may wait."""
+"""Asking the engine: with a deadline, and one retry when the engine dies."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,9 +14,11 @@ import zmq
 import zmq.asyncio
 from numpy.typing import NDArray
 
+from service.engine.deadline import Deadline
 from service.engine.protocol import Arrays, Call, EngineConfig, Reply, error_of, pack, unpack
+from service.engine.queue import FairQueue
 from service.engine.supervisor import EngineState, Supervisor
-from service.errors import DeadlineExceeded, EngineUnavailable, QueueFull
+from service.errors import DeadlineExceeded, EngineUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -26,6 +27,8 @@ STATUS_DEADLINE_S = 1.0
 # How long a call may overrun its deadline before the engine that runs it is taken for hung.
 HANG_GRACE_S = 5.0
 RETRY_AFTER_S = 5
+# As many calls as the engine may run as one.
+UNITS_AT_A_TIME = 32
 
 
 class _EngineLost(Exception):
@@ -42,17 +45,16 @@ class EngineReply:
 
 
 class EngineClient:
-    """The api's side of one engine child. `queue_limit` bounds the calls that wait or run at a time."""
+    """The api's side of one engine child. Calls take a place in `queue`, `queue_limit` cost units long."""
 
     def __init__(self, config: EngineConfig, *, deadline_s: float, queue_limit: int) -> None:
         self.supervisor = Supervisor(config, self._connect, self._lost)
+        self.queue = FairQueue(UNITS_AT_A_TIME, queue_limit)
         self._deadline_s = deadline_s
-        self._queue_limit = queue_limit
         self._socket: zmq.asyncio.Socket | None = None
         self._reader: asyncio.Task[None] | None = None
         self._pending: dict[str, asyncio.Future[EngineReply]] = {}
         self._up = asyncio.Event()
-        self._calls = 0
 
     @property
     def state(self) -> EngineState:
@@ -65,25 +67,23 @@ class EngineClient:
         await self.supervisor.stop()
         self._lost()
 
-    async def ask(self, op: str, payload: dict[str, Any], arrays: Arrays | None = None) -> EngineReply:
-        """The engine's answer. Waits for an engine that is starting, as long as the deadline allows.
+    async def ask(
+        self, op: str, payload: dict[str, Any], arrays: Arrays | None = None, deadline: Deadline | None = None
+    ) -> EngineReply:
+        """The engine's answer. Waits for an engine that is starting, as long as the deadline allows; that of the
+        settings when None.
 
-        Raises the domain error the engine answered with, QueueFull, EngineUnavailable, or DeadlineExceeded.
+        Raises the domain error the engine answered with, EngineUnavailable, or DeadlineExceeded. A call that is
+        cancelled is given up by the engine before its next step.
         """
-        if self._calls >= self._queue_limit:
-            raise QueueFull(f"{self._calls} calls wait or run already, the most allowed", retry_after_s=RETRY_AFTER_S)
-        self._calls += 1
-        deadline = time.monotonic() + self._deadline_s
-        try:
-            for _ in range(2):
-                await self._wait_until_up(deadline)
-                try:
-                    return await self._send(op, payload, arrays or {}, deadline)
-                except _EngineLost:
-                    log.warning("engine lost during a call", op=op)
-            raise EngineUnavailable("the engine ended twice while it worked on this call", retry_after_s=RETRY_AFTER_S)
-        finally:
-            self._calls -= 1
+        deadline = deadline or Deadline.after(self._deadline_s)
+        for _ in range(2):
+            await self._wait_until_up(deadline)
+            try:
+                return await self._send(op, payload, arrays or {}, deadline)
+            except _EngineLost:
+                log.warning("engine lost during a call", op=op)
+        raise EngineUnavailable("the engine ended twice while it worked on this call", retry_after_s=RETRY_AFTER_S)
 
     async def ask_at_once(self, op: str, payload: dict[str, Any], arrays: Arrays | None = None) -> EngineReply | None:
         """The answer to what takes no computing; None when the engine does not give it at once.
@@ -102,18 +102,18 @@ class EngineClient:
         reply = await self.ask_at_once("status", {})
         return None if reply is None else reply.payload
 
-    async def _wait_until_up(self, deadline: float) -> None:
+    async def _wait_until_up(self, deadline: Deadline) -> None:
         try:
-            await asyncio.wait_for(self._up.wait(), max(0.0, deadline - time.monotonic()))
+            await asyncio.wait_for(self._up.wait(), deadline.left_s)
         except TimeoutError:
             raise EngineUnavailable(
-                f"the engine did not come up within the deadline of {self._deadline_s:g} s (it is in state "
+                f"the engine did not come up within the deadline of {deadline.given_s:g} s (it is in state "
                 f"{self.state.value!r}); the log of the service says why",
                 retry_after_s=RETRY_AFTER_S,
             ) from None
 
-    async def _send(self, op: str, payload: dict[str, Any], arrays: Arrays, deadline: float) -> EngineReply:
-        remaining = max(0.001, deadline - time.monotonic())
+    async def _send(self, op: str, payload: dict[str, Any], arrays: Arrays, deadline: Deadline) -> EngineReply:
+        remaining = max(0.001, deadline.left_s)
         call_id = uuid.uuid4().hex
         try:
             return await asyncio.wait_for(
@@ -121,7 +121,7 @@ class EngineClient:
             )
         except TimeoutError:
             await self._end_if_hung(call_id)
-            raise DeadlineExceeded(f"the call took longer than its deadline of {self._deadline_s:g} s") from None
+            raise DeadlineExceeded(f"the call took longer than its deadline of {deadline.given_s:g} s") from None
 
     async def _end_if_hung(self, call_id: str) -> None:
         """A call far past its deadline that still runs, or an engine that says nothing at all: only ending it helps."""
@@ -144,8 +144,15 @@ class EngineClient:
             return await answer
         except zmq.ZMQError as error:
             raise _EngineLost from error
+        except asyncio.CancelledError:
+            self._give_up(call)
+            raise
         finally:
             self._pending.pop(call.id, None)
+
+    def _give_up(self, call: Call) -> None:
+        if self._socket is not None and call.op != "status":
+            self._socket.send_multipart(pack(Call(id=call.id, op="give_up", deadline_s=0), {}))
 
     def _connect(self, address: str) -> asyncio.Future[None]:
         self._socket = zmq.asyncio.Context.instance().socket(zmq.DEALER)

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from typing import Any
 
 from service.engine.client import EngineClient, EngineReply
+from service.engine.deadline import Deadline
 from service.engine.protocol import Arrays, EngineConfig
+
+
+@dataclass(frozen=True)
+class Place:
+    """Whose call it is, until when it must be answered, and whether there are other callers."""
+
+    caller: str
+    deadline: Deadline
+    shared: bool = False
 
 
 class EnginePool:
@@ -23,20 +35,36 @@ class EnginePool:
     async def stop(self) -> None:
         await asyncio.gather(*(client.stop() for client in self.clients))
 
-    async def ask(self, op: str, model_id: str, payload: dict[str, Any], arrays: Arrays | None = None) -> EngineReply:
+    def client(self, model_id: str) -> EngineClient:
+        """That of the engine which `model_id` belongs to."""
+        return self.clients[engine_of(model_id, len(self.clients))]
+
+    def require_room(self, model_id: str, units: int, place: Place) -> None:
+        """Raises QueueFull or TooManyCalls where `place` would; of an unknown model whatever engine it belonged to."""
+        self.client(model_id).queue.require_room(place.caller, units, shared=place.shared)
+
+    def place(self, model_id: str, units: int, place: Place) -> AbstractAsyncContextManager[None]:
+        """A place in the model's queue of so many cost units; raises as `FairQueue.place`."""
+        return self.client(model_id).queue.place(place.caller, units, place.deadline, shared=place.shared)
+
+    async def ask(
+        self,
+        op: str,
+        model_id: str,
+        payload: dict[str, Any],
+        arrays: Arrays | None = None,
+        deadline: Deadline | None = None,
+    ) -> EngineReply:
         """The answer of the engine that `model_id` belongs to; raises as `EngineClient.ask`."""
-        client = self.clients[engine_of(model_id, len(self.clients))]
-        return await client.ask(op, {**payload, "model": model_id}, arrays)
+        return await self.client(model_id).ask(op, {**payload, "model": model_id}, arrays, deadline)
 
     async def check(self, model_id: str, payload: dict[str, Any], arrays: Arrays) -> None:
         """Raises what a call would before it computes anything, as far as an idle engine with a warm model can tell."""
-        client = self.clients[engine_of(model_id, len(self.clients))]
-        await client.ask_at_once("check", {**payload, "model": model_id}, arrays)
+        await self.client(model_id).ask_at_once("check", {**payload, "model": model_id}, arrays)
 
     async def fingerprint(self, model_id: str) -> str | None:
         """That of the warm model; None when it is cold, or the engine does not say at once."""
-        client = self.clients[engine_of(model_id, len(self.clients))]
-        reply = await client.ask_at_once("fingerprint", {"model": model_id})
+        reply = await self.client(model_id).ask_at_once("fingerprint", {"model": model_id})
         return None if reply is None else reply.payload["fingerprint"]
 
     async def statuses(self) -> list[dict[str, Any] | None]:

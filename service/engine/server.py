@@ -30,16 +30,17 @@ CALLS_AT_A_TIME = LARGEST
 FROZEN_SHARE = 2
 
 
-class Deadline(Progress):
-    """Ends a call between two chunks once its caller no longer waits. `at` is of the monotonic clock, `given` in s."""
+class UntilDeadline(Progress):
+    """Ends a call between two chunks once its caller no longer waits. `at` is of the monotonic clock."""
 
-    def __init__(self, at: float, given: float) -> None:
+    def __init__(self, caller: Caller, at: float) -> None:
+        self._caller = caller
         self._at = at
-        self._given = given
 
     def __call__(self, done: int, total: int, *_: Any, **__: Any) -> None:
+        self._caller.require_wanted()
         if time.monotonic() > self._at:
-            raise DeadlineExceeded(f"the call passed its deadline of {self._given:.0f} s at step {done} of {total}")
+            raise DeadlineExceeded(f"the call passed its deadline at step {done} of {total}")
 
 
 class Engine:
@@ -71,8 +72,7 @@ class Engine:
         self._calls = ThreadPoolExecutor(CALLS_AT_A_TIME, thread_name_prefix="call")
         self._turns = Turns()
         self._batches = Batches(self._turns)
-        self._callers: set[Caller] = set()
-        self._waiting = 0
+        self._callers: dict[str, Caller] = {}
         self._preloading = set(config.preload)
 
     async def serve(self) -> None:
@@ -112,6 +112,10 @@ class Engine:
     ) -> tuple[dict[str, Any], Any]:
         if call.op == "status":
             return self._status(), {}
+        if call.op == "give_up":
+            if caller := self._callers.get(call.id):
+                caller.gone = True
+            return {}, {}
         model_id = str(call.payload["model"])
         loop = asyncio.get_running_loop()
         if call.op == "unload":
@@ -120,36 +124,44 @@ class Engine:
             return {"fingerprint": self._registry.fingerprint(model_id)}, {}
         if call.op == "check":
             return await loop.run_in_executor(self._loads, self._check, model_id, call, arrays)
+        caller = self._callers[call.id] = Caller(call.id, computing=False)
         started = time.monotonic()
-        if not self._registry.is_warm(model_id):
-            await loop.run_in_executor(self._loads, self._warm, model_id)
-        timing["load"] = (time.monotonic() - started) * 1e3
-        if call.op == "load":
-            return {}, {}
-        self._waiting += 1
-        queued = time.monotonic()
         try:
-            return await loop.run_in_executor(self._calls, self._compute_call, call, arrays, deadline, queued, timing)
+            if not self._registry.is_warm(model_id):
+                await loop.run_in_executor(self._loads, self._warm, model_id)
+            timing["load"] = (time.monotonic() - started) * 1e3
+            if call.op == "load":
+                return {}, {}
+            queued = time.monotonic()
+            return await loop.run_in_executor(
+                self._calls, self._compute_call, call, caller, arrays, deadline, queued, timing
+            )
         finally:
-            self._waiting -= 1
+            del self._callers[call.id]
 
     def _compute_call(
-        self, call: Call, arrays: dict[str, Any], deadline: float, queued: float, timing: dict[str, float]
+        self,
+        call: Call,
+        caller: Caller,
+        arrays: dict[str, Any],
+        deadline: float,
+        queued: float,
+        timing: dict[str, float],
     ) -> tuple[dict[str, Any], Any]:
         """In a thread of its own: what it asks of the device waits its turn, all else goes on beside other calls."""
         started = time.monotonic()
         timing["queue"] = (started - queued) * 1e3
+        caller.require_wanted()
         if started > deadline:
             raise DeadlineExceeded(f"the call waited {started - queued:.1f} s for its turn, longer than its deadline")
-        caller = Caller(call.id)
-        self._callers.add(caller)
+        caller.computing = True
         try:
             with self._registry.use(str(call.payload["model"])) as model:
                 if call.op != "explain":
                     return self._operations.by_name[call.op](model, call.payload, arrays)
-                return self._explain(model, call, arrays, caller, Deadline(deadline, call.deadline_s))
+                return self._explain(model, call, arrays, caller, UntilDeadline(caller, deadline))
         finally:
-            self._callers.discard(caller)
+            caller.computing = False
             timing["queue"] += caller.waited_s * 1e3
             timing["engine"] = (time.monotonic() - started - caller.waited_s) * 1e3
 
@@ -216,6 +228,6 @@ class Engine:
             "warm_bytes": self._registry.warm_bytes,
             "budget_bytes": self._config.registry_bytes,
             "preloading": sorted(self._preloading),
-            "waiting": self._waiting,
-            "computing": [caller.id for caller in list(self._callers) if caller.computing],
+            "waiting": len(self._callers),
+            "computing": [caller.id for caller in list(self._callers.values()) if caller.computing],
         }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel
+import limits
+from pydantic import BaseModel, field_validator
 
 from service.settings.field import setting
 
@@ -20,3 +21,13 @@ class AccessSettings(BaseModel):
         "", "list", "Comma-separated hosts that images given as a URL are fetched from; none when empty."
     )
     url_timeout_s: float = setting(10.0, "s", "Longest that fetching an image may take.", gt=0, le=60)
+
+    @field_validator("rate_limit")
+    @classmethod
+    def _rate_is_one(cls, value: str) -> str:
+        if value:
+            try:
+                limits.parse(value)
+            except ValueError:
+                raise ValueError("write it as 600/minute, 10/second or 5000 per 2 hour") from None
+        return value

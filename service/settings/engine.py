@@ -28,5 +28,8 @@ class EngineSettings(BaseModel):
         16 * 1024**2, "bytes", "Answers kept for those who ask the same again; 0 keeps none and gives no `ETag`.", ge=0
     )
     queue_limit: int = setting(
-        64, "calls", "Calls that may wait or run at a time in each engine; more are answered 503.", ge=1
+        128,
+        "units",
+        "Calls that may wait or run at a time in each engine, about by the passes they take; more are answered 503.",
+        ge=1,
     )

@@ -6,7 +6,7 @@ import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from service.engine.pool import EnginePool
+from service.engine.pool import EnginePool, Place
 from service.imaging.decode import DecodeLimits
 from service.models.library import Library
 from service.usecases.answer import Answer
@@ -39,15 +39,18 @@ class Explain:
         self._library.get(model_id)
         return await self._engines.fingerprint(model_id)
 
-    async def __call__(self, request: ExplainRequest) -> Answer:
-        """Raises any KerascopeError; the cheapest checks come first."""
+    async def __call__(self, request: ExplainRequest, place: Place) -> Answer:
+        """Raises any KerascopeError; the cheapest checks come first, and nothing is decoded before its turn."""
         started = time.perf_counter()
         self._library.get(request.model_id)
         wanted_outputs(request)
         loop = asyncio.get_running_loop()
-        image = await loop.run_in_executor(self._threads, decode_input, request, self._limits)
-        after_decode = time.perf_counter()
-        reply = await self._engines.ask("explain", request.model_id, engine_payload(request), image.arrays)
+        async with self._engines.place(request.model_id, request.units, place):
+            waited = time.perf_counter()
+            image = await loop.run_in_executor(self._threads, decode_input, request, self._limits)
+            decoded = time.perf_counter()
+            payload = engine_payload(request)
+            reply = await self._engines.ask("explain", request.model_id, payload, image.arrays, place.deadline)
         check_size(request.options, reply.arrays, self._max_response_bytes)
         before_draw = time.perf_counter()
         computed = Computed(reply.payload, reply.arrays)
@@ -59,8 +62,9 @@ class Explain:
             results=found,
             fingerprint=reply.payload["fingerprint"],
             timing_ms={
-                "decode": (after_decode - started) * 1e3,
+                "decode": (decoded - waited) * 1e3,
                 **reply.timing_ms,
+                "queue": (waited - started) * 1e3 + reply.timing_ms.get("queue", 0.0),
                 "render": (ended - before_draw) * 1e3,
                 "total": (ended - started) * 1e3,
             },

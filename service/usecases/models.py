@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from service.engine.pool import EnginePool, engine_of
+from service.engine.deadline import Deadline
+from service.engine.pool import EnginePool, Place, engine_of
 from service.models.library import Library
 from service.models.spec import ModelSpec
 
@@ -19,12 +20,17 @@ COLD: dict[str, Any] = {
 }
 
 
+# Under this name they take their places in the queue: one caller among those who have images explained.
+DESCRIBING = "describing"
+
+
 class Models:
     """The use cases around models. Listing works while the engine starts; describing loads the model."""
 
-    def __init__(self, engines: EnginePool, library: Library) -> None:
+    def __init__(self, engines: EnginePool, library: Library, deadline_s: float) -> None:
         self._engines = engines
         self._library = library
+        self._deadline_s = deadline_s
 
     async def overview(self) -> list[dict[str, Any]]:
         """Every loadable model with its state, and every broken spec with its reason."""
@@ -40,13 +46,15 @@ class Models:
     async def describe(self, model_id: str) -> dict[str, Any]:
         """The model's row with all that loading it found. Raises UnknownModel, ModelNotLoadable, …"""
         spec = self._library.get(model_id)
-        details = (await self._engines.ask("describe", model_id, {})).payload
+        details = await self.ask("describe", model_id)
         return {**self._row(spec, await self._engines.statuses()), **details, "spec": spec.public()}
 
     async def ask(self, op: str, model_id: str, **payload: Any) -> dict[str, Any]:
-        """`summary`, `layers`, `layer`, `load` or `unload` of a known model."""
+        """`describe`, `summary`, `layers`, `layer`, `load` or `unload` of a known model."""
         self._library.get(model_id)
-        return (await self._engines.ask(op, model_id, payload)).payload
+        place = Place(DESCRIBING, Deadline.after(self._deadline_s), shared=True)
+        async with self._engines.place(model_id, 1, place):
+            return (await self._engines.ask(op, model_id, payload, deadline=place.deadline)).payload
 
     async def validity(self, model_id: str) -> list[dict[str, Any]]:
         """For each method whether it is valid for the model, and why not."""

@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 
 from service.errors import InvalidParameter
 from service.explainers import BY_NAME
-from service.explainers.base import Explainer
+from service.explainers.base import Cost, Explainer
 from service.explainers.params import ExplainerParams
 from service.imaging.decode import DecodedImage, DecodeLimits, decode, decode_npy
 from service.usecases.answer import AnswerOptions
+
+UNITS = {Cost.READ: 1, Cost.FORWARD: 1, Cost.BACKWARD: 2, Cost.SAMPLES: 8, Cost.ASCENT: 8}
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,11 @@ class ExplainRequest:
     options: AnswerOptions = AnswerOptions()
     preprocess: bool = True
     many: bool = False
+
+    @property
+    def units(self) -> int:
+        """What the call weighs in the queue: about the passes through the network that it is known to take."""
+        return sum(UNITS[call.explainer.cost] for call in self.methods)
 
     @property
     def kind(self) -> str:

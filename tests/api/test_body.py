@@ -234,7 +234,7 @@ class TestBadJson:
 
     def test_image_url_is_off(self, service: Service) -> None:
         answer = service.client.post(CAM, json={"image": {"url": "https://example.org/cat.png"}})
-        problem(answer, 422, "invalid-parameter", "fetches no URLs", "base64")
+        problem(answer, 422, "unfetchable-image", "fetches no URLs", "base64")
 
 
 class TestBadForm:

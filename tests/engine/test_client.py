@@ -12,7 +12,7 @@ import pytest
 from service.engine.client import EngineClient, EngineReply
 from service.engine.pool import EnginePool, engine_of
 from service.engine.supervisor import EngineState
-from service.errors import EngineUnavailable, KerascopeError, QueueFull, UnknownModel
+from service.errors import EngineUnavailable, KerascopeError, UnknownModel
 from tests.conftest import engine_config
 
 
@@ -40,22 +40,6 @@ class TestNoEngine:
             assert client.state in (EngineState.STARTING, EngineState.BACKOFF)
 
         run(EngineClient(engine_config(tmp_path), deadline_s=1.5, queue_limit=4), body)
-
-    def test_a_full_queue_refuses_at_once(self, tmp_path: Path) -> None:
-        async def body(client: EngineClient) -> None:
-            waiting = [asyncio.create_task(client.ask("describe", {"model": "shapes"})) for _ in range(3)]
-            await asyncio.sleep(0)
-            started = time.monotonic()
-            with pytest.raises(QueueFull, match="3 calls") as caught:
-                await client.ask("describe", {"model": "shapes"})
-            assert time.monotonic() - started < 1
-            assert caught.value.retry_after_s == 5
-            results = await asyncio.gather(*waiting, return_exceptions=True)
-            assert {type(result) for result in results} == {EngineUnavailable}
-            with pytest.raises(EngineUnavailable):
-                await client.ask("describe", {"model": "shapes"})
-
-        run(EngineClient(engine_config(tmp_path), deadline_s=0.3, queue_limit=3), body)
 
 
 def test_a_real_engine(tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ def test_ctrl_c_while_the_engine_starts(tmp_path: Path, starting: Start) -> None
 
 def test_a_hung_engine_is_ended(tmp_path: Path, starting: Start) -> None:
     deadline_s = 1.5
-    running = starting(tmp_path, preload="shapes", call_deadline_s=str(deadline_s), queue_limit="2")
+    running = starting(tmp_path, preload="shapes", call_deadline_s=str(deadline_s), queue_limit="4")
     assert post(running).status_code == 200
     engine = engine_pid(running)
     os.kill(engine, signal.SIGSTOP)
@@ -155,7 +155,7 @@ def test_a_hung_engine_is_ended(tmp_path: Path, starting: Start) -> None:
         started = time.monotonic()
         refused = post(running)
         assert time.monotonic() - started < deadline_s
-        problem(refused, 503, "queue-full", "2 calls", "most allowed")
+        problem(refused, 503, "queue-full", "4 cost units", "no more than 4")
         assert int(refused.headers["retry-after"]) >= 1
         ready = running.client.get("/readyz")
         assert (ready.status_code, ready.json()["status"]) == (503, "engine not up")

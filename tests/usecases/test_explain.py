@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import numpy as np
 import pytest
 
 from service.app import engine_config
-from service.engine.pool import EnginePool
+from service.engine.deadline import Deadline
+from service.engine.pool import EnginePool, Place
 from service.errors import ImageTooLarge, InvalidParameter, TooLarge, UndecodableImage, UnknownModel
 from service.explainers import BY_NAME
 from service.imaging.decode import DecodeLimits
@@ -34,7 +36,7 @@ def request(model_id: str = "shapes", method: str = "cam", image: ImageInput | N
     return ExplainRequest(model_id, (MethodCall(method, explainer, params),), image, AnswerOptions(**options))
 
 
-def run(folder: Path, body: Callable[[Explain, Models], Awaitable[None]], *, started: bool) -> None:
+def run(folder: Path, body: Callable[[Any, Models], Awaitable[None]], *, started: bool) -> None:
     settings = Settings(data_dir=folder, preload="", device="cpu")
     library = Library(settings.models_folder)
 
@@ -45,7 +47,8 @@ def run(folder: Path, body: Callable[[Explain, Models], Awaitable[None]], *, sta
             if started:
                 engines.start()
             try:
-                await body(explain, Models(engines, library))
+                place = Place("me", Deadline.after(60))
+                await body(partial(explain, place=place), Models(engines, library, 60 if started else 0.1))
             finally:
                 await engines.stop()
 
@@ -53,7 +56,7 @@ def run(folder: Path, body: Callable[[Explain, Models], Awaitable[None]], *, sta
 
 
 def test_what_can_be_refused_needs_no_engine(tmp_path: Path) -> None:
-    async def body(explain: Explain, models: Models) -> None:
+    async def body(explain: Any, models: Models) -> None:
         with pytest.raises(UnknownModel, match="no model 'shapez'"):
             await explain(request("shapez", image=ImageInput(b"no image either")))
         with pytest.raises(InvalidParameter, match="'cam' draws"):
@@ -78,7 +81,7 @@ def test_what_can_be_refused_needs_no_engine(tmp_path: Path) -> None:
 
 
 def test_answers(tmp_path: Path) -> None:
-    async def body(explain: Explain, models: Models) -> None:
+    async def body(explain: Any, models: Models) -> None:
         answer = await explain(request())
         (result,) = answer.results
         assert [(picture.name, picture.width, picture.height) for picture in result.pictures] == [

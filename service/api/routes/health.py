@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, RedirectResponse
 
@@ -28,12 +28,20 @@ async def livez(services: ServicesDep) -> Any:
     response_model=Health,
     responses={503: {"model": Health, "description": "An engine is starting or models are being preloaded."}},
 )
-async def readyz(services: ServicesDep, response: Response) -> Any:
-    """200 once every engine answers and the preloaded models are warm; 503 with the reason before."""
+async def readyz(request: Request, services: ServicesDep, response: Response) -> Any:
+    """200 once every engine answers and the preloaded models are warm; 503 with the reason before, with a queue that is
+    full, and once the service is being stopped."""
     statuses = await services.engines.statuses()
     engines = [client.state.value for client in services.engines.clients]
     waiting = [model for status in statuses if status for model in status["preloading"]]
-    problem = "engine not up" if None in statuses else f"preloading {', '.join(waiting)}" if waiting else "ok"
+    full = any(client.queue.full for client in services.engines.clients)
+    reasons = {
+        "stopping": request.app.state.draining,
+        "engine not up": None in statuses,
+        f"preloading {', '.join(waiting)}": bool(waiting),
+        "queue full": full,
+    }
+    problem = next((reason for reason, holds in reasons.items() if holds), "ok")
     response.status_code = 200 if problem == "ok" else 503
     return {"status": problem, "engines": engines}
 

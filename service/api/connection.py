@@ -1,0 +1,147 @@
+"""One connection: deadlines that uvicorn has not, a bound on how many are open, and problems for its own errors."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from service.api.errors import STATUS, problem_response
+from service.errors import KerascopeError, MalformedBody, QueueFull, TooSlow
+
+# What a caller may go on sending after it has its answer before the connection is cut.
+LEFT_OVER_BYTES = 1024**2
+RETRY_AFTER_S = 5
+
+
+@dataclass(frozen=True)
+class ConnectionLimits:
+    """Seconds, bytes a second, and numbers of connections; `per_address` 0 sets no bound. `open` counts them."""
+
+    header_s: float
+    body_s: float
+    body_rate: int
+    write_s: float
+    connections: int
+    per_address: int
+    open: Counter[str] = field(default_factory=Counter)
+
+
+def protocol_with(limits: ConnectionLimits) -> type[asyncio.Protocol]:
+    """The protocol class for uvicorn."""
+    return type("Connection", (_Connection,), {"limits": limits})
+
+
+class _Connection(HttpToolsProtocol):
+    limits: ClassVar[ConnectionLimits]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._timer: asyncio.TimerHandle | None = None
+        self._write_timer: asyncio.TimerHandle | None = None
+        self._address = ""
+        self._began = 0.0
+        self._received = 0
+        self._left_over = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._address = self.client[0] if self.client else ""
+        opened = self.limits.open
+        opened[self._address] += 1
+        total, own, most = opened.total(), opened[self._address], self.limits.per_address
+        if total > self.limits.connections:
+            self._refuse(QueueFull(f"{total} connections are open, the most allowed", retry_after_s=RETRY_AFTER_S))
+        elif most and own > most:
+            self._refuse(QueueFull(f"{own} connections of yours are open", retry_after_s=RETRY_AFTER_S))
+        else:
+            self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop(self._timer)
+        self._stop(self._write_timer)
+        self.limits.open[self._address] -= 1
+        if self.limits.open[self._address] <= 0:
+            del self.limits.open[self._address]
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._expect_head()
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        self._began, self._received, self._left_over = self.loop.time(), 0, 0
+        self._stop(self._timer)
+        self._timer = self.loop.call_later(self.limits.body_s, self._check_body)
+
+    def on_body(self, body: bytes) -> None:
+        self._received += len(body)
+        if self.cycle.response_complete:
+            self._left_over += len(body)
+            if self._left_over > LEFT_OVER_BYTES:
+                self.transport.close()
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._stop(self._timer)
+        super().on_message_complete()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stop(self._write_timer)
+        size = self.transport.get_write_buffer_size()
+        self._write_timer = self.loop.call_later(self.limits.write_s, self._check_writing, size)
+
+    def resume_writing(self) -> None:
+        self._stop(self._write_timer)
+        super().resume_writing()
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(MalformedBody(f"this is no HTTP/1.1 request: {msg[:1].lower()}{msg[1:]}"))
+
+    def _expect_head(self) -> None:
+        self._stop(self._timer)
+        self._timer = self.loop.call_later(self.limits.header_s, self._head_late)
+
+    def _head_late(self) -> None:
+        self._refuse(TooSlow(f"the head of the request did not arrive within {self.limits.header_s:g} s"))
+
+    def _check_body(self) -> None:
+        """Late is a body that arrives slower than it must; one that the service does not read yet is not."""
+        allowed = self._began + self.limits.body_s + self._received / self.limits.body_rate
+        wait = self.limits.body_s if self.flow.read_paused else allowed - self.loop.time()
+        if wait > 0:
+            self._timer = self.loop.call_later(wait, self._check_body)
+            return
+        self.cycle.disconnected = True
+        self.cycle.message_event.set()
+        detail = f"{self._received} bytes of the body arrived in {self.loop.time() - self._began:.0f} s"
+        self._refuse(TooSlow(f"{detail}; send at least {self.limits.body_rate} bytes a second"))
+
+    def _check_writing(self, size: int) -> None:
+        """A caller who has read nothing for so long is cut off; one who reads slowly is not."""
+        now = self.transport.get_write_buffer_size()
+        if now < size:
+            self._write_timer = self.loop.call_later(self.limits.write_s, self._check_writing, now)
+        else:
+            self.transport.abort()
+
+    def _refuse(self, error: KerascopeError) -> None:
+        """Answers with a problem, unless an answer has begun, and ends the connection."""
+        self._stop(self._timer)
+        if self.transport.is_closing():
+            return
+        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+            answer = problem_response(error, "")
+            head = [name + b": " + value for name, value in [*answer.raw_headers, (b"connection", b"close")]]
+            self.transport.write(STATUS_LINE[STATUS[type(error)]] + b"\r\n".join(head) + b"\r\n\r\n" + answer.body)
+        self.transport.close()
+
+    @staticmethod
+    def _stop(timer: asyncio.TimerHandle | None) -> None:
+        if timer is not None:
+            timer.cancel()

@@ -1,0 +1,60 @@
+"""The HTTP server: uvicorn with deadlines, and a shutdown that drops nothing it took."""
+
+from __future__ import annotations
+
+import asyncio
+from types import FrameType
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+
+from service.api.connection import ConnectionLimits, protocol_with
+from service.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+
+class Server(uvicorn.Server):
+    """At the first signal `/readyz` says 503, and calls are still taken for the drain delay; then those in flight have
+    the grace time to end. A second signal ends it at once.
+    """
+
+    def __init__(self, app: FastAPI, settings: Settings) -> None:
+        limits = ConnectionLimits(
+            settings.header_timeout_s,
+            settings.body_timeout_s,
+            settings.min_body_rate,
+            settings.write_timeout_s,
+            settings.max_connections,
+            settings.max_connections_per_address,
+        )
+        super().__init__(
+            uvicorn.Config(
+                app,
+                host=settings.host,
+                port=settings.port,
+                http=protocol_with(limits),
+                ws="none",
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,
+                timeout_graceful_shutdown=settings.shutdown_grace_s,
+                server_header=False,
+            )
+        )
+        self._app = app
+        self._delay_s = settings.drain_delay_s
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        again, self._app.state.draining = self._app.state.draining, True
+        if again and self.should_exit:
+            self.force_exit = True
+        elif again or not self._delay_s:
+            super().handle_exit(sig, frame)
+        else:
+            log.info("draining", seconds=self._delay_s)
+            asyncio.get_running_loop().call_soon_threadsafe(self._exit_later, sig)
+
+    def _exit_later(self, sig: int) -> None:
+        asyncio.get_running_loop().call_later(self._delay_s, super().handle_exit, sig, None)

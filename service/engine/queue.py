@@ -1,0 +1,136 @@
+"""Who may go to the engine next: a bounded queue in cost units, the callers in turns."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from service.engine.deadline import Deadline
+from service.errors import DeadlineExceeded, QueueFull, TooManyCalls
+
+# What one caller may take of the queue while there are others to come; the rest is kept for those.
+OWN_SHARE = 0.75
+RETRY_AFTER_S = range(1, 61)
+# How much of the mean time of a unit each new one makes.
+RECENT = 0.1
+
+
+@dataclass(eq=False)
+class _Waiting:
+    units: int
+    free: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+class FairQueue:
+    """For one event loop. `room` units are with the engine at a time, `limit` are there or wait.
+
+    A call of more than `room` units goes alone. With `shared` callers one of them may hold three quarters of the
+    limit, so that a newcomer always finds a place.
+    """
+
+    def __init__(self, room: int, limit: int) -> None:
+        self._room = min(room, limit)
+        self._limit = limit
+        self._waiting: OrderedDict[str, deque[_Waiting]] = OrderedDict()
+        self._held: dict[str, int] = {}
+        self._running = 0
+        self._unit_s = 0.0
+
+    @property
+    def units(self) -> int:
+        """Units that are with the engine or wait."""
+        return sum(self._held.values())
+
+    @property
+    def full(self) -> bool:
+        """Whether the next call would be refused, whoever made it."""
+        return self.units >= self._limit
+
+    def require_room(self, caller: str, units: int, *, shared: bool) -> None:
+        """Raises QueueFull, or TooManyCalls for a caller who holds a share of the queue already.
+
+        Whoever waits is told when about it makes sense to come again.
+        """
+        units = min(units, self._limit)
+        held = self._held.get(caller, 0)
+        own = max(1, int(self._limit * OWN_SHARE))
+        if shared and held and held + units > own:
+            raise TooManyCalls(
+                f"calls of yours that wait or run make up {held} cost units, and one key may have {own}; wait for one",
+                retry_after_s=self._retry_after(held),
+            )
+        if self.units + units > self._limit:
+            raise QueueFull(
+                f"calls of {self.units} cost units wait or run already, and no more than {self._limit} may",
+                retry_after_s=self._retry_after(self.units),
+            )
+
+    @asynccontextmanager
+    async def place(self, caller: str, units: int, deadline: Deadline, *, shared: bool) -> AsyncIterator[None]:
+        """Held while the block runs. Waits until its turn comes, at most to the deadline.
+
+        Raises as `require_room`, or DeadlineExceeded.
+        """
+        self.require_room(caller, units, shared=shared)
+        units = min(units, self._limit)
+        self._held[caller] = self._held.get(caller, 0) + units
+        started = False
+        try:
+            await self._turn(caller, units, deadline)
+            started = True
+            began = time.monotonic()
+            yield
+            self._learn((time.monotonic() - began) / units)
+        finally:
+            self._held[caller] -= units
+            if not self._held[caller]:
+                del self._held[caller]
+            if started:
+                self._running -= units
+            self._release()
+
+    async def _turn(self, caller: str, units: int, deadline: Deadline) -> None:
+        waiting = _Waiting(units)
+        self._waiting.setdefault(caller, deque()).append(waiting)
+        self._release()
+        try:
+            async with asyncio.timeout(deadline.left_s):
+                await waiting.free
+        except BaseException as error:
+            if waiting.free.done() and not waiting.free.cancelled():
+                self._running -= units
+            elif waiting in self._waiting.get(caller, ()):
+                self._waiting[caller].remove(waiting)
+            if isinstance(error, TimeoutError):
+                raise DeadlineExceeded(
+                    f"the call waited for its turn until its deadline of {deadline.given_s:g} s"
+                ) from None
+            raise
+
+    def _release(self) -> None:
+        """Lets the first of each caller in, one caller after another, as long as there is room."""
+        while self._waiting:
+            caller, own = next(iter(self._waiting.items()))
+            if not own:
+                del self._waiting[caller]
+                continue
+            if self._running and self._running + own[0].units > self._room:
+                return
+            first = own.popleft()
+            self._waiting.move_to_end(caller)
+            if not first.free.done():
+                self._running += first.units
+                first.free.set_result(None)
+
+    def _learn(self, unit_s: float) -> None:
+        self._unit_s = unit_s if not self._unit_s else (1 - RECENT) * self._unit_s + RECENT * unit_s
+
+    def _retry_after(self, units: int) -> int:
+        """Seconds until half of `units` are done, about; as many as there is room for are computed side by side."""
+        seconds = math.ceil(self._unit_s * units / self._room / 2)
+        return min(max(seconds, RETRY_AFTER_S.start), RETRY_AFTER_S.stop - 1)
