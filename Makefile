@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: serve test lint docs bench lock clean
+.PHONY: serve test lint docs bench load kills soak lock clean
 
 serve: $(STAMP)
 	$(BIN)/kerascope serve --log-format console
@@ -24,6 +24,13 @@ docs: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m tests.benchmarks
+
+# Overload, killed engines, a long run: what they measured stands in tests/reliability/RESULTS.md.
+load kills: $(STAMP)
+	$(BIN)/python -m tests.reliability $@
+
+soak: $(STAMP)
+	$(BIN)/python -m tests.reliability soak --seconds $(or $(SECONDS),1800)
 
 lock: $(STAMP)
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

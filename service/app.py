@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import socket
 import zlib
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
 
 import cv2
 import limits
@@ -23,6 +25,7 @@ from service.api.limits import BodyLimit, RateLimit
 from service.api.middleware import RequestContext
 from service.api.routes import explain, health, methods, models
 from service.api.routes import jobs as job_routes
+from service.api.shedding import Shedding
 from service.engine.pool import EnginePool, engine_of
 from service.engine.protocol import EngineConfig
 from service.imaging.decode import DecodeLimits
@@ -39,6 +42,9 @@ from service.usecases.models import Models
 
 DESCRIPTION = "Shows what a Keras convolutional network sees: send an image and a model ID, get pictures or raw arrays."
 
+# Threads that decode and draw let the event loop go first; on Linux each has a niceness of its own.
+RENDER_NICENESS = 5
+
 
 def create_app(settings: Settings) -> FastAPI:
     """The whole service. Its engines start and stop with the application's lifespan."""
@@ -49,7 +55,7 @@ def create_app(settings: Settings) -> FastAPI:
         deadline_s=settings.call_deadline_s,
         queue_limit=settings.queue_limit,
     )
-    threads = ThreadPoolExecutor(settings.render_threads, thread_name_prefix="render")
+    threads = ThreadPoolExecutor(settings.render_threads, "render", initializer=partial(os.nice, RENDER_NICENESS))
     decode_limits = DecodeLimits(settings.max_pixels, settings.max_side_px)
     jobs = Jobs(jobs_config(settings))
 
@@ -83,6 +89,7 @@ def create_app(settings: Settings) -> FastAPI:
         Fetcher(split(settings.url_hosts.lower()), timeout_s=settings.url_timeout_s, max_bytes=settings.max_body_bytes),
     )
     errors.install(app)
+    app.add_middleware(Shedding, engines=engines, deadline_s=settings.call_deadline_s)
     app.add_middleware(BodyLimit, most=lambda method, path: settings.max_body_bytes)
     if settings.rate_limit:
         app.add_middleware(RateLimit, rate=limits.parse(settings.rate_limit))

@@ -1,15 +1,17 @@
-"""What the api process sets for itself before NumPy is imported."""
+"""What the processes set for themselves before anything heavy is imported."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
 import os
+from pathlib import Path
 
 from service.models.device import ONE_BLAS_THREAD
 
 M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8
 ARENAS = 2
+ENGINE_NICENESS = 5
 MAPPED_BYTES = 256 * 1024
 
 
@@ -22,3 +24,13 @@ def modest() -> None:
         libc = ctypes.CDLL("libc.so.6")
         libc.mallopt(M_ARENA_MAX, ARENAS)
         libc.mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES)
+
+
+def yielding() -> None:
+    """Lets the api process go first where both want the processor: it needs little of it, and callers wait for that.
+
+    Where the kernel groups processes by session, the group's own weight is what counts.
+    """
+    os.nice(ENGINE_NICENESS)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(ENGINE_NICENESS))

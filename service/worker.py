@@ -22,6 +22,7 @@ from service.engine.protocol import EngineConfig
 from service.engine.server import Engine
 from service.imaging.decode import DecodeLimits
 from service.models.device import DeviceSettings, environment, quiet_start
+from service.process import yielding
 from service.telemetry import configure_logging
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def main() -> None:
     """The api's engine child: calls first, jobs between them."""
     config = EngineConfig.model_validate_json(sys.stdin.buffer.readline())
     workers: list[Worker] = []
+    yielding()
     _die_with_parent(workers)
     configure_logging(config.log_level, config.log_format, process="engine")
     with quiet_start():

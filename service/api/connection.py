@@ -13,7 +13,7 @@ from service.api.errors import STATUS, problem_response
 from service.errors import KerascopeError, MalformedBody, QueueFull, TooSlow
 
 # What a caller may go on sending after it has its answer before the connection is cut.
-LEFT_OVER_BYTES = 1024**2
+LEFT_OVER_BYTES = 8 * 1024**2
 RETRY_AFTER_S = 5
 
 
@@ -46,6 +46,8 @@ class _Connection(HttpToolsProtocol):
         self._began = 0.0
         self._received = 0
         self._left_over = 0
+        self._whole = True
+        self._close_asked = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -74,6 +76,8 @@ class _Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
+        self._whole, self._close_asked = False, False
+        self.cycle.transport = _Lingering(self)  # type: ignore[assignment]
         self._began, self._received, self._left_over = self.loop.time(), 0, 0
         self._stop(self._timer)
         self._timer = self.loop.call_later(self.limits.body_s, self._check_body)
@@ -89,6 +93,15 @@ class _Connection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._stop(self._timer)
         super().on_message_complete()
+        self._whole = True
+        if self._close_asked:
+            self.transport.close()
+
+    def close_when_whole(self) -> None:
+        """Ends the connection once the request has come to its end."""
+        self._close_asked = True
+        if self._whole:
+            self.transport.close()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -116,6 +129,9 @@ class _Connection(HttpToolsProtocol):
         wait = self.limits.body_s if self.flow.read_paused else allowed - self.loop.time()
         if wait > 0:
             self._timer = self.loop.call_later(wait, self._check_body)
+            return
+        if self.cycle.response_complete:
+            self.transport.close()
             return
         self.cycle.disconnected = True
         self.cycle.message_event.set()
@@ -145,3 +161,19 @@ class _Connection(HttpToolsProtocol):
     def _stop(timer: asyncio.TimerHandle | None) -> None:
         if timer is not None:
             timer.cancel()
+
+
+class _Lingering:
+    """The transport as an answer sees it; closed while the caller still sends, it would be reset, the answer lost."""
+
+    def __init__(self, connection: _Connection) -> None:
+        self._connection = connection
+
+    def write(self, data: bytes) -> None:
+        self._connection.transport.write(data)
+
+    def is_closing(self) -> bool:
+        return self._connection.transport.is_closing()
+
+    def close(self) -> None:
+        self._connection.close_when_whole()

@@ -7,8 +7,6 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Path, Request
 
-from service.api import prefer
-from service.api.waiting import place_of
 from service.engine.pool import EnginePool
 from service.errors import FieldError, InvalidParameter, nearest
 from service.settings import Settings
@@ -48,14 +46,6 @@ def known_query(request: Request) -> None:
 
 
 ServicesDep = Annotated[Services, Depends(services)]
-
-
-async def room(model_id: str, request: Request, services: ServicesDep) -> None:
-    """Raises QueueFull or TooManyCalls before the body is read; a background job waits in another queue."""
-    if not prefer.read(request.headers).respond_async:
-        services.engines.require_room(model_id, 1, place_of(request, services.settings.call_deadline_s))
-
-
 ModelId = Annotated[str, Path(description="ID of a model, as `GET /v1/models` lists them.", max_length=128)]
 JobId = Annotated[str, Path(description="ID of a job, as its submission gave it.", max_length=128)]
 LayerPath = Annotated[str, Path(description="Path, index or unambiguous name of a layer.", max_length=300)]

@@ -110,7 +110,7 @@ def _request_id(request: Request) -> str:
 async def _domain_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, KerascopeError):
         return internal_error(_request_id(request))
-    if STATUS[type(error)] >= 500:
+    if STATUS[type(error)] >= 500 and not isinstance(error, errors.QueueFull):
         log.warning("call failed", kind=type(error).__name__, detail=error.detail)
     return problem_response(error, _request_id(request))
 

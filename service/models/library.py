@@ -1,4 +1,4 @@
-"""Which models can be loaded: the shipped catalogue and the operator's model folder. Reads no weights."""
+"""Which models can be loaded: the shipped catalogue, the operator's model folder, uploads. Reads no weights."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from service.errors import ModelNotLoadable, UnknownModel, nearest
 from service.models.spec import ModelSpec
+from service.models.uploads.store import UploadStore
 
 CATALOGUE = Path(__file__).parent / "catalogue"
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
@@ -21,13 +22,14 @@ PAIR_SUFFIXES = (".weights.h5", ".h5", ".hdf5", "_weights.h5", "_weights.hdf5")
 
 @dataclass(frozen=True)
 class Library:
-    """The loadable models. The folder is read again whenever it is asked, so new files need no restart."""
+    """The loadable models. The folders are read again whenever they are asked, so new files need no restart."""
 
     models_dir: Path | None = None
+    uploads: UploadStore | None = None
     shipped: dict[str, ModelSpec] = field(default_factory=lambda: read_catalogue())
 
     def specs(self) -> dict[str, ModelSpec]:
-        """Every readable spec by ID; one in the folder goes before a shipped one of the same ID."""
+        """Every readable spec by ID but uploaded ones; one in the folder goes before a shipped one of the same ID."""
         return self.shipped | {spec.id: spec for spec in self._folder() if isinstance(spec, ModelSpec)}
 
     def broken(self) -> dict[str, str]:
@@ -35,7 +37,12 @@ class Library:
         return dict(item for item in self._folder() if not isinstance(item, ModelSpec))
 
     def get(self, model_id: str) -> ModelSpec:
-        """Raises UnknownModel with the closest IDs, ModelNotLoadable when the spec itself is broken."""
+        """The spec of an ID; that of an upload has the version in its own ID.
+
+        Raises UnknownModel with the closest IDs, ModelNotLoadable when the spec itself is broken.
+        """
+        if self.uploads and (uploaded := self.uploads.spec(model_id)):
+            return uploaded
         specs = self.specs()
         if model_id in specs:
             return specs[model_id]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from service.engine.pool import EnginePool, Place
 from service.imaging.decode import DecodeLimits
@@ -36,13 +37,12 @@ class Explain:
 
         Raises UnknownModel.
         """
-        self._library.get(model_id)
-        return await self._engines.fingerprint(model_id)
+        return await self._engines.fingerprint(self._library.get(model_id).id)
 
     async def __call__(self, request: ExplainRequest, place: Place) -> Answer:
         """Raises any KerascopeError; the cheapest checks come first, and nothing is decoded before its turn."""
         started = time.perf_counter()
-        self._library.get(request.model_id)
+        request = replace(request, model_id=self._library.get(request.model_id).id)
         wanted_outputs(request)
         loop = asyncio.get_running_loop()
         async with self._engines.place(request.model_id, request.units, place):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from numpy.typing import NDArray
@@ -58,7 +58,7 @@ class BackgroundJobs:
         """Raises what a direct call would where that shows before computing, QueueFull, TooManyJobs,
         IdempotencyKeyReused, JobsUnavailable or StorageFull.
         """
-        self._library.get(request.model_id)
+        request = replace(request, model_id=self._library.get(request.model_id).id)
         wanted_outputs(request)
         loop = asyncio.get_running_loop()
         image = await loop.run_in_executor(self._threads, decode_input, request, self._limits)

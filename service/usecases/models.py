@@ -51,7 +51,7 @@ class Models:
 
     async def ask(self, op: str, model_id: str, **payload: Any) -> dict[str, Any]:
         """`describe`, `summary`, `layers`, `layer`, `load` or `unload` of a known model."""
-        self._library.get(model_id)
+        model_id = self._library.get(model_id).id
         place = Place(DESCRIBING, Deadline.after(self._deadline_s), shared=True)
         async with self._engines.place(model_id, 1, place):
             return (await self._engines.ask(op, model_id, payload, deadline=place.deadline)).payload

@@ -16,11 +16,11 @@ PHOTOGRAPH = Path(__file__).parents[2] / "openapi_examples" / "cat.png"
 
 
 class Pictures:
-    """The photograph with its first pixels changed each time: they count the pictures."""
+    """The photograph with its first pixels changed each time: they count the pictures, from `first` on."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: int = 0) -> None:
         self._pixels = cv2.cvtColor(cv2.imread(str(PHOTOGRAPH)), cv2.COLOR_BGR2RGB)
-        self._number: Iterator[int] = itertools.count()
+        self._number: Iterator[int] = itertools.count(first)
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from service.api import body, negotiate
 from service.api.answering import answered, at_once
-from service.api.deps import LayerPath, ModelId, ServicesDep, room
+from service.api.deps import LayerPath, ModelId, ServicesDep
 from service.api.openapi import (
     BINARY,
     CACHE_HEADERS,
@@ -24,7 +24,7 @@ from service.api.options import FORMS_OF_MANY, RequestOptions, forms_of
 from service.api.parameters import parse, parse_many
 from service.api.schemas import ExplanationOut, ExplanationsOut
 from service.explainers import BY_NAME, EXPLAINERS
-from service.explainers.base import Cost, Explainer, Photograph
+from service.explainers.base import Explainer, Photograph
 from service.usecases.request import ExplainRequest, MethodCall
 
 KERNELS = BY_NAME["kernels"]
@@ -56,7 +56,6 @@ for _explainer in EXPLAINERS:
             response_model=ExplanationOut,
             responses=picture_responses(_explainer) | as_job_responses() | problems(*EXPLAIN_STATUSES),
             openapi_extra=explain_operation(_explainer),
-            dependencies=[] if _explainer.cost is Cost.ASCENT else [Depends(room)],
         )(_endpoint(_explainer))
 
 
@@ -70,7 +69,6 @@ for _explainer in EXPLAINERS:
     | not_modified()
     | {200: {"content": {"application/x-npz": BINARY}}},
     openapi_extra=explain_many_operation(),
-    dependencies=[Depends(room)],
 )
 async def explain_many(model_id: ModelId, request: Request, services: ServicesDep) -> Response:
     """Several methods on one image; those that need the same passes share them."""

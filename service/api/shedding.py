@@ -1,0 +1,44 @@
+"""Calls that there is no room for, turned away before anything is read or routed: that is what overload is made of."""
+
+from __future__ import annotations
+
+import re
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service.api import prefer
+from service.api.errors import problem_response
+from service.api.waiting import place_of
+from service.engine.pool import EnginePool
+from service.errors import KerascopeError
+from service.explainers import EXPLAINERS
+from service.explainers.base import Cost, Photograph
+
+_AT_ONCE = [
+    explainer.name
+    for explainer in EXPLAINERS
+    if explainer.photograph is not Photograph.NONE and explainer.cost is not Cost.ASCENT
+]
+_CALL = re.compile(rf"^/v1/models/([^/]+)/({'|'.join([*_AT_ONCE, 'explain'])})$")
+
+
+class Shedding:
+    """Answers 503 or 429 where a call would find no place in its queue; a background job waits in another."""
+
+    def __init__(self, app: ASGIApp, engines: EnginePool, deadline_s: float) -> None:
+        self._app = app
+        self._engines = engines
+        self._deadline_s = deadline_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        match = _CALL.match(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        if match:
+            request = Request(scope)
+            try:
+                if not prefer.read(request.headers).respond_async:
+                    self._engines.require_room(match[1], 1, place_of(request, self._deadline_s))
+            except KerascopeError as error:
+                await problem_response(error, scope["state"]["request_id"])(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
