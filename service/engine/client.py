@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from service.engine.deadline import Deadline
 from service.engine.protocol import Arrays, Call, EngineConfig, Reply, error_of, pack, unpack
+from service.engine.quarantine import Quarantine
 from service.engine.queue import FairQueue
 from service.engine.supervisor import EngineState, Supervisor
 from service.errors import DeadlineExceeded, EngineUnavailable
@@ -55,6 +57,10 @@ class EngineClient:
         self._reader: asyncio.Task[None] | None = None
         self._pending: dict[str, asyncio.Future[EngineReply]] = {}
         self._up = asyncio.Event()
+        self.quarantine = Quarantine()
+        self._alone = asyncio.Lock()
+        self._asked: dict[str, tuple[str, tuple[str, ...]]] = {}
+        self._several = False
 
     @property
     def state(self) -> EngineState:
@@ -73,16 +79,25 @@ class EngineClient:
         """The engine's answer. Waits for an engine that is starting, as long as the deadline allows; that of the
         settings when None.
 
-        Raises the domain error the engine answered with, EngineUnavailable, or DeadlineExceeded. A call that is
-        cancelled is given up by the engine before its next step.
+        Raises the domain error the engine answered with, EngineUnavailable, ModelQuarantined, or DeadlineExceeded. A
+        call that is cancelled is given up by the engine before its next step. The second try of those whose engine died
+        is one after another, so that it shows whose fault it was.
         """
         deadline = deadline or Deadline.after(self._deadline_s)
-        for _ in range(2):
+        model_id, kind = str(payload.get("model", "")), _kind(op, payload)
+        if op == "load":
+            self.quarantine.release(model_id)
+        for last in (False, True):
             await self._wait_until_up(deadline)
             try:
-                return await self._send(op, payload, arrays or {}, deadline)
+                async with self._alone if self._several and (last or self._alone.locked()) else nullcontext():
+                    self.quarantine.require_free(model_id)
+                    answer = await self._send(op, payload, arrays or {}, deadline)
             except _EngineLost:
-                log.warning("engine lost during a call", op=op)
+                log.warning("engine lost during a call", op=op, model=model_id)
+            else:
+                self.quarantine.answered(model_id, kind)
+                return answer
         raise EngineUnavailable("the engine ended twice while it worked on this call", retry_after_s=RETRY_AFTER_S)
 
     async def ask_at_once(self, op: str, payload: dict[str, Any], arrays: Arrays | None = None) -> EngineReply | None:
@@ -139,6 +154,8 @@ class EngineClient:
         call = Call(id=call_id or uuid.uuid4().hex, op=op, payload=payload, deadline_s=deadline_s)
         answer: asyncio.Future[EngineReply] = asyncio.get_running_loop().create_future()
         self._pending[call.id] = answer
+        if "model" in payload:
+            self._asked[call.id] = (str(payload["model"]), _kind(op, payload))
         try:
             await socket.send_multipart(pack(call, arrays), copy=False)
             return await answer
@@ -149,6 +166,15 @@ class EngineClient:
             raise
         finally:
             self._pending.pop(call.id, None)
+            self._asked.pop(call.id, None)
+
+    def _blame(self, asked: set[tuple[str, tuple[str, ...]]]) -> None:
+        """The engine died over these. Of one model it is that model's fault; among several the second tries will tell,
+        as each of them is alone with the engine then."""
+        self._several = len({model_id for model_id, _ in asked}) > 1
+        if not self._several:
+            for model_id, kind in asked:
+                self.quarantine.died(model_id, kind)
 
     def _give_up(self, call: Call) -> None:
         if self._socket is not None and call.op != "status":
@@ -188,6 +214,12 @@ class EngineClient:
         if self._socket:
             self._socket.close(linger=0)
             self._socket = None
+        self._blame(set(self._asked.values()))
         for waiting in list(self._pending.values()):
             if not waiting.done():
                 waiting.set_exception(_EngineLost())
+
+
+def _kind(op: str, payload: Mapping[str, Any]) -> tuple[str, ...]:
+    """What is asked, without its parameters."""
+    return (op, *(str(item["name"]) for item in payload.get("methods", ())))

@@ -209,3 +209,24 @@ def test_many_callers_at_once_get_the_same_answer(victim: Service) -> None:
     for number, heatmap in enumerate(answers):
         np.testing.assert_allclose(heatmap, answers[number % 3], atol=1e-5 * answers[number % 3].max())
     assert not np.allclose(answers[0], answers[1])
+
+
+def test_a_model_that_ends_the_engine_twice_is_quarantined(tmp_path: Path, starting: Start) -> None:
+    """As one that makes a library crash: the engine dies whenever it computes it, and others are computed as before."""
+    running = starting(tmp_path, preload="shapes,efficientnet-lite0", cache_bytes="0")
+    slow = "/v1/models/efficientnet-lite0/occlusion?patch=16&stride=12&strategy=full"
+    with ThreadPoolExecutor(1) as threads:
+        call = threads.submit(post, running, slow)
+        for _ in range(2):
+            assert wait_ready(running, time.monotonic() + RECOVERY_S)
+            time.sleep(1.0)
+            assert not call.done(), "it takes seconds, and is tried again when the engine is back"
+            os.kill(engine_pid(running), signal.SIGSEGV)
+            time.sleep(0.3)
+        problem(call.result(), 503, "engine-unavailable", "ended twice")
+    refused = post(running, "/v1/models/efficientnet-lite0/predict")
+    problem(refused, 409, "model-quarantined", "2 times in a row", "'efficientnet-lite0'", "POST …/load")
+    assert wait_ready(running, time.monotonic() + RECOVERY_S)
+    assert post(running).status_code == 200, "another model"
+    assert running.client.post("/v1/models/efficientnet-lite0/load").status_code == 204
+    assert post(running, "/v1/models/efficientnet-lite0/predict").status_code == 200

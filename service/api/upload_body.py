@@ -1,0 +1,97 @@
+"""The multipart body of an upload → files in a folder, and what the caller says of the model."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from service.errors import FieldError, InvalidParameter, MalformedBody, UnsupportedMediaType
+from service.models.spec import Frozen, HeadKind, InputSpec, ModelName, Preprocessing
+from service.models.uploads.record import Visibility
+from service.usecases.uploads import Wanted
+
+MAX_FIELDS = 16
+MAX_FIELD_BYTES = 1024**2
+MODEL, ARCHITECTURE, WEIGHTS = "model", "architecture", "weights"
+_MAGIC = {b"PK\x03\x04": "upload.keras", b"\x89HDF": "upload.h5"}
+Label = Annotated[str, Field(max_length=200)]
+
+
+class UploadSpec(Frozen):
+    """What a file cannot tell of itself; as in `model.toml`."""
+
+    title: str = Field("", max_length=200)
+    input: InputSpec = InputSpec()
+    preprocessing: Preprocessing | None = None
+    labels: Literal["imagenet"] | tuple[Label, ...] | None = Field(None, max_length=100_000)
+    head: HeadKind | None = None
+    cam_layer: str | None = Field(None, max_length=300)
+    licence: str = Field("", max_length=200)
+    origin: str = Field("", max_length=500)
+
+
+class UploadForm(Frozen):
+    """The fields beside the files."""
+
+    id: ModelName = Field(description="ID of the model; an ID of yours that is there already gets another version.")
+    visibility: Visibility = Field("private", description="`private`: for the key that uploads; `shared`: for all.")
+    spec: UploadSpec = Field(UploadSpec(), description="JSON of what the file cannot tell.")
+
+
+async def received(request: Request, folder: Path) -> Wanted:
+    """Raises MalformedBody, InvalidParameter or UnsupportedMediaType."""
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        raise UnsupportedMediaType("send the model as multipart/form-data (curl: -F id=mine -F model=@mine.keras)")
+    try:
+        form = await request.form(max_files=2, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES)
+    except HTTPException as error:
+        raise MalformedBody(f"the multipart body cannot be read: {error.detail}") from error
+    async with form:
+        wanted = _fields(form)
+        await asyncio.to_thread(_store, form, folder)
+    return wanted
+
+
+def _fields(form: FormData) -> Wanted:
+    values: dict[str, Any] = {name: value for name, value in form.multi_items() if isinstance(value, str)}
+    try:
+        if "spec" in values:
+            values["spec"] = UploadSpec.model_validate_json(values["spec"])
+        parsed = UploadForm.model_validate(values)
+    except ValidationError as error:
+        where = () if error.title == "UploadForm" else ("spec",)
+        fields = [
+            FieldError((*where, *(str(part) for part in item["loc"])), str(item["msg"])) for item in error.errors()
+        ]
+        raise InvalidParameter("; ".join(f"{'.'.join(item.loc)}: {item.msg}" for item in fields), errors=fields) from None
+    return Wanted(parsed.id, parsed.visibility, parsed.spec.model_dump(mode="json", exclude_none=True))
+
+
+def _store(form: FormData, folder: Path) -> None:
+    files = {name: value for name, value in form.multi_items() if isinstance(value, UploadFile)}
+    if set(files) == {MODEL}:
+        magic = files[MODEL].file.read(4)
+        if magic not in _MAGIC:
+            raise UnsupportedMediaType(
+                f"the file 'model' starts with {magic!r}: neither a .keras archive nor HDF5 (.h5, .hdf5)"
+            )
+        _save(files[MODEL], folder / _MAGIC[magic])
+    elif set(files) == {ARCHITECTURE, WEIGHTS}:
+        _save(files[ARCHITECTURE], folder / "upload.json")
+        _save(files[WEIGHTS], folder / "upload.weights.h5")
+    else:
+        given = ", ".join(sorted(files)) or "none"
+        raise MalformedBody(f"the file parts are {given}; send 'model', or 'architecture' and 'weights'")
+
+
+def _save(upload: UploadFile, path: Path) -> None:
+    upload.file.seek(0)
+    with path.open("xb") as file:
+        shutil.copyfileobj(upload.file, file, 1024**2)

@@ -1,0 +1,113 @@
+"""Uploading a model: received, read in a sandbox, rewritten, and only then there, as the next version of its ID."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from service.engine.pool import EnginePool
+from service.errors import FieldError, ModelExists, ModelRefused, QueueFull, UploadsOff
+from service.ingest.verdict import Verdict
+from service.models.library import Library
+from service.models.uploads.record import Record, Visibility
+from service.models.uploads.store import UploadStore
+
+log = structlog.get_logger(__name__)
+
+READING_AT_A_TIME = 1
+WAITING_AT_MOST = 4
+RETRY_AFTER_S = 30
+Ingest = Callable[[Path], Awaitable[Verdict]]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a caller wants of an upload. `spec` holds the fields of a ModelSpec that a file cannot tell."""
+
+    model_id: str
+    visibility: Visibility
+    spec: dict[str, Any]
+
+
+class Uploads:
+    """The use cases around uploaded models. `owner` None is the administrator, who sees everyone's.
+
+    `why_off` says why no models are taken, None where they are.
+    """
+
+    def __init__(
+        self, store: UploadStore, library: Library, engines: EnginePool, ingest: Ingest, why_off: str | None
+    ) -> None:
+        self._store = store
+        self._library = library
+        self._engines = engines
+        self._ingest = ingest
+        self._why_off = why_off
+        self._reading = asyncio.Semaphore(READING_AT_A_TIME)
+        self._waiting = 0
+
+    @property
+    def why_off(self) -> str | None:
+        return self._why_off
+
+    @asynccontextmanager
+    async def receiving(self, owner: str) -> AsyncIterator[Path]:
+        """A folder for the files of one upload, gone afterwards. Raises UploadsOff, QueueFull or QuotaExceeded."""
+        if self._why_off:
+            raise UploadsOff(self._why_off)
+        if self._waiting >= WAITING_AT_MOST:
+            raise QueueFull(f"{self._waiting} uploads are on their way, the most allowed", retry_after_s=RETRY_AFTER_S)
+        await asyncio.to_thread(self._store.require_room, owner, 0)
+        self._waiting += 1
+        folder = await asyncio.to_thread(self._store.incoming)
+        try:
+            yield folder
+        finally:
+            self._waiting -= 1
+            await asyncio.to_thread(shutil.rmtree, folder, True)
+
+    async def add(self, folder: Path, wanted: Wanted, owner: str) -> Record:
+        """The model in `folder`, read and kept. Raises ModelExists, ModelRefused or QuotaExceeded."""
+        if wanted.model_id in self._library.specs() | self._library.broken():
+            raise ModelExists(f"the model ID {wanted.model_id!r} is one of the service's own; choose another")
+        await asyncio.to_thread(self._store.require_free, wanted.model_id, owner)
+        async with self._reading:
+            verdict = await self._ingest(folder)
+        if verdict.manifest is None:
+            log.warning("model refused", model=wanted.model_id, owner=owner, code=verdict.code, detail=verdict.detail)
+            raise ModelRefused(verdict.detail, errors=[FieldError(("model",), verdict.code)])
+        manifest = verdict.manifest.model_dump(mode="json")
+        record = await asyncio.to_thread(
+            self._store.add, wanted.model_id, owner, wanted.visibility, wanted.spec, manifest, folder / "canonical.keras"
+        )
+        log.info("model uploaded", model=record.id, version=record.default, owner=owner)
+        return record
+
+    def find(self, model_id: str, owner: str | None) -> Record | None:
+        """The record of an upload that `owner` may see; None for one that is none, or not visible."""
+        record = self._store.find(model_id)
+        return record if record and record.visible_to(owner) else None
+
+    def hidden(self, model_id: str, owner: str | None) -> bool:
+        """Whether it is an upload that `owner` must not know of."""
+        record = self._store.find(model_id)
+        return record is not None and not record.visible_to(owner)
+
+    def visible(self, owner: str | None) -> list[Record]:
+        return [record for record in self._store.records() if record.visible_to(owner)]
+
+    async def change(self, model_id: str, default: int | None, visibility: Visibility | None) -> Record:
+        """Raises UnknownModel."""
+        return await asyncio.to_thread(self._store.change, model_id, default=default, visibility=visibility)
+
+    async def remove(self, model_id: str) -> None:
+        """`name@2`, or every version of `name`; what is computed with it is finished. Raises UnknownModel."""
+        for version in await asyncio.to_thread(self._store.remove, model_id):
+            await self._engines.ask_at_once("unload", version)
