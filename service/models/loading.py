@@ -60,7 +60,7 @@ def load_file(path: Path) -> Any:
         with _named(path, ".keras") as archive:
             return keras.models.load_model(archive, compile=False, safe_mode=True)
     if magic == HDF5_MAGIC:
-        return _with_weights(_build(_hdf5_config(path)), path)
+        return with_weights(build(_hdf5_config(path)), path)
     raise ModelNotLoadable(
         f"{path.name!r} is no model file: it starts with {magic[:4]!r}, neither a .keras archive nor HDF5 (.h5, .hdf5)"
     )
@@ -106,7 +106,7 @@ def _hdf5_config(path: Path) -> Config:
 
 
 def _from_pair(architecture: Path, weights: Path) -> Any:
-    return _with_weights(_build(_parse(architecture.read_bytes(), architecture.name)), weights)
+    return with_weights(build(_parse(architecture.read_bytes(), architecture.name)), weights)
 
 
 def _parse(text: str | bytes, name: str) -> Config:
@@ -117,7 +117,8 @@ def _parse(text: str | bytes, name: str) -> Config:
     return repair(config)
 
 
-def _build(config: Config) -> Any:
+def build(config: Config) -> Any:
+    """The model of a config that `repair` gave, with fresh weights. Raises ModelNotLoadable."""
     try:
         model = keras.models.model_from_json(json.dumps(config))
     except Exception as error:
@@ -129,8 +130,11 @@ def _build(config: Config) -> Any:
     return model
 
 
-def _with_weights(model: Any, path: Path) -> Any:
-    """Weights in the layout of Keras 2 (`layer_names` at the root or under `model_weights`) or of Keras 3."""
+def with_weights(model: Any, path: Path) -> Any:
+    """Weights in the layout of Keras 2 (`layer_names` at the root or under `model_weights`) or of Keras 3.
+
+    Raises ModelNotLoadable.
+    """
     with h5py.File(path, "r") as file:
         legacy = "layer_names" in file.attrs or "model_weights" in file
     try:
@@ -160,14 +164,16 @@ def _application(spec: ModelSpec) -> tuple[Any, str]:
     name = spec.application or ""
     if name not in names:
         raise ModelNotLoadable(f"keras.applications has no {name!r}{nearest(name, names)}")
-    build = getattr(keras.applications, name)
+    application = getattr(keras.applications, name)
     kind = spec.weights or "imagenet"
     if kind == "random":
         keras.utils.set_random_seed(RANDOM_WEIGHTS_SEED)
-        return build(weights=None), _label_digest(f"{name} random {RANDOM_WEIGHTS_SEED} keras {keras.__version__}")
+        return application(weights=None), _label_digest(
+            f"{name} random {RANDOM_WEIGHTS_SEED} keras {keras.__version__}"
+        )
     if kind == "imagenet":
         try:
-            return build(weights="imagenet"), _label_digest(f"{name} imagenet keras {keras.__version__}")
+            return application(weights="imagenet"), _label_digest(f"{name} imagenet keras {keras.__version__}")
         except Exception as error:
             raise WeightsUnavailable(
                 f"the ImageNet weights of {name} could not be downloaded. Let this machine reach the network once, "
@@ -176,7 +182,7 @@ def _application(spec: ModelSpec) -> tuple[Any, str]:
     path = spec.path(kind)
     if not path.is_file():
         raise ModelNotLoadable(f"model {spec.id!r} names the weights {kind!r}, which is not in its folder")
-    return _with_weights(build(weights=None), path), file_digest(path)
+    return with_weights(application(weights=None), path), file_digest(path)
 
 
 def _efficientnet_lite0(cache_dir: Path) -> tuple[Any, str]:

@@ -85,7 +85,13 @@ class Uploads:
             raise ModelRefused(verdict.detail, errors=[FieldError(("model",), verdict.code)])
         manifest = verdict.manifest.model_dump(mode="json")
         record = await asyncio.to_thread(
-            self._store.add, wanted.model_id, owner, wanted.visibility, wanted.spec, manifest, folder / "canonical.keras"
+            self._store.add,
+            wanted.model_id,
+            owner,
+            wanted.visibility,
+            wanted.spec,
+            manifest,
+            folder / "canonical.keras",
         )
         log.info("model uploaded", model=record.id, version=record.default, owner=owner)
         return record

@@ -1,0 +1,81 @@
+"""The zip that a `.keras` file is: exactly its three members, each once, none larger than it says."""
+
+from __future__ import annotations
+
+import stat
+import zipfile
+from pathlib import Path
+
+from service.ingest.verdict import Refused
+
+CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
+MEMBERS = {CONFIG, METADATA, WEIGHTS}
+MOST_RATIO = 100
+# Below this a good ratio is no bomb: configs are repetitive.
+FREE_BYTES = 8 * 1024**2
+_END_BYTES = 22
+_BLOCK = 1024**2
+
+
+def read(path: Path, weights: Path, max_json_bytes: int, max_weights_bytes: int) -> bytes:
+    """The config; the weights are written to a file of their own. Raises Refused."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = _members(archive, path.stat().st_size)
+            config = _whole(archive, members[CONFIG], max_json_bytes)
+            _whole(archive, members[METADATA], max_json_bytes)
+            _copy(archive, members[WEIGHTS], weights, max_weights_bytes)
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, NotImplementedError, OSError, ValueError) as error:
+        raise Refused(
+            "model.bad_archive", f"the file is a damaged or unusual zip archive: {str(error)[:200]}"
+        ) from None
+    except RuntimeError:
+        raise Refused("model.bad_archive", "the archive is encrypted") from None
+    return config
+
+
+def _members(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
+    found = archive.infolist()
+    names = [info.filename for info in found]
+    if sorted(names) != sorted(MEMBERS):
+        odd = next((name for name in names if name not in MEMBERS or names.count(name) > 1), "nothing else")
+        raise Refused(
+            "model.bad_archive",
+            f"the archive holds {odd[:100]!r}; what is taken holds {', '.join(sorted(MEMBERS))}, each once",
+        )
+    for info in found:
+        if info.flag_bits & 0x1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise Refused("model.bad_archive", f"{info.filename!r} is encrypted, or packed in a way that is not taken")
+        mode = info.external_attr >> 16
+        if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
+            raise Refused("model.bad_archive", f"{info.filename!r} is no ordinary file")
+        if info.file_size > max(FREE_BYTES, MOST_RATIO * info.compress_size):
+            raise Refused("model.too_large", f"{info.filename!r} is packed more than {MOST_RATIO} times")
+    starts = min(info.header_offset for info in found)
+    ends = archive.start_dir + sum(_entry_bytes(info) for info in found) + _END_BYTES
+    if starts != 0 or archive.comment or ends != size:
+        raise Refused("model.bad_archive", "there is something before, behind or beside the archive's members")
+    return {info.filename: info for info in found}
+
+
+def _entry_bytes(info: zipfile.ZipInfo) -> int:
+    """Of its entry in the archive's directory."""
+    return 46 + len(info.orig_filename.encode()) + len(info.extra) + len(info.comment)
+
+
+def _whole(archive: zipfile.ZipFile, info: zipfile.ZipInfo, most: int) -> bytes:
+    with archive.open(info) as member:
+        data = member.read(most + 1)
+    if len(data) > most:
+        raise Refused("model.too_large", f"{info.filename!r} has more than {most} bytes")
+    return data
+
+
+def _copy(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path, most: int) -> None:
+    written = 0
+    with archive.open(info) as member, path.open("xb") as file:
+        while block := member.read(_BLOCK):
+            written += len(block)
+            if written > most:
+                raise Refused("model.too_large", f"{info.filename!r} has more than {most} bytes")
+            file.write(block)
