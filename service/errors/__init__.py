@@ -5,8 +5,11 @@ KerascopeError
 │   ├── MalformedBody
 │   ├── InvalidParameter
 │   ├── UndecodableImage
+│   ├── UnfetchableImage
 │   ├── MethodNotValid
-│   └── NonFiniteResult
+│   ├── NonFiniteResult
+│   ├── ModelRefused
+│   └── UnknownHost
 ├── TooLarge
 │   ├── BodyTooLarge
 │   ├── TooCostly
@@ -21,10 +24,15 @@ KerascopeError
 │   └── UnknownJob
 ├── Conflict
 │   ├── IdempotencyKeyReused
-│   └── JobWithoutResult
+│   ├── JobWithoutResult
+│   └── ModelExists
 ├── ResultExpired
-├── TooManyJobs
+├── TooMany
+│   ├── TooManyJobs
+│   └── TooManyCalls
 ├── NotAuthenticated
+├── NotAllowed
+│   └── UploadsOff
 ├── Unavailable
 │   ├── EngineUnavailable
 │   ├── QueueFull
@@ -32,38 +40,19 @@ KerascopeError
 │   ├── WeightsUnavailable
 │   ├── JobsUnavailable
 │   └── StorageFull
+├── QuotaExceeded
 ├── ModelNotLoadable
+│   └── ModelQuarantined
+├── TooSlow
 ├── DeadlineExceeded
 └── ConfigurationError
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from difflib import get_close_matches
-
-
-@dataclass(frozen=True)
-class FieldError:
-    """One invalid input: `loc` is the path to it (`("query", "alpha")`), `msg` one sentence."""
-
-    loc: tuple[str, ...]
-    msg: str
-
-
-class KerascopeError(Exception):
-    """Something went wrong."""
-
-    def __init__(self, detail: str, *, errors: Sequence[FieldError] = (), retry_after_s: int | None = None) -> None:
-        super().__init__(detail)
-        self.detail = detail
-        self.errors = tuple(errors)
-        self.retry_after_s = retry_after_s
-
-    @classmethod
-    def title(cls) -> str:
-        return (cls.__doc__ or cls.__name__).splitlines()[0].rstrip(".")
+from service.errors.base import FieldError as FieldError
+from service.errors.base import KerascopeError as KerascopeError
+from service.errors.base import nearest as nearest
 
 
 class InvalidRequest(KerascopeError):
@@ -82,12 +71,24 @@ class UndecodableImage(InvalidRequest):
     """The image cannot be decoded."""
 
 
+class UnfetchableImage(InvalidRequest):
+    """The image cannot be fetched."""
+
+
 class MethodNotValid(InvalidRequest):
     """The method is not valid for this model."""
 
 
 class NonFiniteResult(InvalidRequest):
     """The model computed a value that is not finite."""
+
+
+class ModelRefused(InvalidRequest):
+    """The model file is refused."""
+
+
+class UnknownHost(InvalidRequest):
+    """The service has no such name."""
 
 
 class TooLarge(KerascopeError):
@@ -150,16 +151,36 @@ class JobWithoutResult(Conflict):
     """The job has no result."""
 
 
+class ModelExists(Conflict):
+    """The model ID is taken."""
+
+
 class ResultExpired(KerascopeError):
     """The result is no longer kept."""
 
 
-class TooManyJobs(KerascopeError):
+class TooMany(KerascopeError):
+    """This caller asks for too much."""
+
+
+class TooManyJobs(TooMany):
     """This caller has too many jobs."""
+
+
+class TooManyCalls(TooMany):
+    """This caller calls too often."""
 
 
 class NotAuthenticated(KerascopeError):
     """A valid API key is needed."""
+
+
+class NotAllowed(KerascopeError):
+    """The API key does not allow that."""
+
+
+class UploadsOff(NotAllowed):
+    """This service takes no models."""
 
 
 class Unavailable(KerascopeError):
@@ -190,8 +211,20 @@ class StorageFull(Unavailable):
     """There is no room left to store that."""
 
 
+class QuotaExceeded(KerascopeError):
+    """This caller's room for models is used up."""
+
+
 class ModelNotLoadable(KerascopeError):
     """The model cannot be loaded."""
+
+
+class ModelQuarantined(ModelNotLoadable):
+    """The model is in quarantine."""
+
+
+class TooSlow(KerascopeError):
+    """The request took too long to arrive."""
 
 
 class DeadlineExceeded(KerascopeError):
@@ -206,13 +239,3 @@ def error_named(kind: str) -> type[KerascopeError]:
     """The class of that name; KerascopeError for a name that is none, so that nothing unknown gets through."""
     found = globals().get(kind)
     return found if isinstance(found, type) and issubclass(found, KerascopeError) else KerascopeError
-
-
-def nearest(wrong: str, valid: Iterable[str], count: int = 3) -> str:
-    """`"; the closest are 'a', 'b'"`, or `""` when nothing comes near. For the end of an error's sentence."""
-    originals = {name.lower(): name for name in valid}
-    close = get_close_matches(wrong.lower(), originals, n=count, cutoff=0.4)
-    names = [repr(originals[name]) for name in close]
-    if not names:
-        return ""
-    return f"; the closest {'is' if len(names) == 1 else 'are'} {', '.join(names)}"

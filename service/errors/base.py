@@ -1,0 +1,39 @@
+"""What every domain error is made of, and words that help in its sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+
+@dataclass(frozen=True)
+class FieldError:
+    """One invalid input: `loc` is the path to it (`("query", "alpha")`), `msg` one sentence."""
+
+    loc: tuple[str, ...]
+    msg: str
+
+
+class KerascopeError(Exception):
+    """Something went wrong."""
+
+    def __init__(self, detail: str, *, errors: Sequence[FieldError] = (), retry_after_s: int | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.errors = tuple(errors)
+        self.retry_after_s = retry_after_s
+
+    @classmethod
+    def title(cls) -> str:
+        return (cls.__doc__ or cls.__name__).splitlines()[0].rstrip(".")
+
+
+def nearest(wrong: str, valid: Iterable[str], count: int = 3) -> str:
+    """`"; the closest are 'a', 'b'"`, or `""` when nothing comes near. For the end of an error's sentence."""
+    originals = {name.lower(): name for name in valid}
+    close = get_close_matches(wrong.lower(), originals, n=count, cutoff=0.4)
+    names = [repr(originals[name]) for name in close]
+    if not names:
+        return ""
+    return f"; the closest {'is' if len(names) == 1 else 'are'} {', '.join(names)}"

@@ -1,0 +1,32 @@
+"""What the engines may take of the machine."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel
+
+from service.settings.field import setting
+
+
+class EngineSettings(BaseModel):
+    """Devices, deadlines, budgets and queues."""
+
+    device: str = setting("auto", "device", "`auto`, `cpu` or `gpu:N`.", pattern=r"^(auto|cpu|gpu:\d{1,2})$")
+    engines: int = setting(1, "processes", "Engine processes; each model is warm in one of them.", ge=1, le=16)
+    cpu_threads: int = setting(
+        0, "threads", "Threads of each engine; 0 shares this machine's cores among the engines.", ge=0, le=512
+    )
+    call_deadline_s: float = setting(
+        60.0, "s", "Longest a call may take, waiting for the engine included.", gt=0, le=3600
+    )
+    max_passes: int = setting(
+        5000, "passes", "Most forward passes one call may take, a backward pass counted as two.", ge=1
+    )
+    call_bytes: int = setting(
+        512 * 1024**2, "bytes", "Memory one step of a call may take; longer calls are cut into more steps.", ge=1024**2
+    )
+    cache_bytes: int = setting(
+        16 * 1024**2, "bytes", "Answers kept for those who ask the same again; 0 keeps none and gives no `ETag`.", ge=0
+    )
+    queue_limit: int = setting(
+        64, "calls", "Calls that may wait or run at a time in each engine; more are answered 503.", ge=1
+    )

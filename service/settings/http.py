@@ -1,0 +1,46 @@
+"""How the service listens, and what it lets in."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel
+
+from service.settings.field import setting
+
+
+class HttpSettings(BaseModel):
+    """Address, names, limits and deadlines of connections and bodies."""
+
+    host: str = setting(
+        "127.0.0.1", "address", "Address the service listens on; anything but loopback needs `api_keys`."
+    )
+    port: int = setting(8000, "port", "TCP port; 0 takes a free one.", ge=0, le=65535)
+    allowed_hosts: str = setting(
+        "",
+        "list",
+        "Comma-separated names that callers may use for the service in `Host`; while it is open only names of loopback "
+        "when empty, else any.",
+    )
+    cors_origins: str = setting(
+        "", "list", "Comma-separated origins whose pages may call the service from a browser; none when empty."
+    )
+    max_connections: int = setting(1024, "connections", "Connections open at a time; more are answered 503.", ge=1)
+    max_connections_per_address: int = setting(
+        0, "connections", "Connections open at a time from one address; 0 sets no bound, as behind a proxy.", ge=0
+    )
+    header_timeout_s: float = setting(
+        10.0, "s", "Longest a connection may take to send the head of a request.", gt=0, le=600
+    )
+    body_timeout_s: float = setting(
+        30.0,
+        "s",
+        "Longest a body may take to arrive, beside one second for every `min_body_rate` bytes.",
+        gt=0,
+        le=3600,
+    )
+    min_body_rate: int = setting(64 * 1024, "bytes/s", "Slowest that a long body may arrive.", ge=1)
+    write_timeout_s: float = setting(60.0, "s", "Longest a caller may leave an answer unread.", gt=0, le=3600)
+    max_body_bytes: int = setting(32 * 1024**2, "bytes", "Largest request body.", ge=1024)
+    shutdown_grace_s: int = setting(20, "s", "Time that calls in flight have to end after SIGTERM.", ge=0, le=600)
+    drain_delay_s: float = setting(
+        0.0, "s", "How long calls are still taken after SIGTERM while `/readyz` says 503 already.", ge=0, le=600
+    )

@@ -1,0 +1,105 @@
+"""Settings from all their sources, and where each came from."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import tomllib
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from service.errors import ConfigurationError, nearest
+from service.settings.settings import PREFIX, SECRET, Settings, config_file
+
+
+@dataclass(frozen=True)
+class Origin:
+    """One setting as `kerascope settings` shows it."""
+
+    name: str
+    value: Any
+    unit: str
+    source: str
+    description: str
+
+
+def load_settings(**flags: Any) -> Settings:
+    """Settings from all sources; flags that are None count as not given.
+
+    Raises ConfigurationError naming the setting, the value and what would be right.
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
+    _refuse_unknown_names()
+    try:
+        settings = Settings(**given)
+    except ValidationError as error:
+        raise ConfigurationError("; ".join(_sentence(item) for item in error.errors())) from None
+    if not is_loopback(settings.host) and not settings.key_digests:
+        raise ConfigurationError(
+            f"host {settings.host!r} is reachable from other machines, and no API keys are set. Either listen on "
+            f'127.0.0.1, or set {PREFIX}API_KEYS to sha256:<hex> of a key (printf %s "$KEY" | sha256sum)'
+        )
+    return settings
+
+
+def make_folders(settings: Settings) -> None:
+    """Raises ConfigurationError for a folder that cannot be made."""
+    for name, folder in (("data_dir", settings.data_dir), ("models_dir", settings.models_folder)):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(f"{name}: the folder {str(folder)!r} cannot be made: {error.strerror}") from None
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def origins(settings: Settings, **flags: Any) -> list[Origin]:
+    """Each setting with its unit and where it came from."""
+    path = config_file()
+    in_file = tomllib.loads(path.read_text(encoding="utf-8")) if path else {}
+    found = []
+    for name, info in Settings.model_fields.items():
+        variable = PREFIX + name.upper()
+        if flags.get(name) is not None:
+            source = f"flag --{name.replace('_', '-')}"
+        elif variable in os.environ:
+            source = f"environment {variable}"
+        elif path and name in in_file:
+            source = f"file {path}"
+        else:
+            source = "default"
+        extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+        found.append(Origin(name, getattr(settings, name), str(extra["unit"]), source, info.description or ""))
+    return found
+
+
+def _sentence(item: Any) -> str:
+    name = ".".join(str(part) for part in item["loc"])
+    message = str(item["msg"]).removeprefix("Value error, ")
+    return f"{name}: {message}" if name in SECRET else f"{name}: {message}, got {item.get('input')!r}"
+
+
+def _refuse_unknown_names() -> None:
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | {f"{PREFIX}CONFIG", f"{PREFIX}TEST_DATA"}
+    for variable in os.environ:
+        if variable.startswith(PREFIX) and variable not in known:
+            raise ConfigurationError(f"the environment sets {variable}, which is no setting{nearest(variable, known)}")
+    path = config_file()
+    if path is None:
+        return
+    try:
+        names = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"the settings file {str(path)!r} cannot be read: {error}") from None
+    for name in names:
+        if name not in Settings.model_fields:
+            raise ConfigurationError(
+                f"{str(path)!r} sets {name!r}, which is no setting{nearest(name, Settings.model_fields)}"
+            )
