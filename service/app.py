@@ -9,16 +9,21 @@ import zlib
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from typing import Any
 
 import cv2
-from fastapi import FastAPI
+import structlog
+from fastapi import Depends, FastAPI
+from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
 
 from service import __version__
 from service.api import errors
+from service.api.access import allowed, state_scopes
 from service.api.auth import Keys
 from service.api.deps import Services
-from service.api.middleware import RequestContext
+from service.api.hosts import Hosts
+from service.api.middleware import Authentication, RequestContext
 from service.api.routes import explain, health, methods, models
 from service.api.routes import jobs as job_routes
 from service.engine.pool import EnginePool, engine_of
@@ -27,14 +32,32 @@ from service.imaging.decode import DecodeLimits
 from service.jobs.config import JobsConfig
 from service.jobs.jobs import Jobs
 from service.jobs.lock import is_held
+from service.keys.store import KeyStore
 from service.models.library import Library
-from service.settings import Settings, split
+from service.settings import Settings, is_loopback, split
 from service.usecases.cache import AnswerCache
 from service.usecases.explain import Explain
 from service.usecases.jobs import BackgroundJobs
 from service.usecases.models import Models
 
+log = structlog.get_logger(__name__)
+
 DESCRIPTION = "Shows what a Keras convolutional network sees: send an image and a model ID, get pictures or raw arrays."
+
+EXPOSED = (
+    "Location", "ETag", "Retry-After", "Server-Timing", "X-Request-Id", "Preference-Applied",
+    "RateLimit", "RateLimit-Policy",
+)  # fmt: skip
+SENT = (
+    "Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "Last-Event-ID", "Prefer", "X-Request-Id",
+)  # fmt: skip
+
+
+class Application(FastAPI):
+    """FastAPI, with the scopes in its OpenAPI document."""
+
+    def openapi(self) -> dict[str, Any]:
+        return state_scopes(super().openapi())
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -49,11 +72,14 @@ def create_app(settings: Settings) -> FastAPI:
     threads = ThreadPoolExecutor(settings.render_threads, thread_name_prefix="render")
     limits = DecodeLimits(settings.max_pixels, settings.max_side_px)
     jobs = Jobs(jobs_config(settings))
+    keys = Keys(settings.key_digests, KeyStore(settings.data_dir), may_open=is_loopback(settings.host))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         connecting = asyncio.create_task(asyncio.to_thread(jobs.connect))
         engines.start()
+        if keys.open():
+            log.warning("open", reason="there are no API keys: everybody who reaches the port may use the service")
         try:
             yield
         finally:
@@ -61,13 +87,13 @@ def create_app(settings: Settings) -> FastAPI:
             await engines.stop()
             threads.shutdown(wait=False, cancel_futures=True)
 
-    app = FastAPI(
+    app = Application(
         title="Kerascope",
         version=__version__,
         description=DESCRIPTION,
-        docs_url=None,
-        redoc_url=None,
+        openapi_url=None,
         lifespan=lifespan,
+        dependencies=[Depends(allowed)],
     )
     app.state.services = Services(
         settings,
@@ -78,7 +104,18 @@ def create_app(settings: Settings) -> FastAPI:
         AnswerCache(settings.cache_bytes),
     )
     errors.install(app)
-    app.add_middleware(RequestContext, keys=Keys(settings.key_digests))
+    app.add_middleware(Authentication, keys=keys)
+    origins = split(settings.cors_origins)
+    if origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_headers=SENT,
+            expose_headers=EXPOSED,
+        )
+    hosts = Hosts(split(settings.allowed_hosts), settings.host)
+    app.add_middleware(RequestContext, keys=keys, hosts=hosts, origins=frozenset(origins))
     for router in (health.router, methods.router, explain.router, models.router, job_routes.router):
         app.include_router(router)
     app.mount(health.DOCS_ASSETS, StaticFiles(packages=[("fastapi_swagger", "resources")]))

@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
+from service.api.auth import NOBODY, owner_of
 from service.api.deps import LayerPath, ModelId, ServicesDep, known_query
 from service.api.openapi import problems
 from service.api.schemas import LayerDetails, LayerList, ModelDetails, ModelList, SummaryOut
@@ -21,9 +22,9 @@ LOADS = problems(401, 404, 409, 422, 503, 504)
     response_model=ModelList,
     responses=problems(401, 422),
 )
-async def list_models(services: ServicesDep) -> Any:
+async def list_models(request: Request, services: ServicesDep) -> Any:
     """Every model that can be loaded, with its state. Answers while the engine starts."""
-    authentication = "keys" if services.settings.key_digests else "open"
+    authentication = "open" if owner_of(request) == NOBODY else "keys"
     return {"models": await services.models.overview(), "authentication": authentication}
 
 
