@@ -40,7 +40,8 @@ def load_settings(**flags: Any) -> Settings:
     if not is_loopback(settings.host) and not settings.key_digests and not KeyStore(settings.data_dir).guarded():
         raise ConfigurationError(
             f"host {settings.host!r} is reachable from other machines, and there are no API keys. Either listen on "
-            f'127.0.0.1, or make a key with `kerascope keys create`, or set {PREFIX}API_KEYS to sha256:<hex> of a key (printf %s "$KEY" | sha256sum)'
+            f"127.0.0.1, or make a key with `kerascope keys create`, or set {PREFIX}API_KEYS to sha256:<hex> of a key "
+            '(printf %s "$KEY" | sha256sum)'
         )
     return settings
 
