@@ -63,6 +63,8 @@ class KeyStore:
     def add(self, key: Key) -> None:
         """Raises ConfigurationError for a file that cannot be read or written."""
         with self._changing() as keys:
+            if key.id in keys:
+                raise ConfigurationError(f"there is a key {key.id!r} already; make another")
             keys[key.id] = key
 
     def revoke(self, key_id: str) -> Key:

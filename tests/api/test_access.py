@@ -79,6 +79,12 @@ def test_h7_matrix(guarded_app: tuple[Any, dict[str, str]], tmp_path: Path, oper
             assert answer.json()["type"] == "urn:kerascope:problem:not-allowed"
 
 
+def test_h7_a_model_in_the_catalogue_is_read(guarded_app: tuple[Any, dict[str, str]]) -> None:
+    app, keys = guarded_app
+    answer = ask(app, "GET", "/v1/methods?model=shapes", Authorization=f"Bearer {keys['jobs']}")
+    assert answer.status_code == 403
+
+
 def test_h7_the_first_key_guards_the_open_service_at_once(tmp_path: Path) -> None:
     app = create_app(Settings(data_dir=tmp_path))
     assert ask(app, "GET", "/v1/methods").status_code == 200
