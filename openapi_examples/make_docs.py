@@ -92,6 +92,7 @@ def job_before(example: dict[str, Any]) -> str:
 def readme(text: str) -> str:
     """The README with its generated tables in place, each between two markers."""
     tables = {"methods": methods_table(), "settings": settings_table(), "errors": errors_table()}
+    tables["scopes"] = scopes_table()
     for name, table in (tables | {"measured": measured_table()}).items():
         begin, end = f"<!-- {name}: made by `make docs` -->", f"<!-- {name} end -->"
         before, _, rest = text.partition(begin)
@@ -151,6 +152,13 @@ def errors_table() -> str:
     for error, status in sorted(STATUS.items(), key=lambda item: (item[1], item[0].__name__)):
         if not error.__subclasses__() and error.__name__ != "ConfigurationError":
             rows.append(f"| {status} | `{problem_type(error)}` | {error.title()} |")
+    return "\n".join(rows)
+
+
+def scopes_table() -> str:
+    rows = ["| route | scope of the key |", "|---|---|"]
+    for path, operations in create_app(Settings()).openapi()["paths"].items():
+        rows += [f"| `{method.upper()} {path}` | {operation['x-scope']} |" for method, operation in operations.items()]
     return "\n".join(rows)
 
 

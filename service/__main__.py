@@ -12,12 +12,14 @@ import typer
 
 from service import __version__
 from service.errors import KerascopeError
+from service.keys.command import app as keys_app
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Shows what a Keras convolutional network sees.")
 models_app = typer.Typer(no_args_is_help=True, help="Models that can be loaded.")
 demo_app = typer.Typer(no_args_is_help=True, help="The small network that is trained from scratch.")
 app.add_typer(models_app, name="models")
 app.add_typer(demo_app, name="demo")
+app.add_typer(keys_app, name="keys")
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
 Port = Annotated[int | None, typer.Option(help="TCP port; 0 takes a free one.")]

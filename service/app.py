@@ -11,34 +11,43 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 
 import cv2
-import limits
-from fastapi import FastAPI
+import structlog
+from fastapi import Depends, FastAPI
 from starlette.staticfiles import StaticFiles
 
 from service import __version__
 from service.api import errors
+from service.api.access import allowed, state_scopes
 from service.api.auth import Keys
 from service.api.deps import Services
-from service.api.limits import BodyLimit, RateLimit
-from service.api.middleware import RequestContext
 from service.api.routes import explain, health, methods, models
 from service.api.routes import jobs as job_routes
-from service.api.shedding import Shedding
+from service.api.routes import uploads as upload_routes
+from service.api.stack import surround
 from service.engine.pool import EnginePool, engine_of
 from service.engine.protocol import EngineConfig
 from service.imaging.decode import DecodeLimits
+from service.ingest import sandbox
+from service.ingest.limits import IngestLimits
+from service.ingest.run import ingest
 from service.jobs.config import JobsConfig
 from service.jobs.jobs import Jobs
 from service.jobs.lock import is_held
+from service.keys.store import KeyStore
 from service.models.library import Library
-from service.settings import Settings, split
+from service.models.uploads.store import UPLOADS, UploadStore
+from service.settings import Settings, is_loopback, split
 from service.usecases.cache import AnswerCache
 from service.usecases.explain import Explain
 from service.usecases.fetch import Fetcher
 from service.usecases.jobs import BackgroundJobs
 from service.usecases.models import Models
+from service.usecases.uploads import Uploads
+
+log = structlog.get_logger(__name__)
 
 DESCRIPTION = "Shows what a Keras convolutional network sees: send an image and a model ID, get pictures or raw arrays."
 
@@ -46,10 +55,20 @@ DESCRIPTION = "Shows what a Keras convolutional network sees: send an image and 
 RENDER_NICENESS = 5
 
 
+class Application(FastAPI):
+    """FastAPI, with the scopes in its OpenAPI document."""
+
+    def openapi(self) -> dict[str, Any]:
+        return state_scopes(super().openapi())
+
+
 def create_app(settings: Settings) -> FastAPI:
     """The whole service. Its engines start and stop with the application's lifespan."""
     cv2.setNumThreads(1)
-    library = Library(settings.models_folder)
+    store = UploadStore(
+        settings.data_dir / UPLOADS, quota_bytes=settings.upload_quota_bytes, most=settings.max_uploads_per_key
+    )
+    library = Library(settings.models_folder, store)
     engines = EnginePool(
         [engine_config(settings, number) for number in range(settings.engines)],
         deadline_s=settings.call_deadline_s,
@@ -58,11 +77,16 @@ def create_app(settings: Settings) -> FastAPI:
     threads = ThreadPoolExecutor(settings.render_threads, "render", initializer=partial(os.nice, RENDER_NICENESS))
     decode_limits = DecodeLimits(settings.max_pixels, settings.max_side_px)
     jobs = Jobs(jobs_config(settings))
+    keys = Keys(settings.key_digests, KeyStore(settings.data_dir), may_open=is_loopback(settings.host))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         connecting = asyncio.create_task(asyncio.to_thread(jobs.connect))
+        if settings.uploads:
+            await asyncio.to_thread(store.sweep)
         engines.start()
+        if keys.open():
+            log.warning("open", reason="there are no API keys: everybody who reaches the port may use the service")
         try:
             yield
         finally:
@@ -70,13 +94,13 @@ def create_app(settings: Settings) -> FastAPI:
             await engines.stop()
             threads.shutdown(wait=False, cancel_futures=True)
 
-    app = FastAPI(
+    app = Application(
         title="Kerascope",
         version=__version__,
         description=DESCRIPTION,
-        docs_url=None,
-        redoc_url=None,
+        openapi_url=None,
         lifespan=lifespan,
+        dependencies=[Depends(allowed)],
     )
     app.state.draining = False
     app.state.services = Services(
@@ -87,14 +111,20 @@ def create_app(settings: Settings) -> FastAPI:
         BackgroundJobs(jobs, engines, library, decode_limits, threads, settings.max_response_bytes),
         AnswerCache(settings.cache_bytes),
         Fetcher(split(settings.url_hosts.lower()), timeout_s=settings.url_timeout_s, max_bytes=settings.max_body_bytes),
+        Uploads(
+            store, library, engines, partial(ingest, limits=ingest_limits(settings)), why_uploads_are_off(settings)
+        ),
     )
     errors.install(app)
-    app.add_middleware(Shedding, engines=engines, deadline_s=settings.call_deadline_s)
-    app.add_middleware(BodyLimit, most=lambda method, path: settings.max_body_bytes)
-    if settings.rate_limit:
-        app.add_middleware(RateLimit, rate=limits.parse(settings.rate_limit))
-    app.add_middleware(RequestContext, keys=Keys(settings.key_digests))
-    for router in (health.router, methods.router, explain.router, models.router, job_routes.router):
+    surround(app, settings, keys, engines)
+    for router in (
+        health.router,
+        methods.router,
+        explain.router,
+        models.router,
+        upload_routes.router,
+        job_routes.router,
+    ):
         app.include_router(router)
     app.mount(health.DOCS_ASSETS, StaticFiles(packages=[("fastapi_swagger", "resources")]))
     return app
@@ -117,11 +147,35 @@ def engine_config(settings: Settings, number: int) -> EngineConfig:
         max_side_px=settings.max_side_px,
         call_bytes=settings.call_bytes,
         engines=settings.engines,
+        trust_models_dir=settings.trust_models_dir,
+        allowed_layers=tuple(split(settings.allowed_layers)),
         log_level=settings.log_level,
         log_format=settings.log_format,
         worker=worker_name(settings, f"engine-{number}"),
         jobs=jobs_config(settings) if settings.run_jobs else None,
     )
+
+
+def ingest_limits(settings: Settings) -> IngestLimits:
+    """What the process that reads uploaded models is told."""
+    return IngestLimits(
+        max_file_bytes=settings.max_upload_bytes,
+        max_parameters=settings.max_parameters,
+        memory_bytes=settings.ingest_memory_bytes,
+        timeout_s=settings.ingest_timeout_s,
+        extra_classes=tuple(split(settings.allowed_layers)),
+        unsandboxed=settings.allow_unsandboxed_ingest,
+    )
+
+
+def why_off(settings: Settings) -> str | None:
+    """Why no models are taken; None where they are."""
+    if not settings.uploads:
+        return "this service takes no models (setting KERASCOPE_UPLOADS)"
+    missing = sandbox.why_not()
+    if missing and not settings.allow_unsandboxed_ingest:
+        return f"uploaded models are read in a sandbox alone, and {missing}"
+    return None
 
 
 def jobs_config(settings: Settings) -> JobsConfig:

@@ -158,3 +158,26 @@ class TestModels:
         sentence = refused(home, "models", "check", str(data / "models" / "rcmalli__squeezenet_notop.h5"))
         assert sentence.startswith("The model cannot be loaded: 'rcmalli__squeezenet_notop.h5' holds the weights")
         assert "model.to_json()" in sentence
+
+
+class TestKeys:
+    def test_create_list_revoke(self, home: Path, tmp_path: Path) -> None:
+        where = ("--data-dir", str(tmp_path))
+        more = ("--scope", "explain", "--scope", "jobs", "--expires", "90d")
+        made = kerascope(home, "keys", "create", "--name", "notebook", *more, *where, KERASCOPE_HOST="0.0.0.0")
+        assert made.returncode == 0, made.stderr
+        key = made.stdout.strip()
+        assert re.fullmatch(r"ks_[0-9a-f]{8}_[A-Za-z0-9_-]{43}", key)
+        listed = kerascope(home, "keys", "list", *where).stdout
+        assert re.match(rf"{key[3:11]} +notebook +explain,jobs +20\S+ +20\S+ +valid$", listed.strip())
+        assert key[12:] not in listed
+        assert kerascope(home, "keys", "revoke", key[3:11], *where).returncode == 0
+        assert kerascope(home, "keys", "list", *where).stdout.strip().endswith("revoked")
+
+    def test_refused(self, home: Path) -> None:
+        assert "'00000000'" in refused(home, "keys", "revoke", "00000000")
+        create = ("keys", "create", "--scope", "jobs")
+        assert "90d" in refused(home, *create, "--name", "x", "--expires", "soon")
+        assert "printable" in refused(home, *create, "--name", "x\ny")
+        assert kerascope(home, *create).returncode == 2
+        assert kerascope(home, "keys", "create", "--name", "x", "--scope", "all").returncode == 2

@@ -9,7 +9,7 @@ import orjson
 from fastapi import Request, Response
 
 from service.api import prefer
-from service.api.auth import owner_of
+from service.api.auth import caller_of, owner_of
 from service.api.deps import Services
 from service.api.negotiate import responder
 from service.api.prefer import Prefer
@@ -18,6 +18,7 @@ from service.api.waiting import CallerGone, place_of, unless_gone
 from service.errors import error_named
 from service.explainers.base import Cost
 from service.jobs.job import Job, JobState
+from service.keys.scope import Scope
 from service.usecases.cache import Kept, question_of, tag_of
 from service.usecases.request import ExplainRequest
 
@@ -73,6 +74,7 @@ def _is_one_of(tag: str, header: str) -> bool:
 async def _as_job(
     request: Request, services: Services, asked: ExplainRequest, priority: int, wishes: Prefer
 ) -> Response:
+    caller_of(request).needs(Scope.JOBS)
     owner = owner_of(request)
     job = await services.jobs.submit(asked, owner, priority, prefer.idempotency_key(request.headers))
     if wishes.wait_s:

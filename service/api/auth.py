@@ -1,36 +1,78 @@
-"""API keys: compared by digest; without any configured the service is open, which settings allow on loopback only."""
+"""Who asks, and what they may: by a stored key, a digest of the settings, or nobody where the service is open."""
 
 from __future__ import annotations
 
-import hashlib
 import hmac
+from dataclasses import dataclass
+from typing import cast
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
+
+from service.errors import NotAllowed
+from service.keys.key import digest_of
+from service.keys.scope import EVERY, Scope, implied
+from service.keys.store import KeyStore
 
 NOBODY = "open"
 OWNER_DIGITS = 32
 OPEN_PATHS = frozenset({"/livez", "/readyz"})
 
 
+@dataclass(frozen=True)
+class Caller:
+    """`owner` names the key, the same after a restart; `sees_all` is whether others' jobs exist for it too."""
+
+    owner: str
+    scopes: frozenset[Scope]
+    sees_all: bool = False
+
+    def needs(self, *any_of: Scope) -> None:
+        """Raises NotAllowed where the caller has none of these scopes."""
+        if not self.scopes.intersection(any_of):
+            wanted = " or ".join(repr(str(scope)) for scope in any_of)
+            has = ", ".join(repr(str(scope)) for scope in sorted(self.scopes))
+            raise NotAllowed(f"that needs a key with the scope {wanted}; this one has {has}")
+
+
 class Keys:
-    """The digests of the keys that are valid."""
+    """The keys that are valid; `may_open` is whether the service is open to everybody without any."""
 
-    def __init__(self, digests: frozenset[str]) -> None:
+    def __init__(self, digests: frozenset[str], store: KeyStore, *, may_open: bool = True) -> None:
         self._digests = digests
+        self._store = store
+        self._may_open = may_open
 
-    def caller(self, path: str, headers: Headers) -> str | None:
-        """Who asks for `path`: a name that follows from the key, `NOBODY` where none is needed; None to refuse."""
-        if not self._digests or path in OPEN_PATHS:
-            return NOBODY
-        scheme, _, key = headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer":
+    def open(self) -> bool:
+        """Whether no key is needed; looked at anew each time, as the first key may be made at any moment."""
+        return self._may_open and not self._digests and not self._store.guarded()
+
+    def caller(self, path: str, headers: Headers) -> Caller | None:
+        """Who asks for `path`, None to refuse."""
+        if path in OPEN_PATHS or self.open():
+            return Caller(NOBODY, EVERY)
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or len(headers.getlist("authorization")) > 1:
             return None
-        digest = hashlib.sha256(key.strip().encode()).hexdigest()
+        given = given.strip()
+        if key := self._store.find(given):
+            return Caller(f"key-{key.id}", implied(key.scopes), Scope.ADMIN in key.scopes)
+        digest = digest_of(given)
         known = any(hmac.compare_digest(digest, each) for each in self._digests)
-        return f"key-{digest[:OWNER_DIGITS]}" if known else None
+        return Caller(f"key-{digest[:OWNER_DIGITS]}", EVERY) if known else None
+
+
+def caller_of(request: Request) -> Caller:
+    """Who asks, for routes that look closer than the table of scopes."""
+    return cast(Caller, request.scope["state"]["caller"])
 
 
 def owner_of(request: Request) -> str:
-    """Whose jobs this request may see."""
-    return str(request.scope["state"]["caller"])
+    """Whose a thing is that this request makes."""
+    return caller_of(request).owner
+
+
+def seen_by(request: Request) -> str | None:
+    """Whose jobs this request may see; None for everybody's."""
+    caller = caller_of(request)
+    return None if caller.sees_all else caller.owner

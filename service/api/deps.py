@@ -7,14 +7,16 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Path, Request
 
+from service.api.auth import seen_by
 from service.engine.pool import EnginePool
-from service.errors import FieldError, InvalidParameter, nearest
+from service.errors import FieldError, InvalidParameter, UnknownModel, nearest
 from service.settings import Settings
 from service.usecases.cache import AnswerCache
 from service.usecases.explain import Explain
 from service.usecases.fetch import Fetcher
 from service.usecases.jobs import BackgroundJobs
 from service.usecases.models import Models
+from service.usecases.uploads import Uploads
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class Services:
     jobs: BackgroundJobs
     cache: AnswerCache
     fetch: Fetcher
+    uploads: Uploads
 
 
 def services(request: Request) -> Services:
@@ -46,6 +49,19 @@ def known_query(request: Request) -> None:
 
 
 ServicesDep = Annotated[Services, Depends(services)]
+
+
+def visible_model(model_id: str, request: Request, services: ServicesDep) -> None:
+    """Raises UnknownModel for the upload of another key that is not shared, as for one that is not there."""
+    if services.uploads.hidden(model_id, seen_by(request)):
+        raise UnknownModel(f"there is no model {model_id!r}")
+
+
+def own_model(model_id: str, request: Request, services: ServicesDep) -> None:
+    """Raises UnknownModel or NotAllowed for what is no upload of this key."""
+    services.uploads.own(model_id, seen_by(request))
+
+
 ModelId = Annotated[str, Path(description="ID of a model, as `GET /v1/models` lists them.", max_length=128)]
 JobId = Annotated[str, Path(description="ID of a job, as its submission gave it.", max_length=128)]
 LayerPath = Annotated[str, Path(description="Path, index or unambiguous name of a layer.", max_length=300)]

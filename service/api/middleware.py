@@ -1,4 +1,4 @@
-"""Around every request: its ID, its log line, its key, and headers that browsers need."""
+"""Around every request: its ID, its log line, the name it calls, its key, and headers that browsers need."""
 
 from __future__ import annotations
 
@@ -13,24 +13,28 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.auth import Keys
 from service.api.errors import internal_error, problem_response
-from service.errors import EngineUnavailable, NotAuthenticated
+from service.api.hosts import Hosts
+from service.errors import EngineUnavailable, NotAuthenticated, UnknownHost
 
 log = structlog.get_logger(__name__)
 
 QUIET_PATHS = ("/livez", "/readyz")
 RETRY_AFTER_S = 5
-_REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,128}$")
+NOTHING = "default-src 'none'; frame-ancestors 'none'"
+_REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,128}\Z")
 
 
 class RequestContext:
-    """Sets `X-Request-Id` (the caller's own where it is well-formed), logs the outcome, asks for the key.
+    """Sets `X-Request-Id` (the caller's own where it is well-formed), logs the outcome, checks the `Host`.
 
     What no handler took is answered here as 500: past this class the answer would have no ID and the log line neither.
     """
 
-    def __init__(self, app: ASGIApp, keys: Keys) -> None:
+    def __init__(self, app: ASGIApp, keys: Keys, hosts: Hosts, origins: frozenset[str]) -> None:
         self._app = app
         self._keys = keys
+        self._hosts = hosts
+        self._origins = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -50,17 +54,14 @@ class RequestContext:
                 status = message["status"]
                 added = MutableHeaders(raw=message.setdefault("headers", []))
                 added["X-Request-Id"] = request_id
-                added["X-Content-Type-Options"] = "nosniff"
+                harden(added, shared=headers.get("origin") in self._origins)
             await send(message)
 
         try:
-            caller = self._keys.caller(scope["path"], headers)
-            if caller is not None:
-                scope["state"]["caller"] = caller
-                await self._app(scope, receive, send_with_headers)
-            else:
-                error = NotAuthenticated("send one of the service's keys as 'Authorization: Bearer <key>'")
-                await problem_response(error, request_id)(scope, receive, send_with_headers)
+            self._hosts.check(headers, is_open=self._keys.open())
+            await self._app(scope, receive, send_with_headers)
+        except UnknownHost as error:
+            await problem_response(error, request_id)(scope, receive, send_with_headers)
         except asyncio.CancelledError:
             # The grace time is over: what is not answered by now is told so.
             if not status:
@@ -77,3 +78,33 @@ class RequestContext:
                 duration = round((time.perf_counter() - started) * 1e3, 1)
                 log.info("request", method=scope["method"], path=scope["path"], status=status, duration_ms=duration)
             structlog.contextvars.unbind_contextvars("request_id")
+
+
+class Authentication:
+    """Puts the `Caller` into the request's state, or refuses. Within CORS: a preflight brings no key."""
+
+    def __init__(self, app: ASGIApp, keys: Keys) -> None:
+        self._app = app
+        self._keys = keys
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        caller = self._keys.caller(scope["path"], Headers(scope=scope))
+        if caller is None:
+            error = NotAuthenticated("send one of the service's keys as 'Authorization: Bearer <key>'")
+            await problem_response(error, scope["state"]["request_id"])(scope, receive, send)
+            return
+        scope["state"]["caller"] = caller
+        await self._app(scope, receive, send)
+
+
+def harden(headers: MutableHeaders, *, shared: bool) -> None:
+    """What a browser may do with an answer; `shared` with the page of another origin."""
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers["Referrer-Policy"] = "no-referrer"
+    headers["Cross-Origin-Resource-Policy"] = "cross-origin" if shared else "same-origin"
+    headers.setdefault("Content-Security-Policy", NOTHING)
+    # An answer with a tag may be kept by the caller alone, and only to ask whether it is still the same.
+    headers.setdefault("Cache-Control", "private, no-cache" if "etag" in headers else "no-store")

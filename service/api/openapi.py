@@ -44,9 +44,11 @@ CACHE_HEADERS: list[dict[str, Any]] = [
 _PROBLEMS = {
     400: "The body cannot be read.",
     401: "A valid API key is needed.",
+    403: "The key lacks a scope, or models are not taken.",
     404: "There is no such model, layer, class or job.",
     406: "The answer cannot be given in that form.",
-    409: "The model cannot be loaded, the job has no result, or the idempotency key is another request's.",
+    408: "The request took too long to arrive.",
+    409: "The model cannot be loaded, its ID is taken, the job has no result, or the idempotency key is another's.",
     410: "The result is no longer kept.",
     413: "The body or the image is too large.",
     415: "The media type is not supported.",
@@ -54,6 +56,7 @@ _PROBLEMS = {
     429: "This caller has too many jobs waiting and running.",
     503: "The engine is starting, or too many calls are waiting.",
     504: "The call took longer than its deadline.",
+    507: "This key's room for models is used up.",
 }
 
 

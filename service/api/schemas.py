@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from service.models.uploads.record import Visibility
+
 
 class Schema(BaseModel):
     """An answer without unknown keys."""
@@ -153,6 +155,8 @@ class ModelOut(Schema):
     traces: int | None
     device: str | None
     last_error: str | None
+    version: int | None = Field(description="Of an uploaded model: the one its plain ID stands for.")
+    visibility: Visibility | None = Field(description="Of an uploaded model: who may see it.")
 
 
 class ModelList(Schema):
@@ -160,6 +164,7 @@ class ModelList(Schema):
 
     models: list[ModelOut]
     authentication: Literal["open", "keys"]
+    uploads: str = Field(description="`on`, or why no models are taken.")
 
 
 class ModelDetails(ModelOut):

@@ -53,10 +53,12 @@ async def received(request: Request, folder: Path) -> Wanted:
         form = await request.form(max_files=2, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES)
     except HTTPException as error:
         raise MalformedBody(f"the multipart body cannot be read: {error.detail}") from error
-    async with form:
+    try:
         wanted = _fields(form)
         await asyncio.to_thread(_store, form, folder)
-    return wanted
+        return wanted
+    finally:
+        await form.close()
 
 
 def _fields(form: FormData) -> Wanted:

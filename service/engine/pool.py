@@ -67,6 +67,10 @@ class EnginePool:
         reply = await self.client(model_id).ask_at_once("fingerprint", {"model": model_id})
         return None if reply is None else reply.payload["fingerprint"]
 
+    async def unload(self, model_id: str) -> None:
+        """Makes a model cold where it is not in use, without waiting for its turn."""
+        await self.client(model_id).ask_at_once("unload", {"model": model_id})
+
     async def statuses(self) -> list[dict[str, Any] | None]:
         """Each engine's status; None for one that does not answer."""
         return await asyncio.gather(*(client.status() for client in self.clients))

@@ -81,6 +81,8 @@ class EngineConfig(_Message):
     max_side_px: int
     call_bytes: int
     engines: int
+    trust_models_dir: bool
+    allowed_layers: tuple[str, ...]
     log_level: str
     log_format: Literal["json", "console"]
     worker: str

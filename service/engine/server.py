@@ -22,6 +22,7 @@ from service.models.device import DeviceSettings, configure
 
 if TYPE_CHECKING:
     from service.models.loaded import LoadedModel
+    from service.models.spec import ModelSpec
 
 log = structlog.get_logger(__name__)
 
@@ -52,18 +53,27 @@ class Engine:
         device = configure(DeviceSettings(config.device, config.threads, config.engines), tf)
 
         from service.engine.operations import Operations
+        from service.ingest.trusted import scan
         from service.models.freezing import Room
         from service.models.library import Library
         from service.models.loaded import load_model
         from service.models.registry import Registry
+        from service.models.uploads.store import UPLOADS, UploadStore
 
         self._config = config
         self._device = device
         self._operations = Operations(device, config.max_passes, config.max_job_passes)
         room = Room(config.registry_bytes // FROZEN_SHARE)
+
+        def load(spec: ModelSpec) -> LoadedModel:
+            # What was uploaded has been read and rewritten; what is shipped is ours.
+            if spec.folder and spec.folder.is_relative_to(config.models_dir) and not config.trust_models_dir:
+                scan(spec, config.allowed_layers)
+            return load_model(spec, config.data_dir / "cache", config.call_bytes, room)
+
         self._registry = Registry(
-            Library(config.models_dir),
-            lambda spec: load_model(spec, config.data_dir / "cache", config.call_bytes, room),
+            Library(config.models_dir, UploadStore(config.data_dir / UPLOADS)),
+            load,
             budget_bytes=config.registry_bytes,
             pinned=frozenset(config.preload),
             room=room,

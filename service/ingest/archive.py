@@ -26,9 +26,7 @@ def read(path: Path, weights: Path, max_json_bytes: int, max_weights_bytes: int)
             _whole(archive, members[METADATA], max_json_bytes)
             _copy(archive, members[WEIGHTS], weights, max_weights_bytes)
     except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, NotImplementedError, OSError, ValueError) as error:
-        raise Refused(
-            "model.bad_archive", f"the file is a damaged or unusual zip archive: {str(error)[:200]}"
-        ) from None
+        raise Refused("model.unreadable", f"the file is a damaged or unusual zip archive: {str(error)[:200]}") from None
     except RuntimeError:
         raise Refused("model.bad_archive", "the archive is encrypted") from None
     return config
@@ -37,6 +35,8 @@ def read(path: Path, weights: Path, max_json_bytes: int, max_weights_bytes: int)
 def _members(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
     found = archive.infolist()
     names = [info.filename for info in found]
+    if CONFIG not in names:
+        raise Refused("model.unsupported", "the file is a zip archive but not a .keras file: it has no config.json")
     if sorted(names) != sorted(MEMBERS):
         odd = next((name for name in names if name not in MEMBERS or names.count(name) > 1), "nothing else")
         raise Refused(

@@ -205,11 +205,12 @@ def _check_argument(value: Any) -> None:
     _check_plain("an argument", value)
 
 
-def _check_name(name: Any) -> None:
+def _check_name(name: Any) -> str:
     if not isinstance(name, str) or not NAME.match(name) or ".." in name or name.startswith("/"):
         raise Refused(
             "model.forbidden_value", f"the name {_short(name)} is not taken; use letters, digits, '_', '.', '-' and '/'"
         )
+    return name
 
 
 def _forbidden(item: dict[str, Any]) -> Refused:

@@ -15,7 +15,7 @@ Node = tuple[str, int]
 class Wiring:
     """How names and the arguments beside tensors are checked."""
 
-    check_name: Callable[[Any], None]
+    check_name: Callable[[Any], str]
     check_argument: Callable[[Any], None]
 
 
@@ -30,7 +30,7 @@ def check_functional(config: dict[str, Any], wiring: Wiring) -> None:
     for layer in config["layers"]:
         inner = layer.get("config")
         name = layer.get("name") or (inner.get("name") if isinstance(inner, dict) else None)
-        wiring.check_name(name)
+        name = wiring.check_name(name)
         if name in names:
             raise Refused("model.bad_graph", f"two layers are named {name!r}")
         names.add(name)
@@ -144,5 +144,4 @@ def _node(reference: Any, wiring: Wiring) -> Node:
     whole = isinstance(reference, list) and len(reference) == 3
     if not whole or not all(type(number) is int and 0 <= number < 10**6 for number in reference[1:]):
         raise Refused("model.bad_graph", "a tensor does not name its layer, node and place")
-    wiring.check_name(reference[0])
-    return reference[0], reference[1]
+    return wiring.check_name(reference[0]), reference[1]

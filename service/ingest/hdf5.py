@@ -109,5 +109,5 @@ def arrays(path: Path, max_bytes: int, max_attribute_bytes: int) -> Shapes:
         with h5py.File(path, "r") as opened:
             walk.group(opened.id, "", 0)
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, MemoryError) as error:
-        raise Refused("model.bad_hdf5", f"the HDF5 file cannot be read: {str(error)[:200]}") from None
+        raise Refused("model.unreadable", f"the HDF5 file cannot be read: {str(error)[:200]}") from None
     return walk.arrays

@@ -85,8 +85,7 @@ class Registry:
             self._evict_beyond_budget(keep=model_id)
 
     def unload(self, model_id: str) -> bool:
-        """Makes a model cold. False when it is in use or not warm. Raises UnknownModel."""
-        self._library.get(model_id)
+        """Makes a model cold, one too that was deleted. False when it is in use or not warm."""
         return self._evict(model_id)
 
     def evict_idle(self) -> None:

@@ -10,9 +10,7 @@ from service.settings.field import setting
 class HttpSettings(BaseModel):
     """Address, names, limits and deadlines of connections and bodies."""
 
-    host: str = setting(
-        "127.0.0.1", "address", "Address the service listens on; anything but loopback needs `api_keys`."
-    )
+    host: str = setting("127.0.0.1", "address", "Address the service listens on; anything but loopback needs API keys.")
     port: int = setting(8000, "port", "TCP port; 0 takes a free one.", ge=0, le=65535)
     allowed_hosts: str = setting(
         "",

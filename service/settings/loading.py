@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from service.errors import ConfigurationError, nearest
+from service.keys.store import KeyStore
 from service.settings.settings import PREFIX, SECRET, Settings, config_file
 
 
@@ -36,10 +37,11 @@ def load_settings(**flags: Any) -> Settings:
         settings = Settings(**given)
     except ValidationError as error:
         raise ConfigurationError("; ".join(_sentence(item) for item in error.errors())) from None
-    if not is_loopback(settings.host) and not settings.key_digests:
+    if not is_loopback(settings.host) and not settings.key_digests and not KeyStore(settings.data_dir).guarded():
         raise ConfigurationError(
-            f"host {settings.host!r} is reachable from other machines, and no API keys are set. Either listen on "
-            f'127.0.0.1, or set {PREFIX}API_KEYS to sha256:<hex> of a key (printf %s "$KEY" | sha256sum)'
+            f"host {settings.host!r} is reachable from other machines, and there are no API keys. Either listen on "
+            f"127.0.0.1, or make a key with `kerascope keys create`, or set {PREFIX}API_KEYS to sha256:<hex> of a key "
+            '(printf %s "$KEY" | sha256sum)'
         )
     return settings
 

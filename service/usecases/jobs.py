@@ -35,7 +35,8 @@ class Stored:
 
 
 class BackgroundJobs:
-    """The use cases around jobs. `owner` is whose job it is; another's job does not exist for a caller."""
+    """The use cases around jobs. `owner` is whose job it is; another's job does not exist for a caller, and None is
+    everybody's."""
 
     def __init__(
         self,
@@ -78,27 +79,27 @@ class BackgroundJobs:
         )
         return job
 
-    async def get(self, job_id: str, owner: str) -> Job:
+    async def get(self, job_id: str, owner: str | None) -> Job:
         return await asyncio.to_thread(self._jobs.get, job_id, owner)
 
-    async def list(self, owner: str, state: JobState | None, limit: int, offset: int) -> list[Job]:
+    async def list(self, owner: str | None, state: JobState | None, limit: int, offset: int) -> list[Job]:
         return await asyncio.to_thread(self._jobs.list, owner, state, limit=limit, offset=offset)
 
-    async def cancel(self, job_id: str, owner: str) -> Job:
+    async def cancel(self, job_id: str, owner: str | None) -> Job:
         return await asyncio.to_thread(self._jobs.cancel, job_id, owner)
 
-    async def preview(self, job_id: str, owner: str) -> bytes | None:
+    async def preview(self, job_id: str, owner: str | None) -> bytes | None:
         """The latest PNG of a job that draws while it runs; None as long as there is none."""
         return await asyncio.to_thread(self._jobs.blob, job_id, PREVIEW, owner)
 
-    async def finished(self, job_id: str, owner: str, timeout_s: float) -> Job:
+    async def finished(self, job_id: str, owner: str | None, timeout_s: float) -> Job:
         """The job once it has ended, or as it is after `timeout_s`."""
         return await self._watch.finished(job_id, owner, timeout_s)
 
-    def events(self, job_id: str, owner: str, last_event_id: str | None) -> AsyncIterator[JobEvent]:
+    def events(self, job_id: str, owner: str | None, last_event_id: str | None) -> AsyncIterator[JobEvent]:
         return self._watch.events(job_id, owner, last_event_id)
 
-    async def stored(self, job_id: str, owner: str) -> Stored:
+    async def stored(self, job_id: str, owner: str | None) -> Stored:
         """What a job has left. Raises UnknownJob, JobWithoutResult or ResultExpired."""
         data = await asyncio.to_thread(self._jobs.result, job_id, owner)
         image = await asyncio.to_thread(self._jobs.blob, job_id, IMAGE, owner)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from service.engine.deadline import Deadline
 from service.engine.pool import EnginePool, Place, engine_of
 from service.models.library import Library
 from service.models.spec import ModelSpec
+from service.models.uploads.record import Record
 
 COLD: dict[str, Any] = {
     "state": "cold",
@@ -32,13 +34,18 @@ class Models:
         self._library = library
         self._deadline_s = deadline_s
 
-    async def overview(self) -> list[dict[str, Any]]:
-        """Every loadable model with its state, and every broken spec with its reason."""
+    async def overview(self, uploads: Sequence[Record] = ()) -> list[dict[str, Any]]:
+        """Every loadable model with its state, the `uploads` too, and every broken spec with its reason."""
         statuses = await self._engines.statuses()
         rows = [self._row(spec, statuses) for spec in self._library.specs().values()]
         rows += [
+            self._row(self._library.get(record.id), statuses)
+            | {"id": record.id, "version": record.default, "visibility": record.visibility}
+            for record in uploads
+        ]
+        rows += [
             {"id": model_id, "title": "", "source": "file", "origin": "", "licence": "", **COLD}
-            | {"state": "failed", "last_error": reason, "device": None}
+            | {"state": "failed", "last_error": reason, "device": None, "version": None, "visibility": None}
             for model_id, reason in self._library.broken().items()
         ]
         return sorted(rows, key=lambda row: (row["state"] == "cold", str(row["id"])))
@@ -71,4 +78,6 @@ class Models:
             "licence": spec.licence,
             "device": status["device"] if status and state["state"] == "warm" else None,
             **{key: state.get(key) for key in COLD},
+            "version": None,
+            "visibility": None,
         }

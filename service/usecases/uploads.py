@@ -13,7 +13,15 @@ from typing import Any
 import structlog
 
 from service.engine.pool import EnginePool
-from service.errors import FieldError, ModelExists, ModelRefused, QueueFull, UploadsOff
+from service.errors import (
+    FieldError,
+    ModelExists,
+    ModelRefused,
+    NotAllowed,
+    QueueFull,
+    UnknownModel,
+    UploadsOff,
+)
 from service.ingest.verdict import Verdict
 from service.models.library import Library
 from service.models.uploads.record import Record, Visibility
@@ -96,10 +104,19 @@ class Uploads:
         log.info("model uploaded", model=record.id, version=record.default, owner=owner)
         return record
 
-    def find(self, model_id: str, owner: str | None) -> Record | None:
-        """The record of an upload that `owner` may see; None for one that is none, or not visible."""
+    def known(self, model_id: str, owner: str | None) -> Record:
+        """The record of an upload that `owner` may see. Raises UnknownModel for any other."""
         record = self._store.find(model_id)
-        return record if record and record.visible_to(owner) else None
+        if record is None or not record.visible_to(owner):
+            raise UnknownModel(f"there is no model {model_id!r} that was uploaded")
+        return record
+
+    def own(self, model_id: str, owner: str | None) -> Record:
+        """One that `owner` may change. Raises UnknownModel, or NotAllowed for one that is only shared with it."""
+        record = self.known(model_id, owner)
+        if owner not in (None, record.owner):
+            raise NotAllowed(f"the model {model_id!r} may be changed by the key that uploaded it alone")
+        return record
 
     def hidden(self, model_id: str, owner: str | None) -> bool:
         """Whether it is an upload that `owner` must not know of."""
@@ -116,4 +133,4 @@ class Uploads:
     async def remove(self, model_id: str) -> None:
         """`name@2`, or every version of `name`; what is computed with it is finished. Raises UnknownModel."""
         for version in await asyncio.to_thread(self._store.remove, model_id):
-            await self._engines.ask_at_once("unload", version)
+            await self._engines.unload(version)

@@ -12,8 +12,10 @@ import pytest
 from starlette.datastructures import Headers
 from starlette.routing import Mount, Route
 
-from service.api.auth import NOBODY, OPEN_PATHS, Keys
+from service.api.auth import NOBODY, OPEN_PATHS, Caller, Keys
 from service.app import create_app
+from service.keys.scope import EVERY
+from service.keys.store import KeyStore
 from service.settings import Settings
 from tests.api.conftest import KEY
 from tests.checks import PNG, problem, saved, triangle
@@ -94,11 +96,13 @@ def test_the_list_says_whether_keys_are_needed(service: Service, guarded: Servic
 
 
 class TestKeys:
-    keys = Keys(frozenset(sha256(key).hexdigest() for key in (b"first", b"second")))
+    keys = Keys(frozenset(sha256(key).hexdigest() for key in (b"first", b"second")), KeyStore(Path("unused")))
 
     @pytest.mark.parametrize("header", ["Bearer first", "bearer second", "BEARER  first "])
     def test_known(self, header: str) -> None:
-        assert (self.keys.caller("/v1/models", Headers({"authorization": header})) or "").startswith("key-")
+        caller = self.keys.caller("/v1/models", Headers({"authorization": header}))
+        assert caller is not None
+        assert caller.owner.startswith("key-")
 
     @pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "first", "Basic first", "Bearer first second"])
     def test_unknown(self, header: str) -> None:
@@ -115,4 +119,4 @@ class TestKeys:
         assert self.keys.caller("/v1/models", Headers({"authorization": f"Bearer {digest}"})) is None
 
     def test_without_keys_the_service_is_open(self) -> None:
-        assert Keys(frozenset()).caller("/v1/models", Headers({})) == NOBODY
+        assert Keys(frozenset(), KeyStore(Path("unused"))).caller("/v1/models", Headers({})) == Caller(NOBODY, EVERY)

@@ -85,7 +85,7 @@ class TestUnforeseen:
 
         async def get() -> httpx.Response:
             transport = httpx.ASGITransport(app, raise_app_exceptions=True)
-            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
                 return await client.get(path, headers={"X-Request-Id": "the-id"})
 
         with capture_logs() as logs:

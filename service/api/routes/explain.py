@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from service.api import body, negotiate
 from service.api.answering import answered, at_once
-from service.api.deps import LayerPath, ModelId, ServicesDep
+from service.api.deps import LayerPath, ModelId, ServicesDep, visible_model
 from service.api.openapi import (
     BINARY,
     CACHE_HEADERS,
@@ -30,7 +30,7 @@ from service.usecases.request import ExplainRequest, MethodCall
 KERNELS = BY_NAME["kernels"]
 NOT_FOR_KERNELS = ("layer", "preprocess", "priority")
 EXPLAIN_STATUSES = (400, 401, 404, 406, 409, 413, 415, 422, 429, 503, 504)
-router = APIRouter(prefix="/v1/models/{model_id}", tags=["methods"])
+router = APIRouter(prefix="/v1/models/{model_id}", tags=["methods"], dependencies=[Depends(visible_model)])
 
 
 def _endpoint(explainer: Explainer) -> Callable[..., Awaitable[Response]]:

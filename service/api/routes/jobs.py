@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from sse_starlette import EventSourceResponse
 
 from service.api import body, negotiate
-from service.api.auth import owner_of
+from service.api.auth import seen_by
 from service.api.deps import JobId, ServicesDep, known_query
 from service.api.events import sent
 from service.api.openapi import BINARY, picture_responses, problems, query_parameters
@@ -42,7 +42,7 @@ async def list_jobs(
     offset: Annotated[int, Query(ge=0, le=1_000_000, description="How many of the newest to leave out.")] = 0,
 ) -> Any:
     """The caller's own jobs, the newest first."""
-    jobs = await services.jobs.list(owner_of(request), state, limit, offset)
+    jobs = await services.jobs.list(seen_by(request), state, limit, offset)
     return {"jobs": [job_out(job) for job in jobs]}
 
 
@@ -56,7 +56,7 @@ async def list_jobs(
 )
 async def get_job(job_id: JobId, request: Request, services: ServicesDep) -> Any:
     """State, step, objective, preview and times."""
-    return job_out(await services.jobs.get(job_id, owner_of(request)))
+    return job_out(await services.jobs.get(job_id, seen_by(request)))
 
 
 @router.delete(
@@ -69,7 +69,7 @@ async def get_job(job_id: JobId, request: Request, services: ServicesDep) -> Any
 )
 async def cancel_job(job_id: JobId, request: Request, services: ServicesDep) -> Any:
     """A waiting job never runs, a running one ends within one chunk; one that has ended stays as it is."""
-    return job_out(await services.jobs.cancel(job_id, owner_of(request)))
+    return job_out(await services.jobs.cancel(job_id, seen_by(request)))
 
 
 @router.get(
@@ -87,7 +87,7 @@ async def job_events(
     last_event_id: Annotated[str | None, Header(max_length=200, description="The last event that was seen.")] = None,
 ) -> Any:
     """Server-Sent Events: `progress`, at most five a second, then `succeeded`, `failed` or `cancelled`."""
-    owner = owner_of(request)
+    owner = seen_by(request)
     await services.jobs.get(job_id, owner)
     return EventSourceResponse(sent(services.jobs.events(job_id, owner, last_event_id)), ping=PING_S)
 
@@ -102,7 +102,7 @@ async def job_events(
 )
 async def job_preview(job_id: JobId, request: Request, services: ServicesDep) -> Response:
     """The latest picture of a job that draws while it runs, as PNG."""
-    owner = owner_of(request)
+    owner = seen_by(request)
     job = await services.jobs.get(job_id, owner)
     png = await services.jobs.preview(job_id, owner)
     if png is None:
@@ -120,7 +120,7 @@ async def job_preview(job_id: JobId, request: Request, services: ServicesDep) ->
 )
 async def job_result(job_id: JobId, request: Request, services: ServicesDep) -> Response:
     """As the method's route would have answered; in the form of the submission where none is asked for."""
-    owner = owner_of(request)
+    owner = seen_by(request)
     stored = await services.jobs.stored(job_id, owner)
     asked = answered_as(stored.request, body.query(request), request.headers.get("accept"))
     answer = await services.jobs.answer(stored, asked)

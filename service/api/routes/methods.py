@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
 
+from service.api.access import READS
+from service.api.auth import caller_of
 from service.api.deps import ServicesDep, known_query
 from service.api.openapi import problems
 from service.api.schemas_methods import MethodList
@@ -23,6 +25,7 @@ router = APIRouter(prefix="/v1/methods", tags=["methods"], dependencies=[Depends
     responses=problems(401, 404, 409, 422, 503, 504),
 )
 async def list_methods(
+    request: Request,
     services: ServicesDep,
     model: Annotated[
         str | None, Query(description="Add what is valid for this model, and why not.", max_length=128)
@@ -31,6 +34,7 @@ async def list_methods(
     """Every method with its variants, the JSON Schema of its parameters, its cost and papers."""
     rows = [method_row(explainer) for explainer in EXPLAINERS]
     if model is not None:
+        caller_of(request).needs(*sorted(READS[0]))
         validity = {item.pop("name"): item for item in await services.models.validity(model)}
         rows = [{**row, "validity": validity[row["name"]]} for row in rows]
     return {"methods": rows}

@@ -6,11 +6,13 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from service.api.deps import LayerPath, ModelId, ServicesDep, known_query
+from service.api.auth import NOBODY, owner_of, seen_by
+from service.api.deps import LayerPath, ModelId, ServicesDep, known_query, visible_model
 from service.api.openapi import problems
 from service.api.schemas import LayerDetails, LayerList, ModelDetails, ModelList, SummaryOut
 
 router = APIRouter(prefix="/v1/models", tags=["models"], dependencies=[Depends(known_query)])
+VISIBLE = [Depends(visible_model)]
 LOADS = problems(401, 404, 409, 422, 503, 504)
 
 
@@ -21,10 +23,12 @@ LOADS = problems(401, 404, 409, 422, 503, 504)
     response_model=ModelList,
     responses=problems(401, 422),
 )
-async def list_models(services: ServicesDep) -> Any:
+async def list_models(request: Request, services: ServicesDep) -> Any:
     """Every model that can be loaded, with its state. Answers while the engine starts."""
-    authentication = "keys" if services.settings.key_digests else "open"
-    return {"models": await services.models.overview(), "authentication": authentication}
+    authentication = "open" if owner_of(request) == NOBODY else "keys"
+    seen = services.uploads.visible(seen_by(request))
+    uploads = services.uploads.why_off or "on"
+    return {"models": await services.models.overview(seen), "authentication": authentication, "uploads": uploads}
 
 
 @router.get(
@@ -33,6 +37,7 @@ async def list_models(services: ServicesDep) -> Any:
     summary="Describe a model",
     response_model=ModelDetails,
     responses=LOADS,
+    dependencies=VISIBLE,
 )
 async def describe_model(model_id: ModelId, services: ServicesDep) -> Any:
     """Input, preprocessing, head, labels, default CAM layer and digest. Loads the model when it is cold."""
@@ -45,6 +50,7 @@ async def describe_model(model_id: ModelId, services: ServicesDep) -> Any:
     summary="Warm a model",
     status_code=204,
     responses=LOADS,
+    dependencies=VISIBLE,
 )
 async def load_model(model_id: ModelId, services: ServicesDep) -> None:
     """Loads the model now, so that the next call finds it warm."""
@@ -56,6 +62,7 @@ async def load_model(model_id: ModelId, services: ServicesDep) -> None:
     operation_id="unload_model",
     summary="Make a model cold",
     responses=LOADS,
+    dependencies=VISIBLE,
 )
 async def unload_model(model_id: ModelId, services: ServicesDep) -> dict[str, bool]:
     """Frees the model's memory; `unloaded` is false when it is in use or was not warm."""
@@ -68,6 +75,7 @@ async def unload_model(model_id: ModelId, services: ServicesDep) -> dict[str, bo
     summary="Summary of a model",
     response_model=SummaryOut,
     responses=LOADS | {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    dependencies=VISIBLE,
 )
 async def model_summary(model_id: ModelId, request: Request, services: ServicesDep) -> Any:
     """`model.summary()` as text; with `Accept: application/json` its rows as well."""
@@ -83,6 +91,7 @@ async def model_summary(model_id: ModelId, request: Request, services: ServicesD
     summary="List layers",
     response_model=LayerList,
     responses=LOADS,
+    dependencies=VISIBLE,
 )
 async def list_layers(model_id: ModelId, services: ServicesDep) -> Any:
     """Every layer in order of execution, those of nested models by path, with the methods it is valid for."""
@@ -95,6 +104,7 @@ async def list_layers(model_id: ModelId, services: ServicesDep) -> Any:
     summary="Describe a layer",
     response_model=LayerDetails,
     responses=LOADS,
+    dependencies=VISIBLE,
 )
 async def describe_layer(model_id: ModelId, layer: LayerPath, services: ServicesDep) -> Any:
     """The layer's config and the statistics of its weights."""

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Depends, Request, Response
 
 from service.api import upload_body
-from service.api.auth import owner_of, viewer_of
+from service.api.auth import owner_of, seen_by
 from service.api.deps import ModelId, ServicesDep, known_query, own_model
-from service.api.openapi import problems, upload_operation
+from service.api.openapi import problems
+from service.api.openapi_uploads import upload_operation
 from service.api.schemas_uploads import ModelChange, UploadedModel, uploaded_out
 
 router = APIRouter(prefix="/v1/models", tags=["uploads"], dependencies=[Depends(known_query)])
@@ -44,7 +45,7 @@ async def upload_model(request: Request, response: Response, services: ServicesD
 )
 async def model_versions(model_id: ModelId, request: Request, services: ServicesDep) -> Any:
     """Its versions with digests and sizes; `name@2` asks for one of them on every other route."""
-    return uploaded_out(services.uploads.known(model_id, viewer_of(request)))
+    return uploaded_out(services.uploads.known(model_id, seen_by(request)))
 
 
 @router.patch(

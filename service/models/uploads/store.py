@@ -31,6 +31,7 @@ from service.models.uploads.record import (
     write_record,
 )
 
+UPLOADS = "uploads"
 INCOMING = "incoming"
 WEIGHTS = "canonical.keras"
 # Uploads that take longer than this to arrive have been left behind.
@@ -38,9 +39,9 @@ ABANDONED_S = 3600
 
 
 class UploadStore:
-    """The uploads of one data folder; safe for several processes. `quota_bytes` and `most` bound each owner's."""
+    """The uploads in one folder; safe for several processes. `quota_bytes` and `most` bound each owner's versions."""
 
-    def __init__(self, folder: Path, *, quota_bytes: int, most: int) -> None:
+    def __init__(self, folder: Path, *, quota_bytes: int = 0, most: int = 0) -> None:
         self._folder = folder
         self._quota_bytes = quota_bytes
         self._most = most
