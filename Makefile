@@ -11,7 +11,7 @@ serve: $(STAMP)
 
 # One run, the harness of `bench` on small networks included.
 test: lint
-	$(BIN)/pytest -m "" --quick
+	$(BIN)/pytest -m "not soak" --quick
 
 lint: $(STAMP)
 	$(BIN)/ruff check service tests openapi_examples

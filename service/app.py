@@ -111,9 +111,7 @@ def create_app(settings: Settings) -> FastAPI:
         BackgroundJobs(jobs, engines, library, decode_limits, threads, settings.max_response_bytes),
         AnswerCache(settings.cache_bytes),
         Fetcher(split(settings.url_hosts.lower()), timeout_s=settings.url_timeout_s, max_bytes=settings.max_body_bytes),
-        Uploads(
-            store, library, engines, partial(ingest, limits=ingest_limits(settings)), why_uploads_are_off(settings)
-        ),
+        Uploads(store, library, engines, partial(ingest, limits=ingest_limits(settings)), why_off(settings)),
     )
     errors.install(app)
     surround(app, settings, keys, engines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from pathlib import Path
@@ -9,6 +10,9 @@ from pathlib import Path
 from service.ingest import sandbox
 from service.ingest.limits import IngestLimits
 from service.ingest.verdict import Refused, Verdict
+
+# Processor time of all its threads, for each second that it may take.
+CPU_SHARE = 8
 
 
 def main() -> None:
@@ -26,7 +30,7 @@ def main() -> None:
 
 def _judged(folder: Path, limits: IngestLimits) -> Verdict:
     file_bytes = limits.max_file_bytes * 2
-    sandboxed = sandbox.enter(folder, limits.memory_bytes, int(limits.timeout_s) * 2, file_bytes)
+    sandboxed = sandbox.enter(folder, limits.memory_bytes, math.ceil(limits.timeout_s) * CPU_SHARE, file_bytes)
     if not sandboxed and not limits.unsandboxed:
         return Verdict.refused("model.no_sandbox", f"models are not read without a sandbox: {sandbox.why_not()}")
     try:

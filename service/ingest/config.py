@@ -36,7 +36,7 @@ class Config:
 
     def check_model(self, config: Any) -> None:
         """Raises Refused: `model.unsupported`, `.forbidden_class`, `.forbidden_value`, `.bad_graph` or `.too_large`."""
-        if not isinstance(config, dict) or config.get("class_name") not in classes.CONTAINERS:
+        if not isinstance(config, dict) or not _among(config.get("class_name"), classes.CONTAINERS):
             name = config.get("class_name") if isinstance(config, dict) else type(config).__name__
             raise Refused(
                 "model.unsupported", f"the architecture is a {_short(name)}, neither Sequential nor Functional"
@@ -67,7 +67,7 @@ class Config:
     def _layer(self, item: Any) -> None:
         if not isinstance(item, dict):
             raise Refused("model.bad_graph", f"a layer is {_short(item)}; it must be an object")
-        if item.get("class_name") in classes.CONTAINERS and not _is_plain_layer(item):
+        if _among(item.get("class_name"), classes.CONTAINERS) and not _is_plain_layer(item):
             self._container(item, _MODEL_KEYS)
             return
         name = self._class_of(item, _OBJECT_KEYS)
@@ -113,13 +113,13 @@ class Config:
 
     def _check_activation(self, key: str, value: Any) -> None:
         if isinstance(value, dict):
-            if value.get("class_name") not in classes.ACTIVATION_LAYERS or value.get("module") not in (
+            if not _among(value.get("class_name"), classes.ACTIVATION_LAYERS) or value.get("module") not in (
                 None,
                 "keras.layers",
             ):
                 raise _forbidden(value)
             self._layer(value)
-        elif value is not None and value not in classes.ACTIVATIONS:
+        elif value is not None and not _among(value, classes.ACTIVATIONS):
             raise Refused("model.forbidden_class", f"{key!r} is {_short(value)}, which is no activation that is taken")
 
 
@@ -130,9 +130,9 @@ def _is_plain_layer(item: dict[str, Any]) -> bool:
 
 def _check_object(key: str, value: Any, module: str, objects: Collection[str], names: Collection[str]) -> None:
     """An initializer and the like: a name, or an object with plain values."""
-    if value is None or (isinstance(value, str) and value in names):
+    if value is None or _among(value, names):
         return
-    if not isinstance(value, dict) or value.get("class_name") not in objects:
+    if not isinstance(value, dict) or not _among(value.get("class_name"), objects):
         raise (
             _forbidden(value)
             if isinstance(value, dict)
@@ -155,7 +155,7 @@ def _check_dtype(value: Any) -> None:
         if value.get("registered_name") is not None or set(value) - _VALUE_KEYS:
             raise _forbidden(value)
         value = config.get("name")
-    if value is not None and value not in classes.DTYPES:
+    if value is not None and not _among(value, classes.DTYPES):
         raise Refused("model.forbidden_value", f"the dtype {_short(value)} is none that is taken")
 
 
@@ -211,6 +211,10 @@ def _check_name(name: Any) -> str:
             "model.forbidden_value", f"the name {_short(name)} is not taken; use letters, digits, '_', '.', '-' and '/'"
         )
     return name
+
+
+def _among(value: Any, names: Collection[str]) -> bool:
+    return isinstance(value, str) and value in names
 
 
 def _forbidden(item: dict[str, Any]) -> Refused:

@@ -56,11 +56,11 @@ def checked(files: list[Path], scratch: Path, limits: IngestLimits) -> Checked:
     if not text:
         text = _model_config(weights)
     config = strict_json.parse(text, "the architecture", limits.max_json_bytes, limits.max_json_depth)
-    walk = Config(limits.extra_classes, limits.max_layers)
     try:
-        walk.check_model(config)
+        config = _bare(config)
+        Config(limits.extra_classes, limits.max_layers).check_model(config)
         # What is repaired is looked at again: it is that which is built.
-        config = _bare(repair(config))
+        config = repair(config)
         walk = Config(limits.extra_classes, limits.max_layers)
         walk.check_model(config)
     except ModelNotLoadable as error:

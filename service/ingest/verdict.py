@@ -72,4 +72,4 @@ class Verdict(_Strict):
     @classmethod
     def refused(cls, code: Code, detail: str) -> Verdict:
         """The sentence is cut, and control characters in it are replaced: names in it are an uploader's."""
-        return cls(code=code, detail=re.sub(r"[^\x20-\x7e\u00a0-\u2027\u202a-\ud7ff]", "?", detail)[:1000])
+        return cls(code=code, detail=re.sub(r"[^\x20-\x7e\u00a0-\u2027\u2030-\u2065\u206a-\ud7ff]", "?", detail)[:1000])
