@@ -72,9 +72,8 @@ def _fields(form: FormData) -> Wanted:
         fields = [
             FieldError((*where, *(str(part) for part in item["loc"])), str(item["msg"])) for item in error.errors()
         ]
-        raise InvalidParameter(
-            "; ".join(f"{'.'.join(item.loc)}: {item.msg}" for item in fields), errors=fields
-        ) from None
+        detail = "; ".join(f"the field {'.'.join(item.loc)}: {item.msg}" for item in fields)
+        raise InvalidParameter(detail, errors=fields) from None
     return Wanted(parsed.id, parsed.visibility, parsed.spec.model_dump(mode="json", exclude_none=True))
 
 

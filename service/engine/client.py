@@ -172,7 +172,7 @@ class EngineClient:
         """The engine died over these. Of one model it is that model's fault; among several the second tries will tell,
         as each of them is alone with the engine then."""
         self._several = len({model_id for model_id, _ in asked}) > 1
-        if not self._several:
+        if not self._several and self.supervisor.crashed:
             for model_id, kind in asked:
                 self.quarantine.died(model_id, kind)
 

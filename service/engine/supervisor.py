@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -23,6 +24,7 @@ log = structlog.get_logger(__name__)
 FIRST_BACKOFF_S = 0.2
 LAST_BACKOFF_S = 15.0
 STABLE_AFTER_S = 60.0
+CRASHES = frozenset(-number for number in (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE))
 STOP_GRACE_S = 5.0
 
 
@@ -46,6 +48,7 @@ class Supervisor:
         self._on_start = on_start
         self._on_end = on_end
         self._process: asyncio.subprocess.Process | None = None
+        self._forced = False
         self._task: asyncio.Task[None] | None = None
         self._folder: Path | None = None
         self.state = EngineState.STOPPED
@@ -80,7 +83,14 @@ class Supervisor:
     def kill(self) -> None:
         """Ends the child now; it is started again."""
         if self._process and self._process.returncode is None:
+            self._forced = True
             self._process.kill()
+
+    @property
+    def crashed(self) -> bool:
+        """Whether the child that ended last did so by its own fault: by a crash, or because it hung. A SIGKILL from
+        elsewhere is not."""
+        return self._forced or (self._process is not None and self._process.returncode in CRASHES)
 
     async def _keep_running(self, folder: Path) -> None:
         backoff = FIRST_BACKOFF_S
@@ -104,6 +114,7 @@ class Supervisor:
             await asyncio.sleep(backoff)
 
     async def _run_once(self, socket: str) -> int:
+        self._forced = False
         config = self._config.model_copy(update={"socket": socket})
         device = DeviceSettings(config.device, config.threads, config.engines)
         # A session of its own, so that Ctrl-C reaches the api alone and calls in flight are still answered.

@@ -9,7 +9,7 @@ from service.engine.deadline import Deadline
 from service.engine.pool import EnginePool, Place, engine_of
 from service.models.library import Library
 from service.models.spec import ModelSpec
-from service.models.uploads.record import Record
+from service.models.uploads.record import Record, split_id
 
 COLD: dict[str, Any] = {
     "state": "cold",
@@ -38,11 +38,7 @@ class Models:
         """Every loadable model with its state, the `uploads` too, and every broken spec with its reason."""
         statuses = await self._engines.statuses()
         rows = [self._row(spec, statuses) for spec in self._library.specs().values()]
-        rows += [
-            self._row(self._library.get(record.id), statuses)
-            | {"id": record.id, "version": record.default, "visibility": record.visibility}
-            for record in uploads
-        ]
+        rows += [self._row(self._library.get(record.id), statuses) for record in uploads]
         rows += [
             {"id": model_id, "title": "", "source": "file", "origin": "", "licence": "", **COLD}
             | {"state": "failed", "last_error": reason, "device": None, "version": None, "visibility": None}
@@ -70,14 +66,16 @@ class Models:
     def _row(self, spec: ModelSpec, statuses: list[dict[str, Any] | None]) -> dict[str, Any]:
         status = statuses[engine_of(spec.id, len(statuses))]
         state = (status or {}).get("models", {}).get(spec.id, COLD)
+        name, version = split_id(spec.id)
+        record = self._library.uploads.find(name) if version and self._library.uploads else None
         return {
-            "id": spec.id,
+            "id": name,
             "title": spec.title,
             "source": spec.source,
             "origin": spec.origin,
             "licence": spec.licence,
             "device": status["device"] if status and state["state"] == "warm" else None,
             **{key: state.get(key) for key in COLD},
-            "version": None,
-            "visibility": None,
+            "version": version,
+            "visibility": record.visibility if record else None,
         }

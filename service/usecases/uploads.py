@@ -15,6 +15,7 @@ import structlog
 from service.engine.pool import EnginePool
 from service.errors import (
     FieldError,
+    InvalidParameter,
     ModelExists,
     ModelRefused,
     NotAllowed,
@@ -22,7 +23,7 @@ from service.errors import (
     UnknownModel,
     UploadsOff,
 )
-from service.ingest.verdict import Verdict
+from service.ingest.verdict import Manifest, Verdict
 from service.models.library import Library
 from service.models.uploads.record import Record, Visibility
 from service.models.uploads.store import UploadStore
@@ -91,6 +92,7 @@ class Uploads:
         if verdict.manifest is None:
             log.warning("model refused", model=wanted.model_id, owner=owner, code=verdict.code, detail=verdict.detail)
             raise ModelRefused(verdict.detail, errors=[FieldError(("model",), verdict.code)])
+        _check_labels(wanted.spec.get("labels"), verdict.manifest)
         manifest = verdict.manifest.model_dump(mode="json")
         record = await asyncio.to_thread(
             self._store.add,
@@ -134,3 +136,10 @@ class Uploads:
         """`name@2`, or every version of `name`; what is computed with it is finished. Raises UnknownModel."""
         for version in await asyncio.to_thread(self._store.remove, model_id):
             await self._engines.unload(version)
+
+
+def _check_labels(labels: Any, manifest: Manifest) -> None:
+    classes = manifest.outputs[0][-1]
+    if isinstance(labels, list | tuple) and classes is not None and len(labels) != classes:
+        detail = f"the spec has {len(labels)} labels, and the model {classes} classes"
+        raise InvalidParameter(detail, errors=[FieldError(("spec", "labels"), detail)])

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request
 
 from service.api.access import READS
 from service.api.auth import caller_of
-from service.api.deps import ServicesDep, known_query
+from service.api.deps import ServicesDep, known_query, visible_model
 from service.api.openapi import problems
 from service.api.schemas_methods import MethodList
 from service.explainers import EXPLAINERS
@@ -35,6 +35,7 @@ async def list_methods(
     rows = [method_row(explainer) for explainer in EXPLAINERS]
     if model is not None:
         caller_of(request).needs(*sorted(READS[0]))
+        visible_model(model, request, services)
         validity = {item.pop("name"): item for item in await services.models.validity(model)}
         rows = [{**row, "validity": validity[row["name"]]} for row in rows]
     return {"methods": rows}

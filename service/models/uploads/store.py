@@ -64,7 +64,9 @@ class UploadStore:
             return None
         version = record.version(number)
         folder = self._place(name) / str(version.number)
-        return ModelSpec(**version.spec, id=f"{name}@{version.number}", weights=WEIGHTS, folder=folder)
+        digest = version.manifest["canonical_digest"].removeprefix("sha256:")
+        fixed = {"id": f"{name}@{version.number}", "weights": WEIGHTS, "sha256": digest, "folder": folder}
+        return ModelSpec(**version.spec | fixed)
 
     def records(self) -> list[Record]:
         """Every model, in the order of IDs."""

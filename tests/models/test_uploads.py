@@ -1,0 +1,186 @@
+"""M10, H8: uploads on disk. A version is there whole or not at all, nobody's room is passed, no name is a caller's."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.errors import ModelExists, QuotaExceeded, UnknownModel
+from service.models.library import Library
+from service.models.uploads.record import Record, split_id
+from service.models.uploads.store import UploadStore
+from tests.conftest import ROOT
+
+MANIFEST = {"upload_digest": "sha256:" + "a" * 64, "canonical_digest": "sha256:" + "b" * 64, "parameters": 7}
+
+
+def store(folder: Path, quota: int = 10**6, most: int = 10) -> UploadStore:
+    return UploadStore(folder / "uploads", quota_bytes=quota, most=most)
+
+
+def add(where: UploadStore, model_id: str = "mine", owner: str = "me", size: int = 100, **wanted: Any) -> Record:
+    folder = where.incoming()
+    file = folder / "canonical.keras"
+    file.write_bytes(b"x" * size)
+    return where.add(model_id, owner, wanted.pop("visibility", "private"), wanted, MANIFEST, file)
+
+
+class TestVersions:
+    def test_each_is_the_next(self, tmp_path: Path) -> None:
+        where = store(tmp_path)
+        assert [add(where).default for _ in range(3)] == [1, 2, 3]
+        library = Library(None, where)
+        assert library.get("mine").id == "mine@3"
+        assert library.get("mine@1").id == "mine@1"
+        assert library.get("mine@1").sha256 == "b" * 64, "loaded by the digest of the canonical file"
+        with pytest.raises(UnknownModel, match="has no version 4; it has 1, 2, 3"):
+            library.get("mine@4")
+
+    def test_another_default(self, tmp_path: Path) -> None:
+        where = store(tmp_path)
+        for _ in range(2):
+            add(where)
+        assert where.change("mine", default=1).default == 1
+        assert Library(None, where).get("mine").id == "mine@1"
+        assert where.change("mine", visibility="shared").visibility == "shared"
+        for number in (3, 10**6):
+            with pytest.raises(UnknownModel):
+                where.change("mine", default=number)
+        with pytest.raises(UnknownModel):
+            where.change("other", default=1)
+
+    def test_a_number_is_never_given_twice(self, tmp_path: Path) -> None:
+        where = store(tmp_path)
+        for _ in range(2):
+            add(where)
+        assert where.remove("mine@2") == ["mine@2"]
+        assert add(where).default == 3
+        assert where.remove("mine") == ["mine@1", "mine@3"]
+        assert where.records() == []
+        assert list((tmp_path / "uploads").glob("*/1")) == []
+
+    def test_the_default_after_its_removal(self, tmp_path: Path) -> None:
+        where = store(tmp_path)
+        for _ in range(3):
+            add(where)
+        where.remove("mine@3")
+        found = where.find("mine")
+        assert found
+        assert found.default == 2
+
+    @pytest.mark.parametrize(
+        ("model_id", "parts"),
+        [("a", ("a", None)), ("a@2", ("a", 2)), ("a@x", ("a@x", None)), ("a@", ("a@", None)), ("a@٢", ("a@٢", None))],
+    )
+    def test_an_id_with_a_version(self, model_id: str, parts: tuple[str, int | None]) -> None:
+        assert split_id(model_id) == parts
+
+
+class TestOwners:
+    def test_an_id_belongs_to_who_came_first(self, tmp_path: Path) -> None:
+        where = store(tmp_path)
+        add(where)
+        with pytest.raises(ModelExists, match="'mine' is taken"):
+            add(where, owner="other")
+        assert add(where, "yours", owner="other").default == 1
+
+    def test_who_sees_it(self, tmp_path: Path) -> None:
+        where = store(tmp_path)
+        mine = add(where)
+        assert [mine.visible_to(owner) for owner in ("me", "other", None)] == [True, False, True]
+        assert add(where, visibility="shared").visible_to("other")
+
+    def test_room(self, tmp_path: Path) -> None:
+        where = store(tmp_path, quota=250, most=3)
+        add(where, size=100)
+        add(where, "other", size=100)
+        with pytest.raises(QuotaExceeded, match="200 bytes, 100 more would pass its 250"):
+            add(where, size=100)
+        add(where, "theirs", owner="other", size=200)
+        add(where, size=10)
+        with pytest.raises(QuotaExceeded, match="keeps 3 versions"):
+            add(where, size=1)
+        where.remove("other")
+        assert add(where, size=1).default == 3
+
+
+class TestNames:
+    @given(st.text(max_size=100))
+    def test_h8_whatever_is_asked_for_lies_inside(self, name: str) -> None:
+        where = UploadStore(Path("/nowhere/uploads"))
+        assert where._place(name).parent == Path("/nowhere/uploads")
+        assert where._place(name).name.isalnum()
+
+    @pytest.mark.parametrize("name", ["..", "../../etc", "a/b", "a\x00b", "%2e%2e", "．．", "x" * 5000])
+    def test_h8_names_that_lead_out(self, name: str, tmp_path: Path) -> None:
+        where = store(tmp_path)
+        add(where)
+        assert where.find(name) is None
+        with pytest.raises(UnknownModel):
+            where.remove(name)
+
+
+class TestM10Crashes:
+    def test_what_is_left_behind_is_swept(self, tmp_path: Path) -> None:
+        where = store(tmp_path)
+        add(where)
+        (place,) = [path.parent for path in (tmp_path / "uploads").glob("*/record.json")]
+        (place / "2").mkdir()
+        (place / "2" / "canonical.keras").write_bytes(b"half")
+        old = where.incoming()
+        os.utime(old, (0, 0))
+        fresh = where.incoming()
+        where.sweep()
+        assert fresh.is_dir(), "somebody may still be sending it"
+        assert not old.exists()
+        assert sorted(path.name for path in place.iterdir()) == ["1", "record.json"]
+        assert add(where).default == 2
+
+    def test_a_damaged_record_hides_its_model_alone(self, tmp_path: Path) -> None:
+        where = store(tmp_path)
+        add(where)
+        add(where, "other")
+        for path in (tmp_path / "uploads").glob("*/record.json"):
+            if b'"mine"' in path.read_bytes():
+                path.write_bytes(b"{")
+        assert [record.id for record in where.records()] == ["other"]
+
+    def test_killed_at_any_moment(self, tmp_path: Path) -> None:
+        """`kill -9` while versions are added: afterwards each that is listed is there, whole and readable."""
+        code = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+from pathlib import Path
+from tests.models.test_uploads import add, store
+where = store(Path({str(tmp_path)!r}), quota=10**12, most=10**6)
+while True:
+    add(where, size=50_000)
+"""
+        for wait in (0.0, 0.003, 0.01, 0.02, 0.05, 0.08, 0.13, 0.2):
+            process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL, cwd=ROOT)
+            before = store(tmp_path).find("mine")
+            deadline = time.monotonic() + 20
+            while time.monotonic() < deadline and store(tmp_path).find("mine") == before:
+                time.sleep(0.002)
+            time.sleep(wait)
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+            where = store(tmp_path)
+            record = where.find("mine")
+            assert record
+            assert [version.number for version in record.versions] == list(range(1, record.last + 1))
+            for version in record.versions:
+                spec = where.spec(f"mine@{version.number}")
+                assert spec
+                assert spec.path(spec.weights or "").stat().st_size == 50_000
+            where.sweep()
+        assert record.last > 8
