@@ -114,7 +114,7 @@ class _Connection(HttpToolsProtocol):
         super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(MalformedBody(f"this is no HTTP/1.1 request: {msg[:1].lower()}{msg[1:]}"))
+        self._refuse(MalformedBody(f"this cannot be read as a request of HTTP: {msg[:1].lower()}{msg[1:]}"))
 
     def _expect_head(self) -> None:
         self._stop(self._timer)

@@ -49,19 +49,17 @@ def known_query(request: Request) -> None:
 
 
 ServicesDep = Annotated[Services, Depends(services)]
+ModelId = Annotated[str, Path(description="ID of a model, as `GET /v1/models` lists them.", max_length=128)]
+JobId = Annotated[str, Path(description="ID of a job, as its submission gave it.", max_length=128)]
+LayerPath = Annotated[str, Path(description="Path, index or unambiguous name of a layer.", max_length=300)]
 
 
-def visible_model(model_id: str, request: Request, services: ServicesDep) -> None:
+def visible_model(model_id: ModelId, request: Request, services: ServicesDep) -> None:
     """Raises UnknownModel for the upload of another key that is not shared, as for one that is not there."""
     if services.uploads.hidden(model_id, seen_by(request)):
         raise UnknownModel(f"there is no model {model_id!r}")
 
 
-def own_model(model_id: str, request: Request, services: ServicesDep) -> None:
+def own_model(model_id: ModelId, request: Request, services: ServicesDep) -> None:
     """Raises UnknownModel or NotAllowed for what is no upload of this key."""
     services.uploads.own(model_id, seen_by(request))
-
-
-ModelId = Annotated[str, Path(description="ID of a model, as `GET /v1/models` lists them.", max_length=128)]
-JobId = Annotated[str, Path(description="ID of a job, as its submission gave it.", max_length=128)]
-LayerPath = Annotated[str, Path(description="Path, index or unambiguous name of a layer.", max_length=300)]

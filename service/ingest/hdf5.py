@@ -103,7 +103,7 @@ def arrays(path: Path, max_bytes: int, max_attribute_bytes: int) -> Shapes:
     """Shape and dtype of every array by its path. `max_bytes` bounds them all together. Raises Refused."""
     with path.open("rb") as file:
         if file.read(8) != MAGIC:
-            raise Refused("model.bad_hdf5", "the file is no HDF5, or has something before it")
+            raise Refused("model.unreadable", "the file is no HDF5, or has something before it")
     walk = _Walk(max_bytes, max_attribute_bytes)
     try:
         with h5py.File(path, "r") as opened:

@@ -50,7 +50,7 @@ def guarded_app(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, dict[str
     for state in ("expired", "revoked"):
         keys[state], key = new_key(state, frozenset({Scope.ADMIN}))
         store.add(key.model_copy(update={"expires" if state == "expired" else "revoked": PAST}))
-    return create_app(Settings(data_dir=folder)), keys
+    return create_app(Settings(data_dir=folder, uploads=True, allow_unsandboxed_ingest=True)), keys
 
 
 def test_h7_every_route_has_a_row_and_every_row_a_route(tmp_path: Path) -> None:

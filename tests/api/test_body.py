@@ -302,7 +302,7 @@ class TestSize:
         return socket.create_connection((address.hostname, address.port or 80), timeout=10)
 
     def test_two_gigabytes_are_refused_before_they_are_sent(self, service: Service) -> None:
-        head = f"POST {CAM} HTTP/1.1\r\nHost: test\r\nContent-Type: image/png\r\nContent-Length: {2 * 1024**3}\r\n\r\n"
+        head = f"POST {CAM} HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: {2 * 1024**3}\r\n\r\n"
         started = time.monotonic()
         with self.connect(service) as connection:
             connection.sendall(head.encode())
@@ -334,7 +334,7 @@ class TestSize:
         problem(answer, 413, "image-too-large", "101 x 100", "10000")
 
     def test_a_caller_that_leaves_halfway_is_no_failure(self, service: Service) -> None:
-        head = f"POST {CAM} HTTP/1.1\r\nHost: test\r\nContent-Type: image/png\r\nContent-Length: 1000\r\n"
+        head = f"POST {CAM} HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: 1000\r\n"
         with self.connect(service) as connection:
             connection.sendall(f"{head}X-Request-Id: left-halfway\r\n\r\nabc".encode())
             time.sleep(0.2)

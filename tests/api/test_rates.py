@@ -12,8 +12,10 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
+from service.api.auth import Caller
 from service.api.limits import RateLimit
 from service.errors import ConfigurationError
+from service.keys.scope import EVERY
 from service.settings import load_settings
 
 
@@ -34,7 +36,8 @@ def application(rate: str) -> Any:
     limited = RateLimit(hello, limits.parse(rate))
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        scope["state"] = {"caller": Request(scope).headers.get("caller", "open"), "request_id": "r"}
+        caller = Caller(Request(scope).headers.get("caller", "open"), EVERY)
+        scope["state"] = {"caller": caller, "request_id": "r"}
         await limited(scope, receive, send)
 
     return app

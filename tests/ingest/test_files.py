@@ -123,7 +123,7 @@ class TestM7Archive:
 
     def test_what_is_no_zip(self, tmp_path: Path) -> None:
         assert refused(b"PK\x03\x04" + bytes(100), tmp_path).code == "model.unreadable"
-        assert refused(b"", tmp_path, "upload.h5").code == "model.bad_hdf5"
+        assert refused(b"", tmp_path, "upload.h5").code == "model.unreadable"
 
 
 class TestM5Json:
