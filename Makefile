@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: serve test lint docs bench load kills soak lock clean
+.PHONY: serve test lint docs bench load kills soak fuzz audit lock clean
 
 serve: $(STAMP)
 	$(BIN)/kerascope serve --log-format console
@@ -30,7 +30,16 @@ load kills: $(STAMP)
 	$(BIN)/python -m tests.reliability $@
 
 soak: $(STAMP)
+	$(BIN)/pytest -m soak
 	$(BIN)/python -m tests.reliability soak --seconds $(or $(SECONDS),1800)
+
+# Requests made from the schema, and damaged files; with atheris installed, also the parsers guided by coverage.
+fuzz: $(STAMP)
+	$(BIN)/python -m tests.fuzz
+
+# Known vulnerabilities of what is installed; needs the network.
+audit: $(STAMP)
+	$(BIN)/pip-audit --requirement requirements.lock --disable-pip
 
 lock: $(STAMP)
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
