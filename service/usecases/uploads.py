@@ -20,10 +20,12 @@ from service.errors import (
     ModelRefused,
     NotAllowed,
     QueueFull,
+    StorageFull,
     UnknownModel,
     UploadsOff,
 )
 from service.ingest.verdict import Manifest, Verdict
+from service.jobs.room import is_full
 from service.models.library import Library
 from service.models.uploads.record import Record, Visibility
 from service.models.uploads.store import UploadStore
@@ -68,7 +70,10 @@ class Uploads:
 
     @asynccontextmanager
     async def receiving(self, owner: str) -> AsyncIterator[Path]:
-        """A folder for the files of one upload, gone afterwards. Raises UploadsOff, QueueFull or QuotaExceeded."""
+        """A folder for the files of one upload, gone afterwards.
+
+        Raises UploadsOff, QueueFull or QuotaExceeded; a full disk becomes StorageFull.
+        """
         if self._why_off:
             raise UploadsOff(self._why_off)
         if self._waiting >= WAITING_AT_MOST:
@@ -78,6 +83,10 @@ class Uploads:
         folder = await asyncio.to_thread(self._store.incoming)
         try:
             yield folder
+        except OSError as error:
+            if is_full(error):
+                raise StorageFull("there is no room left where models are kept") from None
+            raise
         finally:
             self._waiting -= 1
             await asyncio.to_thread(shutil.rmtree, folder, True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -184,3 +186,36 @@ while True:
                 assert spec.path(spec.weights or "").stat().st_size == 50_000
             where.sweep()
         assert record.last > 8
+
+
+FULL = """
+import asyncio, sys
+from pathlib import Path
+from service.errors import StorageFull
+from service.models.library import Library
+from service.usecases.uploads import Uploads
+from tests.models.test_uploads import store
+where = store(Path(sys.argv[1]))
+
+async def upload():
+    uploads = Uploads(where, Library(None, where), None, None, None)
+    async with uploads.receiving("me") as folder:
+        (folder / "upload.keras").write_bytes(bytes(8 * 2**20))
+
+try:
+    asyncio.run(upload())
+except StorageFull as error:
+    print(error.detail)
+print(list((Path(sys.argv[1]) / "uploads" / "incoming").iterdir()), where.records())
+"""
+
+
+def test_m10_a_full_disk(tmp_path: Path) -> None:
+    """An upload larger than what is left: refused, and nothing of it stays."""
+    inside = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+    mount = f"mount -t tmpfs -o size=4m none {tmp_path}"
+    if not shutil.which("unshare") or subprocess.run([*inside, mount], capture_output=True).returncode:
+        pytest.skip("this machine does not allow to mount a small disk (unshare)")
+    command = f"{mount} && exec {sys.executable} -c {shlex.quote(FULL)} {tmp_path}"
+    done = subprocess.run([*inside, command], cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    assert done.stdout == "there is no room left where models are kept\n[] []\n", done.stderr
