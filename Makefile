@@ -33,9 +33,11 @@ soak: $(STAMP)
 	$(BIN)/pytest -m soak
 	$(BIN)/python -m tests.reliability soak --seconds $(or $(SECONDS),1800)
 
-# Requests made from the schema, and damaged files; with atheris installed, also the parsers guided by coverage.
+# Requests made from the schema, damaged files, and the parsers guided by coverage.
 fuzz: $(STAMP)
 	$(BIN)/python -m tests.fuzz
+	for target in image npy base64 url config zip_walk hdf5_walk query; do \
+		$(BIN)/python -m tests.fuzz.guided $$target -max_total_time=$(or $(SECONDS),60) -rss_limit_mb=4096 || exit 1; done
 
 # Known vulnerabilities of what is installed; needs the network.
 audit: $(STAMP)

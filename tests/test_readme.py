@@ -39,7 +39,13 @@ def url(folder: Path) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environment = {**os.environ, "HOME": str(folder), "KERASCOPE_PORT": str(port), "KERASCOPE_DEVICE": "cpu"}
+    environment = {
+        **os.environ,
+        "HOME": str(folder),
+        "KERASCOPE_PORT": str(port),
+        "KERASCOPE_DEVICE": "cpu",
+        "KERASCOPE_UPLOADS": "true",
+    }
     with (folder / "serve.log").open("wb") as log:
         make = subprocess.Popen(
             ["sh", "-c", BLOCKS[0]], cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True

@@ -54,10 +54,10 @@ schemathesis.openapi.media_type("application/x-npy", damaged(st.builds(array, sh
 
 
 @schemathesis.hook
-def map_path_parameters(context: Any, path_parameters: dict[str, Any]) -> dict[str, Any]:
+def map_path_parameters(context: Any, path_parameters: dict[str, Any] | None) -> dict[str, Any] | None:
     """Mostly a model and a layer that are there: what is not there is soon refused."""
     usual = {"model_id": "shapes", "layer": "conv2d"}
     for name, value in usual.items():
-        if name in path_parameters and len(str(path_parameters[name])) % 4:
+        if path_parameters and name in path_parameters and len(str(path_parameters[name])) % 4:
             path_parameters[name] = value
     return path_parameters
