@@ -219,3 +219,16 @@ def test_m10_a_full_disk(tmp_path: Path) -> None:
     command = f"{mount} && exec {sys.executable} -c {shlex.quote(FULL)} {tmp_path}"
     done = subprocess.run([*inside, command], cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
     assert done.stdout == "there is no room left where models are kept\n[] []\n", done.stderr
+
+
+def test_a_canonical_file_that_has_changed_is_not_loaded(tmp_path: Path) -> None:
+    """A bit that flipped on the disk, or a hand that should not be there: known by the digest."""
+    from service.errors import ModelNotLoadable
+    from service.models.loading import load
+
+    where = store(tmp_path)
+    add(where)
+    spec = where.spec("mine")
+    assert spec
+    with pytest.raises(ModelNotLoadable, match="has sha256:.* its spec says sha256:bbbb"):
+        load(spec, tmp_path)

@@ -15,10 +15,11 @@ SHAPES = CATALOGUE / "shapes"
 
 def test_a_spec_and_its_weights(tmp_path: Path) -> None:
     lines = list(report(SHAPES, tmp_path))
-    facts = {line[:15].strip(): line[16:] for line in lines[:9]}
+    facts = {line[:15].strip(): line[16:] for line in lines[:10]}
     assert facts.pop("digest").startswith("sha256:")
     assert facts == {
         "id": "shapes",
+        "scan": "passed: an upload of it would be taken",
         "input": "28×28 px, 3 channels, stretch",
         "preprocessing": "rescale01 (known)",
         "head": "softmax, last activation softmax, 3 classes",
@@ -27,8 +28,8 @@ def test_a_spec_and_its_weights(tmp_path: Path) -> None:
         "CAM layer": "conv2d_5",
         "layers": "17",
     }
-    assert len(lines) == 9 + LAYERS_SHOWN + 1
-    assert lines[10].split() == ["0", "conv2d", "Conv2D", "[28,", "28,", "32]"]
+    assert len(lines) == 10 + LAYERS_SHOWN + 1
+    assert lines[11].split() == ["0", "conv2d", "Conv2D", "[28,", "28,", "32]"]
     assert lines[-1].strip() == "… and 5 more"
 
 
