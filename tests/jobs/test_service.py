@@ -164,6 +164,7 @@ def test_chaos(starting: Callable[..., Cluster]) -> None:
     chaos(starting())
 
 
+@pytest.mark.soak
 def test_chaos_on_postgresql(starting: Callable[..., Cluster], postgres: Postgres) -> None:
     chaos(starting(database_url=postgres.new_database()))
 
