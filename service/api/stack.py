@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 
-import limits
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from service.api.auth import Keys
 from service.api.hosts import Hosts
-from service.api.limits import BodyLimit, RateLimit
+from service.api.limits import BodyLimit
 from service.api.middleware import Authentication, RequestContext
 from service.api.shedding import Shedding
 from service.engine.pool import EnginePool
@@ -40,6 +39,10 @@ def surround(app: FastAPI, settings: Settings, keys: Keys, engines: EnginePool) 
     app.add_middleware(Shedding, engines=engines, deadline_s=settings.call_deadline_s)
     app.add_middleware(BodyLimit, most=partial(_most_bytes, settings))
     if settings.rate_limit:
+        import limits
+
+        from service.api.rates import RateLimit
+
         app.add_middleware(RateLimit, rate=limits.parse(settings.rate_limit))
     app.add_middleware(Authentication, keys=keys)
     origins = split(settings.cors_origins)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import limits
 from pydantic import BaseModel, field_validator
 
 from service.settings.field import setting
@@ -26,6 +25,8 @@ class AccessSettings(BaseModel):
     @classmethod
     def _rate_is_one(cls, value: str) -> str:
         if value:
+            import limits
+
             try:
                 limits.parse(value)
             except ValueError:

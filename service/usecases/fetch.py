@@ -12,12 +12,13 @@ import ipaddress
 import re
 import socket
 from collections.abc import Awaitable, Callable, Collection
-from typing import Any
-
-import httpx
+from typing import TYPE_CHECKING, Any
 
 from service.errors import BodyTooLarge, UnfetchableImage
 from service.imaging.formats import MEDIA_TYPES
+
+if TYPE_CHECKING:
+    import httpx
 
 PORTS = {"https": 443, "http": 80}
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -62,6 +63,9 @@ class Fetcher:
     async def __call__(self, url: str) -> bytes:
         """The bytes of an image. Raises UnfetchableImage, or BodyTooLarge."""
         parsed = self._checked(url)
+        # Only here: most services fetch nothing, and need not hold it in memory.
+        import httpx
+
         try:
             async with asyncio.timeout(self._timeout_s):
                 address = await self._public_address(parsed)
@@ -74,6 +78,8 @@ class Fetcher:
             raise UnfetchableImage("this service fetches no URLs; send the image itself, base64-encoded")
         if len(url) > 2048 or not url.isascii() or re.search(r"[\x00-\x20\\\x7f]", url):
             raise UnfetchableImage("the URL has blanks, backslashes or other than printable ASCII, or is too long")
+        import httpx
+
         try:
             parsed = httpx.URL(url)
         except httpx.InvalidURL:
@@ -93,6 +99,8 @@ class Fetcher:
         return found[0]
 
     async def _download(self, url: httpx.URL, address: str) -> bytes:
+        import httpx
+
         headers = {"Host": url.host, "Accept": ", ".join(MEDIA_TYPES), "Accept-Encoding": "identity"}
         extensions: dict[str, Any] = {"sni_hostname": url.host}
         pinned = url.copy_with(host=address)

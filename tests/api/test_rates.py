@@ -13,7 +13,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
 from service.api.auth import Caller
-from service.api.limits import RateLimit
+from service.api.rates import RateLimit
 from service.errors import ConfigurationError
 from service.keys.scope import EVERY
 from service.settings import load_settings
