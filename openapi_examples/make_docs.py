@@ -18,6 +18,8 @@ from service.explainers import EXPLAINERS
 from service.settings import PREFIX, Settings
 
 FOLDER = Path(__file__).parent
+# Parts of a form that are files.
+FILES = ("image", "model")
 README = FOLDER.parent / "README.md"
 RESULTS = FOLDER.parent / "tests" / "benchmarks" / "RESULTS.md"
 METHODS = FOLDER.parent / "service" / "explainers" / "README.md"
@@ -62,7 +64,7 @@ def curl_script(example: dict[str, Any]) -> str:
         parts.append(f"--header 'Content-Type: {example['content_type']}' --data-binary @{example['body']}")
     elif "form" in example:
         form = example["form"]
-        parts += [f"--form {name}={'@' if name == 'image' else ''}{value}" for name, value in form.items()]
+        parts += [f"--form {name}={'@' if name in FILES else ''}{value}" for name, value in form.items()]
     elif "image" in example.get("json", {}):
         rest = json.dumps({name: value for name, value in example["json"].items() if name != "image"})
         before += (
@@ -70,6 +72,8 @@ def curl_script(example: dict[str, Any]) -> str:
         )
         parts.append("--header 'Content-Type: application/json' --data-binary @-")
     elif "json" in example:
+        if example["method"] != "POST":
+            parts.append(f"--request {example['method']}")
         parts.append(f"--header 'Content-Type: application/json' --data {shlex.quote(json.dumps(example['json']))}")
     elif example["method"] != "GET":
         parts.append(f"--request {example['method']}")
@@ -80,9 +84,11 @@ def curl_script(example: dict[str, Any]) -> str:
 
 
 def job_before(example: dict[str, Any]) -> str:
-    """Lines that submit the job an example is about, and wait for its end where it must have one."""
+    """Lines that make what an example is about, and wait for the end of a job where it must have one."""
     if "after" not in example:
         return ""
+    if "{job}" not in example["path"]:
+        return f"./{example['after']}.sh >/dev/null\n"
     lines = f"""JOB=$(./{example["after"]}.sh | sed 's/.*"id":"\\([^"]*\\)".*/\\1/')\n"""
     if example.get("finished"):
         lines += 'curl --silent --no-buffer "$URL/v1/jobs/$JOB/events" >/dev/null\n'

@@ -123,7 +123,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """One service with both shipped models and, where the test data is there, every model of it."""
     folder = tmp_path_factory.mktemp("service")
     models = DATA / "models" if DATA.is_dir() else None
-    running = start_service(folder, models_dir=models)
+    running = start_service(folder, models_dir=models, uploads="true")
     yield running
     running.stop()
 

@@ -23,7 +23,7 @@ NAMES = sorted(path.name.removesuffix(".request.json") for path in FOLDER.glob("
 VOLATILE = {
     "timing_ms", "state", "users", "device", "weight_bytes", "plan_bytes", "traces", "last_error", "instance",
     "unloaded", "engines", "id", "links", "created_at", "started_at", "finished_at", "expires_at", "attempts",
-    "seconds_left", "step", "total", "progress", "loss", "preview_version",
+    "seconds_left", "step", "total", "progress", "loss", "preview_version", "created", "default", "versions",
 }  # fmt: skip
 # Answers that are not recorded, and what each must hold.
 STREAMS = {"text/event-stream": b"event: succeeded", "image/png": b"\x89PNG\r\n"}
@@ -46,19 +46,16 @@ def call(client: httpx.Client, example: dict[str, Any]) -> httpx.Response:
         headers["content-type"] = example["content_type"]
         return client.post(example["path"], params=example.get("query"), content=content, headers=headers)
     if "form" in example:
-        fields = {name: value for name, value in example["form"].items() if name != "image"}
-        image = FOLDER / example["form"]["image"]
-        return client.post(
-            example["path"],
-            data=fields,
-            files={"image": (image.name, image.read_bytes(), "image/png")},
-            headers=headers,
-        )
+        form, kinds = example["form"], {"image": "image/png", "model": "application/octet-stream"}
+        paths = {name: FOLDER / value for name, value in form.items() if name in kinds}
+        files = {name: (path.name, path.read_bytes(), kinds[name]) for name, path in paths.items()}
+        fields = {name: value for name, value in form.items() if name not in kinds}
+        return client.post(example["path"], data=fields, files=files, headers=headers)
     if "json" in example:
         body = dict(example["json"])
         if "image" in body:
             body["image"] = base64.b64encode((FOLDER / body["image"]).read_bytes()).decode()
-        return client.post(example["path"], json=body, headers=headers)
+        return client.request(example["method"], example["path"], json=body, headers=headers)
     return client.request(example["method"], example["path"], params=example.get("query"), headers=headers)
 
 

@@ -14,6 +14,7 @@ from service.keys.key import new_key
 from service.keys.scope import Scope
 from service.keys.store import KeyStore
 from tests import nets
+from tests.api.conftest import KEY
 from tests.checks import PNG, problem, saved, triangle
 from tests.conftest import Service, start_service
 from tests.ingest.corpus import archive, functional, put, sequential
@@ -201,10 +202,11 @@ def test_m9_other_models_answer_as_before(ann: Client, network: bytes, tmp_path:
     assert after == before
 
 
-def test_off_unless_it_is_set(service: Service, network: bytes) -> None:
-    answer = service.client.post(MODELS, data={"id": "x"}, files={"model": network})
+def test_off_unless_it_is_set(guarded: Service, network: bytes) -> None:
+    headers = {"Authorization": f"Bearer {KEY}"}
+    answer = guarded.client.post(MODELS, data={"id": "x"}, files={"model": network}, headers=headers)
     problem(answer, 403, "uploads-off", "KERASCOPE_UPLOADS")
-    assert "KERASCOPE_UPLOADS" in service.client.get(MODELS).json()["uploads"]
+    assert "KERASCOPE_UPLOADS" in guarded.client.get(MODELS, headers=headers).json()["uploads"]
 
 
 def test_an_upload_in_other_forms(ann: Client, tmp_path: Path) -> None:
