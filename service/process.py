@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import sys
 from pathlib import Path
 
 from service.models.device import ONE_BLAS_THREAD
 
 M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8
 ARENAS = 2
+# How long a thread that draws may keep the interpreter while the event loop wants it.
+SWITCH_S = 0.001
 ENGINE_NICENESS = 5
 MAPPED_BYTES = 256 * 1024
 
@@ -20,6 +23,7 @@ def modest() -> None:
     the system one by one instead of leaving holes in an arena of each thread (glibc alone knows of these).
     """
     os.environ.update(ONE_BLAS_THREAD)
+    sys.setswitchinterval(SWITCH_S)
     with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL("libc.so.6")
         libc.mallopt(M_ARENA_MAX, ARENAS)

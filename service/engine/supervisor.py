@@ -23,6 +23,8 @@ log = structlog.get_logger(__name__)
 
 FIRST_BACKOFF_S = 0.2
 LAST_BACKOFF_S = 15.0
+# Of an engine that had come up: it can, so callers need not wait long for the next.
+LAST_BACKOFF_ONCE_UP_S = 2.0
 STABLE_AFTER_S = 60.0
 CRASHES = frozenset(-number for number in (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE))
 STOP_GRACE_S = 5.0
@@ -106,9 +108,9 @@ class Supervisor:
             except OSError:
                 log.exception("engine could not be started")
             self.restarts += 1
-            backoff = (
-                FIRST_BACKOFF_S if time.monotonic() - started > STABLE_AFTER_S else min(backoff * 2, LAST_BACKOFF_S)
-            )
+            last = LAST_BACKOFF_ONCE_UP_S if self.state is EngineState.UP else LAST_BACKOFF_S
+            stable = time.monotonic() - started > STABLE_AFTER_S
+            backoff = FIRST_BACKOFF_S if stable else min(backoff * 2, last)
             self.state = EngineState.BACKOFF
             log.error("engine ended", exit_code=code, restart_in_s=backoff)
             await asyncio.sleep(backoff)
