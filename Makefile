@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: serve test lint docs bench load kills soak fuzz audit lock clean
+.PHONY: serve test lint docs bench overload kills soak fuzz audit lock clean
 
 serve: $(STAMP)
 	$(BIN)/kerascope serve --log-format console
@@ -26,7 +26,7 @@ bench: $(STAMP)
 	$(BIN)/python -m tests.benchmarks
 
 # Overload, killed engines, a long run: what they measured stands in tests/reliability/RESULTS.md.
-load kills: $(STAMP)
+overload kills: $(STAMP)
 	$(BIN)/python -m tests.reliability $@
 
 soak: $(STAMP)

@@ -1,4 +1,4 @@
-"""`make load`, `make kills`, `make soak`: measures one thing, prints its rows, writes its section of RESULTS.md."""
+"""`make overload`, `make kills`, `make soak`: measures one thing, prints its rows, writes its section of RESULTS.md."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def run(what: str, seconds: float, count: int, folder: Path) -> tuple[str, list[
     preload = SETTINGS | ({"preload": f"shapes,{MODEL}"} if what == "soak" else {})
     service = start_service(folder, **preload)
     try:
-        if what == "load":
+        if what == "overload":
             return "Overload", asyncio.run(load(service, seconds, (0.5, 1, 2, 4), 500))
         if what == "kills":
             return "Killed engines", asyncio.run(killed(service, address(service), pictures(), count))
@@ -64,7 +64,7 @@ def run(what: str, seconds: float, count: int, folder: Path) -> tuple[str, list[
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.reliability", description=__doc__)
-    parser.add_argument("what", choices=["load", "kills", "soak"])
+    parser.add_argument("what", choices=["overload", "kills", "soak"])
     parser.add_argument("--seconds", type=float, default=60, help="of each load, or of the whole soak")
     parser.add_argument("--count", type=int, default=50, help="of kills")
     given = parser.parse_args()

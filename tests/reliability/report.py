@@ -16,7 +16,7 @@ RESULTS = Path(__file__).parent / "RESULTS.md"
 HEAD = """\
 # What it withstands
 
-Written by `make load`, `make kills` and `make soak`, which run the real service in its own process. Ratios and counts
+Written by `make overload`, `make kills` and `make soak`, which run the real service in its own process. Ratios and counts
 are what matters; times depend on the machine.
 """
 
