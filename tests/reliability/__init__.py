@@ -1,1 +1,1 @@
-"""The harness of `make overload` and `make soak`: overload, slow callers, killed engines and long runs, with figures."""
+"""The harness of `make overload`, `make kills` and `make soak`: what the service withstands, with figures."""

@@ -16,8 +16,8 @@ RESULTS = Path(__file__).parent / "RESULTS.md"
 HEAD = """\
 # What it withstands
 
-Written by `make overload`, `make kills` and `make soak`, which run the real service in its own process. Ratios and counts
-are what matters; times depend on the machine.
+Written by `make overload`, `make kills`, `make soak` and `make fuzz`, which run the real service in its own process.
+Ratios and counts are what matters; times depend on the machine.
 """
 
 
