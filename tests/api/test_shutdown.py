@@ -77,6 +77,7 @@ def test_a_call_longer_than_the_grace_is_told(starting: Start) -> None:
     assert time.monotonic() - began < 10
 
 
+@pytest.mark.soak
 def test_the_second_signal_ends_it(starting: Start) -> None:
     running = starting(drain_delay_s="60", shutdown_grace_s="60")
     with ThreadPoolExecutor(1) as threads:

@@ -21,6 +21,7 @@ def fuzzing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     running.stop()
 
 
+@pytest.mark.soak
 def test_requests_made_from_the_schema(fuzzing: Service) -> None:
     cases, failures, report = schema_cases(fuzzing.url, 1, "coverage")
     assert failures == 0, report
