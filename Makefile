@@ -9,9 +9,10 @@ STAMP := $(VENV)/.installed
 serve: $(STAMP)
 	$(BIN)/kerascope serve --log-format console
 
-# One run, the harness of `bench` on small networks included.
-test: lint
-	$(BIN)/pytest -m "not soak" --quick
+# One run, the harness of `bench` on small networks included, with the checks beside it.
+test: $(STAMP)
+	$(MAKE) --no-print-directory lint & checks=$$!; $(BIN)/pytest -m "not soak" --quick; \
+		tests=$$?; wait $$checks && exit $$tests
 
 lint: $(STAMP)
 	$(BIN)/ruff check service tests openapi_examples

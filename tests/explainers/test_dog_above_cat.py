@@ -76,6 +76,7 @@ def difference(network: LoadedModel, picture: np.ndarray, method: str) -> float:
     return cat - dog
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("method", METHODS)
 def test_dog_and_cat(network: LoadedModel, picture: np.ndarray, method: str) -> None:
     if network.spec.id == "mobilenetv1" and method in ("gradcam++", "layercam"):

@@ -142,6 +142,7 @@ def test_colour_levels_go_through_the_models_preprocessing(lite0: LoadedModel, c
     np.testing.assert_allclose(covering(image, "0.25")[0, 5, 5], [0.25] * 3)
 
 
+@pytest.mark.soak
 def test_the_tutorials_loop(lite0: LoadedModel, chelsea: np.ndarray) -> None:
     """Cells of 14 px, the window two cells beyond on every side, the probability painted into the cell."""
     side, size = 14, 224

@@ -17,6 +17,7 @@ STEPS = 50
 
 
 @pytest.mark.timeout(120)
+@pytest.mark.soak
 def test_chaos(config: JobsConfig, jobs: Jobs, workers: Workers) -> None:
     dice = random.Random(1)
     names = ["worker-0", "worker-1"]

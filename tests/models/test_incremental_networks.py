@@ -16,8 +16,10 @@ from service.models.incremental.occluded import Occluded
 from service.models.loaded import LoadedModel
 
 SIDE = 96
+QUICK = ("VGG16", "MobileNet", "MobileNetV2")
 ARCHITECTURES = ["VGG16", "ResNet50", "MobileNet", "MobileNetV2", "Xception", "DenseNet121", "InceptionV3"]
 SQUEEZING = ["MobileNetV3Small", "EfficientNetB0"]
+ALL = [*ARCHITECTURES, *SQUEEZING]
 
 
 def application(name: str, side: int = SIDE) -> LoadedModel:
@@ -66,7 +68,9 @@ def picture(side: int, seed: int = 3, level: float = 1) -> np.ndarray:
     return np.random.default_rng(seed).uniform(-level, level, size=(1, side, side, 3)).astype(np.float32)
 
 
-@pytest.mark.parametrize("name", [*ARCHITECTURES, *SQUEEZING])
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.soak) for name in ALL]
+)
 def test_architectures(name: str) -> None:
     model = application(name)
     # Those with squeeze-and-excite scale levels up to 255 themselves.
