@@ -69,7 +69,7 @@ def run(service: Service, examples: int, images: int) -> list[Row]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
-    parser.add_argument("--examples", type=int, default=500, help="for each operation of the schema")
+    parser.add_argument("--examples", type=int, default=560, help="for each operation of the schema")
     parser.add_argument("--images", type=int, default=10_000)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="kerascope-fuzz-") as folder:

@@ -17,7 +17,7 @@ from tests.reliability.callers import Address, Outcomes, call, request
 CALLERS = 8
 BACK_LIMIT_S = 30.0
 POLL_S = 0.1
-PAUSE_S = (0.5, 3.0)
+PAUSE_S = (0.5, 1.5)
 
 
 async def killed(service: Service, address: Address, requests: Sequence[bytes], count: int) -> list[Row]:
