@@ -52,7 +52,7 @@ NEEDS: dict[str, Need] = {
 }
 
 
-def allowed(request: Request) -> None:
+async def allowed(request: Request) -> None:
     """Raises NotAllowed where the caller's key lacks a scope of the route that was matched."""
     for any_of in need_of(request.scope["route"].operation_id):
         caller_of(request).needs(*sorted(any_of))

@@ -33,11 +33,12 @@ class Services:
     uploads: Uploads
 
 
-def services(request: Request) -> Services:
+# FastAPI calls what is not `async` in another thread: of these only what reads files may.
+async def services(request: Request) -> Services:
     return cast(Services, request.app.state.services)
 
 
-def known_query(request: Request) -> None:
+async def known_query(request: Request) -> None:
     """Raises InvalidParameter for a query parameter that the route does not take, naming the closest it does."""
     known = {parameter.alias for parameter in request.scope["route"].dependant.query_params}
     for name in request.query_params:

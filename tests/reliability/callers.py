@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -113,14 +113,4 @@ async def opened(address: Address, requests: Sequence[bytes], rate: float, secon
         await asyncio.sleep(max(0.0, began + number / rate - time.monotonic()))
         calls.append(asyncio.create_task(one()))
     await asyncio.gather(*calls)
-    return found
-
-
-async def polling(address: Address, path: str, every_s: float, until: Callable[[], bool]) -> Outcomes:
-    """A GET of `path` again and again."""
-    found = Outcomes()
-    data = request(path, method="GET")
-    while not until():
-        found.of.append(await call(address, data))
-        await asyncio.sleep(every_s)
     return found

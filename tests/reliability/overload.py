@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tests.benchmarks.rows import Row, at_least, at_most
-from tests.reliability.callers import Address, closed, opened, polling, request
-
-PROBE_EVERY_S = 0.02
+from tests.reliability.callers import Address, closed, opened, request
+from tests.reliability.probe import Probe
 
 
 @dataclass(frozen=True)
@@ -37,12 +36,11 @@ async def overloaded(
     address: Address, requests: Sequence[bytes], best: Peak, times: float, seconds: float
 ) -> list[Row]:
     """An open load of so many times the peak."""
-    done = asyncio.Event()
-    probing = asyncio.create_task(polling(address, "/livez", PROBE_EVERY_S, done.is_set))
+    probe = Probe(address, "/livez")
+    await probe.start()
     began = time.monotonic()
     outcomes = await opened(address, requests, best.rate * times, seconds)
-    done.set()
-    probes = await probing
+    probes = await probe.stop()
     goodput = outcomes.answered(began, began + seconds) / seconds
     key, what = f"load/{times:g}", f"open load of {times:g} × the peak for {seconds:.0f} s"
     statuses = ", ".join(f"{count} × {status}" for status, count in sorted(outcomes.statuses.items()))
