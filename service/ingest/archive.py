@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import stat
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 
 from service.ingest.verdict import Refused
@@ -22,10 +24,13 @@ def read(path: Path, weights: Path, max_json_bytes: int, max_weights_bytes: int)
     try:
         with zipfile.ZipFile(path) as archive:
             members = _members(archive, path.stat().st_size)
+            _check_gaps(path, list(members.values()), archive.start_dir)
             config = _whole(archive, members[CONFIG], max_json_bytes)
             _whole(archive, members[METADATA], max_json_bytes)
             _copy(archive, members[WEIGHTS], weights, max_weights_bytes)
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, NotImplementedError, OSError, ValueError) as error:
+    except (
+        zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, EOFError, NotImplementedError, OSError, ValueError,
+    ) as error:  # fmt: skip
         raise Refused("model.unreadable", f"the file is a damaged or unusual zip archive: {str(error)[:200]}") from None
     except RuntimeError:
         raise Refused("model.bad_archive", "the archive is encrypted") from None
@@ -56,6 +61,20 @@ def _members(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
     if starts != 0 or archive.comment or ends != size:
         raise Refused("model.bad_archive", "there is something before, behind or beside the archive's members")
     return {info.filename: info for info in found}
+
+
+def _check_gaps(path: Path, members: list[zipfile.ZipInfo], end: int) -> None:
+    """Each member begins where the one before it ends: a reader that ignores the directory finds nothing else."""
+    at = 0
+    with path.open("rb") as file:
+        for info in sorted(members, key=lambda info: info.header_offset):
+            file.seek(info.header_offset)
+            header = file.read(30)
+            if info.header_offset != at or len(header) != 30 or info.flag_bits & 0x8:
+                raise Refused("model.bad_archive", "there is something between the archive's members")
+            at += 30 + sum(struct.unpack("<2H", header[26:30])) + info.compress_size
+    if at != end:
+        raise Refused("model.bad_archive", "there is something between the archive's members")
 
 
 def _entry_bytes(info: zipfile.ZipInfo) -> int:

@@ -19,7 +19,7 @@ from service.ingest.verdict import Refused
 MAX_TEXT = 200
 MAX_NUMBERS = 100_000
 MAX_INTEGER = 2**31
-NAME = re.compile(r"^[A-Za-z0-9_.\-/]{1,128}$")
+NAME = re.compile(r"[A-Za-z0-9_.\-/]{1,128}")
 _VALUE_KEYS = {"module", "class_name", "config", "registered_name", "shared_object_id"}
 _OBJECT_KEYS = _VALUE_KEYS | {"name", "inbound_nodes", "build_config"}
 _MODEL_KEYS = _OBJECT_KEYS | {"compile_config", "keras_version", "backend"}
@@ -206,7 +206,7 @@ def _check_argument(value: Any) -> None:
 
 
 def _check_name(name: Any) -> str:
-    if not isinstance(name, str) or not NAME.match(name) or ".." in name or name.startswith("/"):
+    if not isinstance(name, str) or not NAME.fullmatch(name) or ".." in name or name.startswith("/"):
         raise Refused(
             "model.forbidden_value", f"the name {_short(name)} is not taken; use letters, digits, '_', '.', '-' and '/'"
         )

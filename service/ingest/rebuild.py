@@ -24,7 +24,9 @@ CANONICAL = "canonical.keras"
 OPEN_SIDE = 224
 OPEN_CHANNELS = 3
 # Of a compiled model: nothing of it is used.
-NOT_OF_THE_MODEL = ("/optimizer", "/optimizer_weights")
+NOT_OF_THE_MODEL = ("/optimizer/", "/optimizer_weights/")
+# As the first versions of Keras 3 named it.
+EARLY_LAYERS = "/_layer_checkpoint_dependencies/"
 ZIP_TIME = (2020, 1, 1, 0, 0, 0)
 
 
@@ -90,8 +92,12 @@ def _check_arrays(model: Any, found: hdf5.Shapes, folder: Path) -> None:
     model.save_weights(expected_file)
     expected = hdf5.arrays(expected_file, 2**40, 2**30)
     expected_file.unlink()
-    given = {path: shape for path, (shape, _) in found.items() if not path.startswith(NOT_OF_THE_MODEL)}
-    wanted = {path: shape for path, (shape, _) in expected.items()}
+    given = {
+        path.replace(EARLY_LAYERS, "/layers/", 1): array
+        for path, array in found.items()
+        if not path.startswith(NOT_OF_THE_MODEL)
+    }
+    wanted = expected
     if given == wanted:
         return
     for path in sorted(wanted.keys() | given.keys()):
@@ -138,10 +144,21 @@ def _save(model: Any, path: Path, folder: Path) -> None:
     with zipfile.ZipFile(fresh) as source, zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as target:
         for name in sorted(archive.MEMBERS):
             data = source.read(name)
-            if name == archive.METADATA:
+            if name == archive.CONFIG:
+                data = json.dumps(_without_ids(json.loads(data))).encode()
+            elif name == archive.METADATA:
                 data = json.dumps({"keras_version": keras.__version__, "date_saved": ""}).encode()
             target.writestr(zipfile.ZipInfo(name, ZIP_TIME), data)
     fresh.unlink()
+
+
+def _without_ids(value: Any) -> Any:
+    """`shared_object_id` is an address in memory, another one every time."""
+    if isinstance(value, list):
+        return [_without_ids(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _without_ids(item) for key, item in value.items() if key != "shared_object_id"}
+    return value
 
 
 def _global_state() -> tuple[object, ...]:

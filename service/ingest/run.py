@@ -90,6 +90,8 @@ def _environment(folder: Path) -> dict[str, str]:
         "PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "LC_ALL": "C.UTF-8",
         "HOME": here, "TMPDIR": here, "KERAS_HOME": here, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3",
         "CUDA_VISIBLE_DEVICES": "-1", "HDF5_PLUGIN_PRELOAD": "::", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "2",
+        # Each thread takes of the address space that the sandbox bounds.
+        "TF_NUM_INTRAOP_THREADS": "2", "TF_NUM_INTEROP_THREADS": "2", "MALLOC_ARENA_MAX": "2",
     }  # fmt: skip
 
 

@@ -1,7 +1,8 @@
 """A kernel sandbox for this process and for good: it needs no root and no package, and nothing takes it off again.
 
 Landlock (Linux 5.13) leaves reading of the Python installation and writing of one folder; a network namespace leaves no
-network, where the kernel lets an ordinary user have one; limits leave so much memory, time and processes.
+network, where the kernel lets an ordinary user have one; a filter of system calls no socket and no other program;
+limits leave so much memory, time and processes.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import struct
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+
+from service.ingest import syscalls
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 1, 4, 38
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
@@ -58,6 +61,7 @@ def enter(folder: Path, memory_bytes: int, cpu_s: int, file_bytes: int) -> bool:
     if version < 1:
         return False
     _restrict(libc, version, folder)
+    syscalls.give_up(libc)
     libc.prctl(PR_SET_DUMPABLE, 0)
     return True
 

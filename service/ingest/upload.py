@@ -47,7 +47,7 @@ def checked(files: list[Path], scratch: Path, limits: IngestLimits) -> Checked:
     if len(files) == 2:
         architecture, weights = files
         text = architecture.read_bytes()
-    elif files[0].read_bytes()[:4] == b"PK\x03\x04":
+    elif _begins(files[0]) == b"PK\x03\x04":
         weights = scratch / EXTRACTED
         text = archive.read(files[0], weights, limits.max_json_bytes, most)
     else:
@@ -68,6 +68,11 @@ def checked(files: list[Path], scratch: Path, limits: IngestLimits) -> Checked:
     except RecursionError:
         raise Refused("model.bad_graph", "models are nested too deep") from None
     return Checked(config, weights, arrays, walk.counts)
+
+
+def _begins(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(4)
 
 
 def _model_config(path: Path) -> bytes:

@@ -84,6 +84,40 @@ class TestM7Archive:
             data += struct.pack("<I", start + 6) + b"\x06\x00hidden"
         assert refused(data, tmp_path).code in ("model.bad_archive", "model.unreadable")
 
+    def test_a_member_that_no_directory_names(self, tmp_path: Path) -> None:
+        """A reader that goes from record to record would take it for the architecture."""
+        hidden = written(lambda file: file.writestr("config.json", '{"class_name": "Lambda"}'))
+        hidden = hidden[: hidden.index(b"PK\x01\x02")]
+
+        def change(file: zipfile.ZipFile) -> None:
+            file.writestr("metadata.json", "{}")
+            assert file.fp
+            file.fp.write(hidden)
+            file.start_dir = file.fp.tell()
+            file.writestr("config.json", json.dumps(CONFIG))
+            file.writestr("model.weights.h5", made_hdf5())
+
+        assert refused(written(change), tmp_path).code == "model.bad_archive"
+
+    def test_compressed_bytes_that_are_damaged(self, tmp_path: Path) -> None:
+        """Whatever bit is wrong, it is refused or harmless, and never an error of a library."""
+        names = ("config.json", "metadata.json", "model.weights.h5")
+        texts = (json.dumps(CONFIG), "{}", made_hdf5())
+
+        def change(file: zipfile.ZipFile) -> None:
+            for name, text in zip(names, texts, strict=True):
+                file.writestr(name, text, zipfile.ZIP_DEFLATED)
+
+        honest, randoms, codes = written(change), random.Random(0), set()
+        for _ in range(600):
+            data = bytearray(honest)
+            data[randoms.randrange(len(data))] ^= 1 << randoms.randrange(8)
+            try:
+                archive.read(put(tmp_path, bytes(data), "upload.keras"), tmp_path / "w.h5", 2**20, 2**20)
+            except Refused as error:
+                codes.add(error.code)
+        assert {"model.unreadable", "model.bad_archive"} <= codes
+
     def test_an_encrypted_member(self, tmp_path: Path) -> None:
         data = bytearray(made_archive(CONFIG))
         for marker, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):

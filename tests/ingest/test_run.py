@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import resource
 import signal
 import threading
 import time
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +47,18 @@ def same(model: Any, folder: Path) -> None:
     shape = [side or 96 for side in model.input_shape[1:]]
     image = np.random.default_rng(1).random((2, *shape), np.float32)
     np.testing.assert_array_equal(np.asarray(canonical(image)), np.asarray(model(image)))
+
+
+def weights_changed(path: Path, change: Callable[[h5py.File], None]) -> None:
+    """Writes a `.keras` file anew, with other arrays."""
+    with zipfile.ZipFile(path) as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    weights = io.BytesIO(members["model.weights.h5"])
+    with h5py.File(weights, "a") as file:
+        change(file)
+    with zipfile.ZipFile(path, "w") as file:
+        for name, data in {**members, "model.weights.h5": weights.getvalue()}.items():
+            file.writestr(name, data)
 
 
 class TestM12HonestModels:
@@ -84,6 +99,29 @@ class TestM12HonestModels:
         verdict = judged(tmp_path)
         assert verdict.manifest, verdict
         same(model, tmp_path)
+
+    def test_the_layout_of_the_first_keras_3(self, tmp_path: Path) -> None:
+        model = nets.pencil()
+        model.save(tmp_path / "upload.keras")
+        weights_changed(tmp_path / "upload.keras", lambda file: file.move("layers", "_layer_checkpoint_dependencies"))
+        verdict = judged(tmp_path)
+        assert verdict.manifest, verdict
+        same(model, tmp_path)
+
+    def test_weights_of_another_type_than_the_layers(self, tmp_path: Path) -> None:
+        """Whole numbers would be taken for weights without a word."""
+
+        def whole(file: h5py.File) -> None:
+            found: list[str] = []
+            file.visititems(lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) else None)
+            for name in found:
+                values = (file[name][()] * 10).astype("i2")
+                del file[name]
+                file[name] = values
+
+        nets.pencil().save(tmp_path / "upload.keras")
+        weights_changed(tmp_path / "upload.keras", whole)
+        assert judged(tmp_path).code == "model.bad_weights"
 
     @pytest.mark.soak
     @pytest.mark.parametrize("family", FAMILIES)

@@ -57,12 +57,20 @@ print(json.dumps({
     "up": tried(lambda: (folder / ".." / "beside").write_text("x")),
     "tcp": tried(tcp),
     "udp": tried(udp),
+    "unix": tried(lambda: socket.socket(socket.AF_UNIX).connect(str(folder / "neighbour"))),
+    "pair": tried(lambda: [end.close() for end in socket.socketpair()]),
+    "session": tried(os.setsid),
+    "group": tried(lambda: os.setpgid(0, 0)),
     "exec": tried(lambda: subprocess.run(["/bin/true"], check=True)),
     "large file": tried(large),
     "memory": tried(lambda: bytearray(4 * 2**30)),
     "signal": tried(lambda: os.kill(os.getppid(), 0)),
 }))
 """
+
+
+# A pair of sockets leads nowhere else.
+OWN = {"own file", "own folder", "python", "pair"}
 
 
 def test_what_it_cannot_do(tmp_path: Path) -> None:
@@ -74,7 +82,10 @@ def test_what_it_cannot_do(tmp_path: Path) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as canary,
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams,
+        socket.socket(socket.AF_UNIX) as neighbour,
     ):
+        neighbour.bind(str(folder / "neighbour"))
+        neighbour.listen()
         port = canary.getsockname()[1]
         datagrams.bind(("127.0.0.1", port))
         datagrams.settimeout(0.2)
@@ -98,7 +109,7 @@ def test_what_it_cannot_do(tmp_path: Path) -> None:
         watcher.join()
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert {name for name, what in found.items() if what == "done"} == {"own file", "own folder", "python"}, found
+    assert {name for name, what in found.items() if what == "done"} == OWN, found
     assert visited == []
     assert not (tmp_path / "beside").exists()
     assert not Path("/tmp/kerascope-escaped").exists()
