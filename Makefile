@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: serve test lint docs bench overload kills soak fuzz audit lock clean
+.PHONY: serve test lint docs bench overload kills soak fuzz audit lock browser clean
 
 serve: $(STAMP)
 	$(BIN)/kerascope serve --log-format console
@@ -43,6 +43,10 @@ fuzz: $(STAMP)
 # Known vulnerabilities of what is installed; needs the network.
 audit: $(STAMP)
 	$(BIN)/pip-audit --requirement requirements.lock --disable-pip
+
+# Debian's Chromium, for the tests of the explorer page; needs root.
+browser:
+	apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium
 
 lock: $(STAMP)
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

@@ -23,7 +23,7 @@ from service.api import errors
 from service.api.access import allowed, state_scopes
 from service.api.auth import Keys
 from service.api.deps import Services
-from service.api.routes import explain, health, methods, models
+from service.api.routes import explain, explorer, health, methods, models
 from service.api.routes import jobs as job_routes
 from service.api.routes import uploads as upload_routes
 from service.api.stack import surround
@@ -122,8 +122,10 @@ def create_app(settings: Settings) -> FastAPI:
         models.router,
         upload_routes.router,
         job_routes.router,
+        explorer.router,
     ):
         app.include_router(router)
+    app.mount(explorer.FILES, explorer.WebFiles(directory=explorer.WEB))
     app.mount(health.DOCS_ASSETS, StaticFiles(packages=[("fastapi_swagger", "resources")]))
     return app
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import Request
 
-from service.api.auth import OPEN_PATHS, caller_of
+from service.api.auth import caller_of, is_open
 from service.explainers import EXPLAINERS
 from service.explainers.base import Cost
 from service.keys.scope import EVERY, Scope
@@ -26,9 +26,9 @@ ADMIN: Need = (frozenset({Scope.ADMIN}),)
 NEEDS: dict[str, Need] = {
     "livez": NONE,
     "readyz": NONE,
-    "root": ANY_KEY,
-    "docs": ANY_KEY,
-    "openapi": ANY_KEY,
+    "explorer": NONE,
+    "docs": NONE,
+    "openapi": NONE,
     "list_methods": ANY_KEY,
     "list_models": READS,
     "describe_model": READS,
@@ -74,7 +74,7 @@ def state_scopes(document: dict[str, Any]) -> dict[str, Any]:
     for path, operations in document["paths"].items():
         for operation in operations.values():
             operation["x-scope"] = in_words(need_of(operation["operationId"]))
-            operation["security"] = [] if path in OPEN_PATHS else [{"key": []}, {}]
+            operation["security"] = [] if is_open(path) else [{"key": []}, {}]
             if refused := operation["responses"].get("401"):
                 answers = operation["responses"] | {"403": refused | {"description": "The key lacks a scope."}}
                 operation["responses"] = dict(sorted(answers.items()))

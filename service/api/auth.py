@@ -16,7 +16,9 @@ from service.keys.store import KeyStore
 
 NOBODY = "open"
 OWNER_DIGITS = 32
-OPEN_PATHS = frozenset({"/livez", "/readyz"})
+# Probes, and pages that hold nothing but what is published with the source.
+OPEN_PATHS = frozenset({"/livez", "/readyz", "/", "/docs", "/openapi.json"})
+OPEN_FOLDERS = ("/explorer/", "/docs/assets/")
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Keys:
 
     def caller(self, path: str, headers: Headers) -> Caller | None:
         """Who asks for `path`, None to refuse."""
-        if path in OPEN_PATHS or self.open():
+        if is_open(path) or self.open():
             return Caller(NOBODY, EVERY)
         scheme, _, given = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or len(headers.getlist("authorization")) > 1:
@@ -60,6 +62,11 @@ class Keys:
         digest = digest_of(given)
         known = any(hmac.compare_digest(digest, each) for each in self._digests)
         return Caller(f"key-{digest[:OWNER_DIGITS]}", EVERY) if known else None
+
+
+def is_open(path: str) -> bool:
+    """Whether nobody needs a key for it."""
+    return path in OPEN_PATHS or path.startswith(OPEN_FOLDERS)
 
 
 def caller_of(request: Request) -> Caller:

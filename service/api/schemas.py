@@ -188,6 +188,7 @@ class LayerOut(Schema):
     path: str
     index: int | None
     class_name: str = Field(alias="class")
+    inputs: list[str] = Field(description="Paths of the layers whose outputs it takes.")
     output_shape: list[int | None]
     parameters: int
     trainable: bool

@@ -10,7 +10,7 @@ from service.errors import KerascopeError
 from service.explainers import EXPLAINERS
 from service.explainers.base import Explainer
 from service.explainers.cam import default_layer
-from service.models.graph import LayerEntry
+from service.models.graph import Graph, LayerEntry
 from service.models.loaded import LoadedModel
 
 
@@ -67,12 +67,13 @@ def method_validity(model: LoadedModel, explainer: Explainer) -> dict[str, Any]:
     }
 
 
-def layer_row(entry: LayerEntry) -> dict[str, Any]:
-    """One line of the layer list: how to address it, what it is, which methods take it."""
+def layer_row(graph: Graph, entry: LayerEntry) -> dict[str, Any]:
+    """One line of the layer list: how to address it, what it is, what it takes, which methods take it."""
     return {
         "path": entry.path,
         "index": entry.index,
         "class": type(entry.layer).__name__,
+        "inputs": [each.path for each in graph.layers_before(entry)],
         "output_shape": list(entry.output.shape[1:]),
         "parameters": int(sum(int(np.prod(weight.shape)) for weight in entry.layer.weights)),
         "trainable": bool(entry.layer.trainable and entry.layer.trainable_weights),
@@ -80,12 +81,12 @@ def layer_row(entry: LayerEntry) -> dict[str, Any]:
     }
 
 
-def layer_details(entry: LayerEntry) -> dict[str, Any]:
+def layer_details(graph: Graph, entry: LayerEntry) -> dict[str, Any]:
     """One layer whole: its row, its config, the statistics of its weights."""
     config = entry.layer.get_config()
     config.pop("layers", None)
     return {
-        **layer_row(entry),
+        **layer_row(graph, entry),
         "config": _plain(config),
         "weights": [
             {"name": weight.path.rsplit("/", 1)[-1], **_statistics(np.asarray(weight))}

@@ -140,10 +140,10 @@ class Operations:
         return model_details(model, self._device), {}
 
     def summary(self, model: LoadedModel, payload: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Result:
-        return {"text": model.summary, "rows": [layer_row(entry) for entry in model.graph.layers]}, {}
+        return {"text": model.summary, "rows": [layer_row(model.graph, entry) for entry in model.graph.layers]}, {}
 
     def layers(self, model: LoadedModel, payload: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Result:
-        return {"layers": [layer_row(entry) for entry in model.graph.layers]}, {}
+        return {"layers": [layer_row(model.graph, entry) for entry in model.graph.layers]}, {}
 
     def layer(self, model: LoadedModel, payload: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Result:
-        return layer_details(model.graph.entry(payload["layer"])), {}
+        return layer_details(model.graph, model.graph.entry(payload["layer"])), {}

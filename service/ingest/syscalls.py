@@ -1,4 +1,4 @@
-"""System calls that a process gives up for good: what files and limits do not cover, a neighbour's socket before all."""
+"""System calls that a process gives up for good: what files and limits do not cover, a neighbour's socket above all."""
 
 from __future__ import annotations
 

@@ -105,6 +105,21 @@ class Graph:
             raise UnknownLayer(f"{name!r} is the name of {len(named)} layers; say which by its path: {paths}")
         raise UnknownLayer(f"there is no layer {name!r}{nearest(name, by_path)}")
 
+    def layers_before(self, entry: LayerEntry) -> list[LayerEntry]:
+        """The layers whose outputs this one takes, over what is no layer of the file (a sum written as `a + b`)."""
+        owner = {each.output: each for each in self.layers}
+        found: dict[LayerEntry, None] = {}
+        waiting, seen = [entry.output], {entry.output}
+        while waiting:
+            node = self.producer.get(waiting.pop())
+            for tensor in node.inputs if node else ():
+                if tensor in owner:
+                    found[owner[tensor]] = None
+                elif tensor not in seen:
+                    waiting.append(tensor)
+                    seen.add(tensor)
+        return list(found)
+
     def value(self, name: str) -> Tensor:
         """The output of a layer; `name:linear` the value before its activation. Raises UnknownLayer."""
         if not name.endswith(LINEAR):

@@ -40,7 +40,7 @@ def report(path: Path, cache_dir: Path) -> Iterator[str]:
     yield f"{'labels':<15} {len(found['labels']) or 'none'}"
     yield f"{'parameters':<15} {found['parameters']:,}"
     yield f"{'CAM layer':<15} {found['cam_layer'] or 'none: the network has no spatial map'}"
-    rows = [layer_row(entry) for entry in model.graph.layers]
+    rows = [layer_row(model.graph, entry) for entry in model.graph.layers]
     yield f"{'layers':<15} {len(rows)}"
     for row in rows[:LAYERS_SHOWN]:
         index = "" if row["index"] is None else row["index"]

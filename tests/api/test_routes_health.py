@@ -61,11 +61,6 @@ def test_an_engine_that_answers_is_up(service: Service) -> None:
 
 
 class TestDocs:
-    def test_the_root_leads_there(self, service: Service) -> None:
-        answer = service.client.get("/", follow_redirects=True)
-        assert answer.status_code == 200
-        assert answer.url.path == "/docs"
-
     def test_it_needs_nothing_from_elsewhere(self, service: Service) -> None:
         page = service.client.get("/docs")
         assert page.headers["content-type"].startswith("text/html")

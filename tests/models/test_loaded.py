@@ -166,24 +166,26 @@ def test_cam_layer() -> None:
 
 def test_layer_rows() -> None:
     graph = nets.loaded(nets.pencil()).graph
-    row = layer_row(graph.entry("conv"))
+    row = layer_row(graph, graph.entry("conv"))
     assert {key: value for key, value in row.items() if key != "methods"} == {
         "path": "conv",
         "index": 1,
+        "inputs": ["image"],
         "class": "Conv2D",
         "output_shape": [2, 3, 2],
         "parameters": 2,
         "trainable": True,
     }
     assert {"activations", "cam", "kernels"} <= set(row["methods"])
-    scores = layer_row(graph.entry("scores"))
+    scores = layer_row(graph, graph.entry("scores"))
     assert scores["parameters"] == 12
     assert "activations" in scores["methods"]
     assert not {"cam", "kernels"} & set(scores["methods"])
 
 
 def test_layer_details() -> None:
-    found = layer_details(nets.loaded(nets.pencil()).graph.entry("scores"))
+    graph = nets.loaded(nets.pencil()).graph
+    found = layer_details(graph, graph.entry("scores"))
     assert found["config"]["units"] == 4
     assert found["config"]["activation"] == "softmax"
     kernel, bias = found["weights"]
@@ -206,7 +208,7 @@ def test_details_of_a_nested_model_and_a_normalisation() -> None:
     x = keras.Input((2, 3, 1))
     normalised = layers.Normalization(mean=1.0, variance=4.0, name="normalise")(x)
     graph = canonical(keras.Model(x, inner(normalised)))
-    nested = layer_details(graph.entry("inner"))
+    nested = layer_details(graph, graph.entry("inner"))
     assert "layers" not in nested["config"]
     assert [weight["name"] for weight in nested["weights"]] == ["kernel", "bias"]
-    assert layer_details(graph.entry("normalise"))["class"] == "Normalization"
+    assert layer_details(graph, graph.entry("normalise"))["class"] == "Normalization"

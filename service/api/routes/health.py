@@ -9,7 +9,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import HTMLResponse
 
 from service.api.deps import ServicesDep
 from service.api.schemas import Health
@@ -67,11 +67,6 @@ async def docs() -> HTMLResponse:
 async def openapi(request: Request) -> dict[str, Any]:
     document: dict[str, Any] = request.app.openapi()
     return document
-
-
-@router.get("/", operation_id="root", include_in_schema=False)
-async def root() -> RedirectResponse:
-    return RedirectResponse("/docs")
 
 
 def page_policy(page: str) -> str:
