@@ -14,8 +14,9 @@ import zmq.asyncio
 
 from service.engine.around import BetweenCalls, Smaller
 from service.engine.batching import LARGEST, Batched, Batches, Caller
+from service.engine.faults import fault_for
 from service.engine.preload import Preload
-from service.engine.protocol import Arrays, Call, EngineConfig, Reply, fault_of, pack, unpack
+from service.engine.protocol import Arrays, Call, EngineConfig, Reply, pack, unpack
 from service.engine.turns import Turns
 from service.errors import DeadlineExceeded, KerascopeError, OutOfMemory
 from service.explainers.base import Progress
@@ -111,12 +112,8 @@ class Engine:
         try:
             payload, out = await self._answer(call, arrays, received + call.deadline_s, timing)
             reply = pack(Reply(id=call.id, payload=payload, timing_ms=timing), out)
-        except KerascopeError as error:
-            reply = pack(Reply(id=call.id, fault=fault_of(error), timing_ms=timing), {})
-        except Exception:
-            log.exception("call failed", op=call.op, model=call.payload.get("model"))
-            fault = fault_of(KerascopeError("the engine failed on this call; its log says why"))
-            reply = pack(Reply(id=call.id, fault=fault, timing_ms=timing), {})
+        except Exception as error:
+            reply = pack(Reply(id=call.id, fault=fault_for(error, call), timing_ms=timing), {})
         await router.send_multipart([sender, *reply], copy=False)
 
     async def _answer(
