@@ -27,7 +27,7 @@ from service.api.routes import explain, explorer, health, methods, models
 from service.api.routes import jobs as job_routes
 from service.api.routes import uploads as upload_routes
 from service.api.stack import surround
-from service.engine.pool import EnginePool, engine_of
+from service.engine.pool import EnginePool
 from service.engine.protocol import EngineConfig
 from service.imaging.decode import DecodeLimits
 from service.ingest import sandbox
@@ -131,14 +131,14 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def engine_config(settings: Settings, number: int) -> EngineConfig:
-    """What the engine child of that number is told; it preloads the models whose calls it will get."""
-    preload = [model_id for model_id in split(settings.preload) if engine_of(model_id, settings.engines) == number]
+    """What the engine child of that number is told; of the models to preload it takes those whose calls it will get."""
     return EngineConfig(
         socket="",
         data_dir=settings.data_dir,
         models_dir=settings.models_folder,
         registry_bytes=settings.registry_bytes,
-        preload=tuple(preload),
+        number=number,
+        preload=tuple(split(settings.preload)),
         device=settings.device,
         threads=settings.cpu_threads,
         max_passes=settings.max_passes,

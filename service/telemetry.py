@@ -8,6 +8,10 @@ from typing import Any, Literal
 
 import structlog
 
+# Of one value; callers may send paths of 64 kB. A traceback ends with what matters.
+LONGEST = 1000
+LONGEST_TRACEBACK = 16_000
+
 
 def configure_logging(level: str, form: Literal["json", "console"], process: str) -> None:
     """One line an event on standard error, as JSON or for people; library loggers go the same way."""
@@ -21,11 +25,13 @@ def configure_logging(level: str, form: Literal["json", "console"], process: str
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    tail: list[structlog.typing.Processor] = [structlog.processors.format_exc_info, bounded]
     if form == "json":
-        renderer: structlog.typing.Processor = structlog.processors.JSONRenderer()
-        tail: list[structlog.typing.Processor] = [structlog.processors.format_exc_info, renderer]
+        tail.append(structlog.processors.JSONRenderer())
     else:
-        tail = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)]
+        plain = structlog.dev.plain_traceback
+        console = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0, exception_formatter=plain)
+        tail += [printable, console]
     structlog.configure(
         processors=[*shared, *tail],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
@@ -41,3 +47,26 @@ def configure_logging(level: str, form: Literal["json", "console"], process: str
         )
     )
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+
+
+def bounded(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """No value is longer than a line should be."""
+    return {name: _cut(name, value) if isinstance(value, str) else value for name, value in event.items()}
+
+
+def printable(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Nothing that a caller wrote begins a line or reaches the terminal as a command; JSON escapes it anyway."""
+    return {name: _escaped(name, value) if isinstance(value, str) else value for name, value in event.items()}
+
+
+def _cut(name: str, value: str) -> str:
+    if name == "exception":
+        return value if len(value) <= LONGEST_TRACEBACK else f"…{value[-LONGEST_TRACEBACK:]}"
+    return value if len(value) <= LONGEST else f"{value[:LONGEST]}… ({len(value)} characters)"
+
+
+def _escaped(name: str, value: str) -> str:
+    if name == "exception":
+        # Indented, so that none of its lines can be taken for another event.
+        return "\n".join(f"    {_escaped('', line)}" for line in value.split("\n"))
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -96,9 +97,10 @@ def start_service(
     while time.monotonic() < deadline:
         if process.poll() is not None:
             break
-        found = [event["url"] for event in service.events() if event.get("event") == "listening"]
-        if found:
-            service.client = httpx.Client(base_url=str(found[0]), timeout=120)
+        found = re.search(rb"^.*listening.*$", log.read_bytes(), re.M)
+        url = found and re.search(rb"http://[^\s\"]+", found[0])
+        if url:
+            service.client = httpx.Client(base_url=url[0].decode(), timeout=120)
             if not ready or wait_ready(service, deadline):
                 return service
             break

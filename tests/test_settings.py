@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from service.app import create_app, engine_config
-from service.engine.pool import engine_of
 from service.errors import ConfigurationError
 from service.settings import Settings, default_data_dir, is_loopback, load_settings, make_folders, origins, split
 
@@ -182,12 +181,11 @@ class TestFolders:
 
 
 class TestEngines:
-    def test_each_model_is_preloaded_by_the_engine_it_belongs_to(self) -> None:
-        settings = Settings(engines=4, preload="shapes, efficientnet-lite0, vgg16,a,b,c")
+    def test_each_is_told_its_number_and_what_is_preloaded(self) -> None:
+        settings = Settings(engines=4, preload="shapes, efficientnet-lite0")
         configs = [engine_config(settings, number) for number in range(4)]
-        assert sorted(model_id for config in configs for model_id in config.preload) == sorted(split(settings.preload))
-        for number, config in enumerate(configs):
-            assert all(engine_of(model_id, 4) == number for model_id in config.preload)
+        assert [(config.number, config.engines) for config in configs] == [(number, 4) for number in range(4)]
+        assert {config.preload for config in configs} == {("shapes", "efficientnet-lite0")}
 
     def test_the_application_starts_nothing_by_itself(self, tmp_path: Path) -> None:
         app = create_app(Settings(data_dir=tmp_path / "data", engines=2))

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from service.api.errors import STATUS, problem_response
+from service.api.middleware import harden
 from service.errors import KerascopeError, MalformedBody, QueueFull, TooSlow
 
 # What a caller may go on sending after it has its answer before the connection is cut.
@@ -153,6 +154,7 @@ class _Connection(HttpToolsProtocol):
             return
         if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
             answer = problem_response(error, "")
+            harden(answer.headers, shared=False)
             head = [name + b": " + value for name, value in [*answer.raw_headers, (b"connection", b"close")]]
             self.transport.write(STATUS_LINE[STATUS[type(error)]] + b"\r\n".join(head) + b"\r\n\r\n" + answer.body)
         self.transport.close()

@@ -20,6 +20,7 @@ from service.explainers.params import ExplainerParams
 from service.explainers.targets import Targets, class_targets, parse_targets
 from service.models.interface import Backend
 from service.models.loaded import LoadedModel
+from service.models.memory import enough_memory
 from service.models.preprocess import NetworkInput
 
 Result = tuple[dict[str, Any], Arrays]
@@ -49,6 +50,7 @@ class Operations:
             "layer": self.layer,
         }
 
+    @enough_memory("for this call")
     def explain(
         self,
         model: LoadedModel,

@@ -64,14 +64,15 @@ class Reply(_Message):
 class EngineConfig(_Message):
     """What an engine process is told at its start.
 
-    `socket` is where it answers calls, empty for none; `worker` its name among those that run jobs, `jobs` their
-    queue, None for none.
+    `socket` is where it answers calls, empty for none; `number` is its own among the `engines`, `worker` its name among
+    those that run jobs, `jobs` their queue, None for none.
     """
 
     socket: str
     data_dir: Path
     models_dir: Path
     registry_bytes: int
+    number: int = 0
     preload: tuple[str, ...]
     device: str
     threads: int

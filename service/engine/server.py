@@ -14,7 +14,9 @@ import zmq.asyncio
 
 from service.engine.around import BetweenCalls, Smaller
 from service.engine.batching import LARGEST, Batched, Batches, Caller
-from service.engine.protocol import Arrays, Call, EngineConfig, Reply, fault_of, pack, unpack
+from service.engine.faults import fault_for
+from service.engine.preload import Preload
+from service.engine.protocol import Arrays, Call, EngineConfig, Reply, pack, unpack
 from service.engine.turns import Turns
 from service.errors import DeadlineExceeded, KerascopeError, OutOfMemory
 from service.explainers.base import Progress
@@ -71,11 +73,13 @@ class Engine:
                 scan(spec, config.allowed_layers)
             return load_model(spec, config.data_dir / "cache", config.call_bytes, room)
 
+        library = Library(config.models_dir, UploadStore(config.data_dir / UPLOADS))
+        self._preloads = Preload(config.preload, library, number=config.number, engines=config.engines)
         self._registry = Registry(
-            Library(config.models_dir, UploadStore(config.data_dir / UPLOADS)),
+            library,
             load,
             budget_bytes=config.registry_bytes,
-            pinned=frozenset(config.preload),
+            pinned=frozenset(self._preloads.ids),
             room=room,
         )
         self._loads = ThreadPoolExecutor(2, thread_name_prefix="load")
@@ -83,14 +87,13 @@ class Engine:
         self._turns = Turns()
         self._batches = Batches(self._turns)
         self._callers: dict[str, Caller] = {}
-        self._preloading = set(config.preload)
 
     async def serve(self) -> None:
         """Answers until the process ends."""
         router = zmq.asyncio.Context.instance().socket(zmq.ROUTER)
         router.setsockopt(zmq.LINGER, 0)
         router.bind(f"ipc://{self._config.socket}")
-        tasks = {asyncio.create_task(self._preload(model_id)) for model_id in self._config.preload}
+        tasks = {asyncio.create_task(self._preload(model_id)) for model_id in self._preloads.ids}
         log.info("engine up", device=self._device, pid=os.getpid())
         while True:
             sender, *frames = await router.recv_multipart(copy=False)
@@ -109,12 +112,8 @@ class Engine:
         try:
             payload, out = await self._answer(call, arrays, received + call.deadline_s, timing)
             reply = pack(Reply(id=call.id, payload=payload, timing_ms=timing), out)
-        except KerascopeError as error:
-            reply = pack(Reply(id=call.id, fault=fault_of(error), timing_ms=timing), {})
-        except Exception:
-            log.exception("call failed", op=call.op, model=call.payload.get("model"))
-            fault = fault_of(KerascopeError("the engine failed on this call; its log says why"))
-            reply = pack(Reply(id=call.id, fault=fault, timing_ms=timing), {})
+        except Exception as error:
+            reply = pack(Reply(id=call.id, fault=fault_for(error, call), timing_ms=timing), {})
         await router.send_multipart([sender, *reply], copy=False)
 
     async def _answer(
@@ -214,9 +213,9 @@ class Engine:
             await loop.run_in_executor(self._loads, self._warm, model_id)
         except KerascopeError as error:
             log.error("preload failed", model=model_id, reason=error.detail)
+            self._preloads.ended(model_id, warm=False)
             return
-        finally:
-            self._preloading.discard(model_id)
+        self._preloads.ended(model_id, warm=True)
         await loop.run_in_executor(self._calls, self._warm_up, model_id)
 
     def _warm_up(self, model_id: str) -> None:
@@ -237,7 +236,8 @@ class Engine:
             "models": self._registry.status(),
             "warm_bytes": self._registry.warm_bytes,
             "budget_bytes": self._config.registry_bytes,
-            "preloading": sorted(self._preloading),
+            "preloading": self._preloads.waiting(),
+            "not_loaded": self._preloads.failed(self._registry.is_warm),
             "waiting": len(self._callers),
             "computing": [caller.id for caller in list(self._callers.values()) if caller.computing],
         }

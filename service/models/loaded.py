@@ -21,6 +21,7 @@ from service.models.graph import Graph
 from service.models.head import Head, find_head
 from service.models.labels import labels_of
 from service.models.loading import load
+from service.models.memory import enough_memory
 from service.models.preprocess import InputShape
 from service.models.spec import ModelSpec, Preprocessing, PreprocessingMode
 
@@ -79,10 +80,11 @@ class LoadedModel:
         return self.labels if head.classes == len(self.labels) else ()
 
 
+@enough_memory("to load the model")
 def load_model(spec: ModelSpec, cache_dir: Path, call_bytes: int = CALL_BYTES, room: Room | None = None) -> LoadedModel:
     """Loads and examines; `call_bytes` bounds one step of a call, `room` what its plans hold as constants.
 
-    Raises ModelNotLoadable or WeightsUnavailable.
+    Raises ModelNotLoadable, WeightsUnavailable or OutOfMemory.
     """
     model, digest = load(spec, cache_dir)
     graph = canonical(model)

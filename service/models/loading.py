@@ -18,6 +18,7 @@ import keras
 from service.errors import KerascopeError, ModelNotLoadable, WeightsUnavailable, nearest
 from service.models import efficientnet_lite0
 from service.models.legacy import Config, repair
+from service.models.memory import OUT_OF_MEMORY
 from service.models.spec import ModelSpec
 
 RANDOM_WEIGHTS_SEED = 0
@@ -45,7 +46,7 @@ def load(spec: ModelSpec, cache_dir: Path) -> tuple[Any, str]:
         if spec.architecture:
             return _from_pair(spec.path(spec.architecture), weights), digest
         return load_file(weights), digest
-    except KerascopeError:
+    except (KerascopeError, *OUT_OF_MEMORY):
         raise
     except Exception as error:
         raise ModelNotLoadable(f"{weights.name!r} cannot be loaded: {_sentence(error)}") from error

@@ -31,7 +31,9 @@ class ModelSettings(BaseModel):
         "`keras.layers:Masking`.",
     )
     preload: str = setting(
-        "shapes,efficientnet-lite0", "list", "Comma-separated IDs of models warmed at start and never evicted."
+        "shapes,efficientnet-lite0",
+        "list",
+        "Comma-separated IDs of models warmed at start and never evicted; of an upload, its default version.",
     )
     registry_bytes: int = setting(
         4 * 1024**3,

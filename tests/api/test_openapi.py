@@ -91,6 +91,11 @@ class TestOperation:
                 schema = response["content"]["application/problem+json"]["schema"]
                 assert schema == {"$ref": "#/components/schemas/Problem"}
 
+    def test_what_takes_a_body_says_what_a_slow_or_large_one_comes_to(
+        self, method: str, path: str, operation: dict[str, Any]
+    ) -> None:
+        assert ({"408", "413"} <= set(operation["responses"])) == ("requestBody" in operation)
+
     def test_what_needs_a_key_says_so(self, method: str, path: str, operation: dict[str, Any]) -> None:
         assert ("401" in operation["responses"]) == path.startswith("/v1")
 

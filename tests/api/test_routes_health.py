@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from service.api.schemas import Health
+from service.models.library import CATALOGUE
+from tests.checks import MODEL
 from tests.conftest import Service, start_service, wait_ready
 
 MAX_RSS_MB = 150
@@ -76,3 +78,47 @@ class TestDocs:
             answer = service.client.get(f"/docs/assets/{name}")
             assert kind in answer.headers["content-type"]
             assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+class TestPreloaded:
+    def test_one_that_cannot_be_loaded_keeps_the_service_from_being_ready(self, tmp_path: Path) -> None:
+        """Until it has been repaired and loaded; calls for other models are answered meanwhile."""
+        models = tmp_path / "models"
+        models.mkdir()
+        (models / "mine.keras").write_bytes(b"PK\x03\x04 and no more")
+        running = start_service(tmp_path, ready=False, models_dir=models, preload="shapes,mine,nosuch")
+        try:
+            wanted = (503, {"status": "not loaded: mine, nosuch", "engines": ["up"]})
+            assert settled(running) == wanted
+            assert running.client.post(f"{MODEL}/load").status_code == 204
+            assert settled(running) == wanted
+            (models / "mine.keras").write_bytes((CATALOGUE / "shapes" / "shapes.keras").read_bytes())
+            assert running.client.post("/v1/models/mine/load").status_code == 204
+            assert settled(running) == (503, {"status": "not loaded: nosuch", "engines": ["up"]})
+            assert running.client.get("/livez").status_code == 200
+        finally:
+            running.stop()
+
+    def test_an_upload_by_its_plain_name(self, tmp_path: Path) -> None:
+        file = (CATALOGUE / "shapes" / "shapes.keras").read_bytes()
+        first = start_service(tmp_path, uploads="true", preload="")
+        made = [first.client.post("/v1/models", data={"id": "mine"}, files={"model": file}) for _ in range(2)]
+        first.stop()
+        assert [answer.status_code for answer in made] == [201, 201]
+        again = start_service(tmp_path, uploads="true", preload="mine", data_dir=tmp_path / "data")
+        try:
+            (row,) = [row for row in again.client.get("/v1/models").json()["models"] if row["id"] == "mine"]
+            assert (row["state"], row["version"], row["pinned"]) == ("warm", 2, True)
+        finally:
+            again.stop()
+
+
+def settled(running: Service) -> tuple[int, dict[str, object]]:
+    """What `/readyz` says once no model is being preloaded any more."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        answer = running.client.get("/readyz")
+        if answer.json()["status"].split()[0] not in ("preloading", "engine"):
+            return answer.status_code, answer.json()
+        time.sleep(0.1)
+    raise TimeoutError(answer.text)

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.errors import ModelExists, QuotaExceeded, UnknownModel
+from service.errors import ModelExists, QuotaExceeded, Unavailable, UnknownModel
 from service.models.library import Library
 from service.models.uploads.record import Record, split_id
 from service.models.uploads.store import UploadStore
@@ -155,6 +155,22 @@ class TestM10Crashes:
             if b'"mine"' in path.read_bytes():
                 path.write_bytes(b"{")
         assert [record.id for record in where.records()] == ["other"]
+
+    def test_a_record_that_the_disk_does_not_give_loses_nothing(self, tmp_path: Path) -> None:
+        """At address 0 the memory of a process is an input/output error."""
+        where = store(tmp_path)
+        add(where)
+        add(where, "other")
+        path = next(path for path in (tmp_path / "uploads").glob("*/record.json") if b'"mine"' in path.read_bytes())
+        path.rename(tmp_path / "kept")
+        path.symlink_to("/proc/self/mem")
+        assert [record.id for record in where.records()] == ["other"]
+        for call in (lambda: where.spec("mine@1"), lambda: add(where)):
+            with pytest.raises(Unavailable, match="cannot be read right now"):
+                call()
+        assert where.sweep() == 0
+        (tmp_path / "kept").replace(path)
+        assert add(where).default == 2
 
     def test_killed_at_any_moment(self, tmp_path: Path) -> None:
         """`kill -9` while versions are added: afterwards each that is listed is there, whole and readable."""

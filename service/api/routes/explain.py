@@ -29,7 +29,7 @@ from service.usecases.request import ExplainRequest, MethodCall
 
 KERNELS = BY_NAME["kernels"]
 NOT_FOR_KERNELS = ("layer", "preprocess", "priority")
-EXPLAIN_STATUSES = (400, 401, 404, 406, 409, 413, 415, 422, 429, 503, 504)
+EXPLAIN_STATUSES = (400, 401, 404, 406, 408, 409, 413, 415, 422, 429, 503, 504)
 router = APIRouter(prefix="/v1/models/{model_id}", tags=["methods"], dependencies=[Depends(visible_model)])
 
 

@@ -29,19 +29,21 @@ async def livez(services: ServicesDep) -> Any:
     operation_id="readyz",
     summary="Can calls be answered?",
     response_model=Health,
-    responses={503: {"model": Health, "description": "An engine is starting or models are being preloaded."}},
+    responses={503: {"model": Health, "description": "An engine is starting, or a model to preload is not loaded."}},
 )
 async def readyz(request: Request, services: ServicesDep, response: Response) -> Any:
-    """200 once every engine answers and the preloaded models are warm; 503 with the reason before, with a queue that is
-    full, and once the service is being stopped."""
+    """200 once every engine answers and the preloaded models are warm; 503 with the reason before, while one of them
+    cannot be loaded, with a queue that is full, and once the service is being stopped."""
     statuses = await services.engines.statuses()
     engines = [client.state.value for client in services.engines.clients]
     waiting = [model for status in statuses if status for model in status["preloading"]]
+    missing = [model for status in statuses if status for model in status["not_loaded"]]
     full = any(client.queue.full for client in services.engines.clients)
     reasons = {
         "stopping": request.app.state.draining,
         "engine not up": None in statuses,
         f"preloading {', '.join(waiting)}": bool(waiting),
+        f"not loaded: {', '.join(missing)}": bool(missing),
         "queue full": full,
     }
     problem = next((reason for reason, holds in reasons.items() if holds), "ok")

@@ -22,7 +22,7 @@ router = APIRouter(prefix="/v1/models", tags=["uploads"], dependencies=[Depends(
     summary="Upload a model",
     status_code=201,
     response_model=UploadedModel,
-    responses=problems(400, 401, 403, 409, 413, 415, 422, 503, 507),
+    responses=problems(400, 401, 403, 408, 409, 413, 415, 422, 503, 507),
     openapi_extra=upload_operation(),
 )
 async def upload_model(request: Request, response: Response, services: ServicesDep) -> Any:
@@ -41,7 +41,7 @@ async def upload_model(request: Request, response: Response, services: ServicesD
     operation_id="model_versions",
     summary="Versions of an uploaded model",
     response_model=UploadedModel,
-    responses=problems(401, 404, 422),
+    responses=problems(401, 404, 422, 503),
 )
 async def model_versions(model_id: ModelId, request: Request, services: ServicesDep) -> Any:
     """Its versions with digests and sizes; `name@2` asks for one of them on every other route."""
@@ -53,7 +53,7 @@ async def model_versions(model_id: ModelId, request: Request, services: Services
     operation_id="change_model",
     summary="Change an uploaded model",
     response_model=UploadedModel,
-    responses=problems(400, 401, 403, 404, 422),
+    responses=problems(400, 401, 403, 404, 408, 413, 422, 503),
     dependencies=[Depends(own_model)],
 )
 async def change_model(model_id: ModelId, change: Annotated[ModelChange, Body()], services: ServicesDep) -> Any:
@@ -66,7 +66,7 @@ async def change_model(model_id: ModelId, change: Annotated[ModelChange, Body()]
     operation_id="delete_model",
     summary="Delete an uploaded model",
     status_code=204,
-    responses=problems(401, 403, 404, 422),
+    responses=problems(401, 403, 404, 422, 503),
     dependencies=[Depends(own_model)],
 )
 async def delete_model(model_id: ModelId, services: ServicesDep) -> None:

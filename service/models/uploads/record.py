@@ -7,9 +7,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from service.errors import UnknownModel
+from service.errors import Unavailable, UnknownModel
+
+log = structlog.get_logger(__name__)
 
 RECORD = "record.json"
 Visibility = Literal["private", "shared"]
@@ -61,11 +64,14 @@ def split_id(model_id: str) -> tuple[str, int | None]:
 
 
 def read_record(path: Path) -> Record | None:
-    """None where there is none that can be read."""
+    """None where there is none, or a damaged one. Raises Unavailable where the disk does not give it."""
     try:
         return Record.model_validate_json(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError, ValidationError):
         return None
+    except OSError as error:
+        log.error("record not readable", path=str(path), reason=error.strerror)
+        raise Unavailable("what is known of this model cannot be read right now; the log says why") from None
 
 
 def write_record(path: Path, record: Record) -> None:

@@ -13,12 +13,12 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from service.errors import ModelExists, QuotaExceeded, UnknownModel
+from service.errors import ModelExists, QuotaExceeded, Unavailable, UnknownModel
 from service.models.spec import ModelSpec
 from service.models.uploads.record import (
     RECORD,
@@ -70,7 +70,11 @@ class UploadStore:
 
     def records(self) -> list[Record]:
         """Every model, in the order of IDs."""
-        found = (read_record(path) for path in sorted(self._folder.glob(f"*/{RECORD}")))
+        found = []
+        for path in sorted(self._folder.glob(f"*/{RECORD}")):
+            # One that cannot be read hides its own model alone.
+            with suppress(Unavailable):
+                found.append(read_record(path))
         return sorted((record for record in found if record), key=lambda record: record.id)
 
     def require_room(self, owner: str, size: int) -> None:
@@ -171,7 +175,10 @@ class UploadStore:
         with self._locked():
             left = [path for path in (self._folder / INCOMING).glob("*") if path.stat().st_mtime < old]
             for place in self._folder.glob("*"):
-                record = read_record(place / RECORD)
+                try:
+                    record = read_record(place / RECORD)
+                except Unavailable:
+                    continue
                 kept = {str(version.number) for version in record.versions} | {RECORD} if record else set()
                 if place.name != INCOMING and place.is_dir():
                     left += [path for path in place.iterdir() if path.name not in kept]
