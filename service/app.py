@@ -16,6 +16,7 @@ from typing import Any
 import cv2
 import structlog
 from fastapi import Depends, FastAPI
+from prometheus_client import CollectorRegistry, ProcessCollector
 from starlette.staticfiles import StaticFiles
 
 from service import __version__
@@ -23,7 +24,7 @@ from service.api import errors
 from service.api.access import allowed, state_scopes
 from service.api.auth import Keys
 from service.api.deps import Services
-from service.api.routes import explain, health, methods, models
+from service.api.routes import explain, health, methods, metrics, models
 from service.api.routes import jobs as job_routes
 from service.api.routes import uploads as upload_routes
 from service.api.stack import surround
@@ -37,6 +38,7 @@ from service.jobs.config import JobsConfig
 from service.jobs.jobs import Jobs
 from service.jobs.lock import is_held
 from service.keys.store import KeyStore
+from service.metrics import CallMetrics, Exposition
 from service.models.library import Library
 from service.models.uploads.store import UPLOADS, UploadStore
 from service.settings import Settings, is_loopback, split
@@ -77,6 +79,10 @@ def create_app(settings: Settings) -> FastAPI:
     threads = ThreadPoolExecutor(settings.render_threads, "render", initializer=partial(os.nice, RENDER_NICENESS))
     decode_limits = DecodeLimits(settings.max_pixels, settings.max_side_px)
     jobs = Jobs(jobs_config(settings))
+    cache = AnswerCache(settings.cache_bytes)
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    calls = CallMetrics(registry)
     keys = Keys(settings.key_digests, KeyStore(settings.data_dir), may_open=is_loopback(settings.host))
 
     @asynccontextmanager
@@ -109,14 +115,17 @@ def create_app(settings: Settings) -> FastAPI:
         Explain(engines, library, decode_limits, threads, settings.max_response_bytes),
         Models(engines, library, settings.call_deadline_s),
         BackgroundJobs(jobs, engines, library, decode_limits, threads, settings.max_response_bytes),
-        AnswerCache(settings.cache_bytes),
+        cache,
         Fetcher(split(settings.url_hosts.lower()), timeout_s=settings.url_timeout_s, max_bytes=settings.max_body_bytes),
         Uploads(store, library, engines, partial(ingest, limits=ingest_limits(settings)), why_off(settings)),
+        calls,
+        Exposition(registry, engines, cache, jobs),
     )
     errors.install(app)
-    surround(app, settings, keys, engines)
+    surround(app, settings, keys, engines, calls)
     for router in (
         health.router,
+        metrics.router,
         methods.router,
         explain.router,
         models.router,

@@ -26,6 +26,7 @@ ADMIN: Need = (frozenset({Scope.ADMIN}),)
 NEEDS: dict[str, Need] = {
     "livez": NONE,
     "readyz": NONE,
+    "metrics": ADMIN,
     "root": ANY_KEY,
     "docs": ANY_KEY,
     "openapi": ANY_KEY,
