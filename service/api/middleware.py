@@ -78,7 +78,8 @@ class RequestContext:
         finally:
             if scope["path"] not in QUIET_PATHS or status in NOTABLE:
                 duration = round((time.perf_counter() - started) * 1e3, 1)
-                log.info("request", method=scope["method"], path=scope["path"], status=status, duration_ms=duration)
+                outcome = {"method": scope["method"], "path": scope["path"], "status": status, "duration_ms": duration}
+                log.info("request", **outcome, **named(scope))
             structlog.contextvars.unbind_contextvars("request_id")
 
 
@@ -100,6 +101,12 @@ class Authentication:
             return
         scope["state"]["caller"] = caller
         await self._app(scope, receive, send)
+
+
+def named(scope: Scope) -> dict[str, str]:
+    """The model and the job that the path names."""
+    given = scope.get("path_params") or {}
+    return {name: given[f"{name}_id"] for name in ("model", "job") if f"{name}_id" in given}
 
 
 def harden(headers: MutableHeaders, *, shared: bool) -> None:
