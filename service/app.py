@@ -188,7 +188,7 @@ def why_off(settings: Settings) -> str | None:
 def jobs_config(settings: Settings) -> JobsConfig:
     """What every process that uses the job queue is told."""
     return JobsConfig(
-        database_url=settings.database_url or f"sqlite:///{settings.data_dir.absolute() / 'jobs.db'}",
+        database_url=settings.jobs_database or f"sqlite:///{settings.data_dir.absolute() / 'jobs.db'}",
         result_store=settings.result_store or (settings.data_dir.absolute() / "results").as_uri(),
         data_dir=settings.data_dir,
         result_ttl_s=settings.result_ttl_s,
