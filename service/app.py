@@ -42,6 +42,7 @@ from service.metrics import CallMetrics, Exposition
 from service.models.library import Library
 from service.models.uploads.store import UPLOADS, UploadStore
 from service.settings import Settings, is_loopback, split
+from service.tracing import Tracing, no_span
 from service.usecases.cache import AnswerCache
 from service.usecases.explain import Explain
 from service.usecases.fetch import Fetcher
@@ -80,6 +81,7 @@ def create_app(settings: Settings) -> FastAPI:
     decode_limits = DecodeLimits(settings.max_pixels, settings.max_side_px)
     jobs = Jobs(jobs_config(settings))
     cache = AnswerCache(settings.cache_bytes)
+    tracing = Tracing(settings.otlp_endpoint) if settings.otlp_endpoint else None
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     calls = CallMetrics(registry)
@@ -99,6 +101,8 @@ def create_app(settings: Settings) -> FastAPI:
             connecting.cancel()
             await engines.stop()
             threads.shutdown(wait=False, cancel_futures=True)
+            if tracing:
+                await asyncio.to_thread(tracing.stop)
 
     app = Application(
         title="Kerascope",
@@ -112,7 +116,14 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.services = Services(
         settings,
         engines,
-        Explain(engines, library, decode_limits, threads, settings.max_response_bytes),
+        Explain(
+            engines,
+            library,
+            decode_limits,
+            threads,
+            settings.max_response_bytes,
+            tracing.span if tracing else no_span,
+        ),
         Models(engines, library, settings.call_deadline_s),
         BackgroundJobs(jobs, engines, library, decode_limits, threads, settings.max_response_bytes),
         cache,
@@ -123,6 +134,10 @@ def create_app(settings: Settings) -> FastAPI:
     )
     errors.install(app)
     surround(app, settings, keys, engines, calls)
+    if tracing:
+        from service.api.tracing import trace_requests
+
+        trace_requests(app, tracing)
     for router in (
         health.router,
         metrics.router,
