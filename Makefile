@@ -48,9 +48,14 @@ audit: $(STAMP)
 browser:
 	apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium
 
+# What is developed with; what the containers run, at the same versions; what their build needs.
+LOCK = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
+RUN = --extra demo --extra postgres --extra otel
 lock: $(STAMP)
-	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--all-extras --no-header --quiet pyproject.toml --output-file requirements.lock
+	$(LOCK) --extra demo --extra postgres --extra otel --extra dev pyproject.toml --output-file requirements.lock
+	$(LOCK) --constraint requirements.lock $(RUN) pyproject.toml --output-file docker/cpu.lock
+	$(LOCK) --constraint requirements.lock $(RUN) --extra cuda pyproject.toml --output-file docker/cuda.lock
+	echo hatchling | $(LOCK) --constraint requirements.lock - --output-file docker/build.lock
 
 $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -89,6 +89,31 @@ def worker(
     run(config.model_copy(update=alone), settings.shutdown_grace_s)
 
 
+@app.command()
+def doctor(
+    host: Host = None,
+    port: Port = None,
+    data_dir: DataDir = None,
+    models_dir: ModelsDir = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of lines.")] = False,
+) -> None:
+    """Check what this machine has for the service; exits 1 when something is missing."""
+    import json
+
+    from service.doctor.check import Level
+    from service.doctor.examine import examine
+
+    checks = []
+    for check in examine(host=host, port=port, data_dir=data_dir, models_dir=models_dir):
+        checks.append(check)
+        if not as_json:
+            typer.echo(check.line)
+    if as_json:
+        typer.echo(json.dumps({"checks": [check.values for check in checks]}, indent=1))
+    if any(check.level is Level.FAILED for check in checks):
+        raise typer.Exit(1)
+
+
 @app.command("settings")
 def show_settings(data_dir: DataDir = None, models_dir: ModelsDir = None, host: Host = None, port: Port = None) -> None:
     """Print every setting with its unit and where it came from."""

@@ -16,6 +16,7 @@ from typing import Any
 import cv2
 import structlog
 from fastapi import Depends, FastAPI
+from prometheus_client import CollectorRegistry, ProcessCollector
 from starlette.staticfiles import StaticFiles
 
 from service import __version__
@@ -23,7 +24,7 @@ from service.api import errors
 from service.api.access import allowed, state_scopes
 from service.api.auth import Keys
 from service.api.deps import Services
-from service.api.routes import explain, explorer, health, methods, models
+from service.api.routes import explain, explorer, health, methods, metrics, models
 from service.api.routes import jobs as job_routes
 from service.api.routes import uploads as upload_routes
 from service.api.stack import surround
@@ -37,9 +38,11 @@ from service.jobs.config import JobsConfig
 from service.jobs.jobs import Jobs
 from service.jobs.lock import is_held
 from service.keys.store import KeyStore
+from service.metrics import CallMetrics, Exposition
 from service.models.library import Library
 from service.models.uploads.store import UPLOADS, UploadStore
 from service.settings import Settings, is_loopback, split
+from service.tracing import Tracing, no_span
 from service.usecases.cache import AnswerCache
 from service.usecases.explain import Explain
 from service.usecases.fetch import Fetcher
@@ -77,6 +80,11 @@ def create_app(settings: Settings) -> FastAPI:
     threads = ThreadPoolExecutor(settings.render_threads, "render", initializer=partial(os.nice, RENDER_NICENESS))
     decode_limits = DecodeLimits(settings.max_pixels, settings.max_side_px)
     jobs = Jobs(jobs_config(settings))
+    cache = AnswerCache(settings.cache_bytes)
+    tracing = Tracing(settings.otlp_endpoint) if settings.otlp_endpoint else None
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    calls = CallMetrics(registry)
     keys = Keys(settings.key_digests, KeyStore(settings.data_dir), may_open=is_loopback(settings.host))
 
     @asynccontextmanager
@@ -93,6 +101,8 @@ def create_app(settings: Settings) -> FastAPI:
             connecting.cancel()
             await engines.stop()
             threads.shutdown(wait=False, cancel_futures=True)
+            if tracing:
+                await asyncio.to_thread(tracing.stop)
 
     app = Application(
         title="Kerascope",
@@ -106,17 +116,31 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.services = Services(
         settings,
         engines,
-        Explain(engines, library, decode_limits, threads, settings.max_response_bytes),
+        Explain(
+            engines,
+            library,
+            decode_limits,
+            threads,
+            settings.max_response_bytes,
+            tracing.span if tracing else no_span,
+        ),
         Models(engines, library, settings.call_deadline_s),
         BackgroundJobs(jobs, engines, library, decode_limits, threads, settings.max_response_bytes),
-        AnswerCache(settings.cache_bytes),
+        cache,
         Fetcher(split(settings.url_hosts.lower()), timeout_s=settings.url_timeout_s, max_bytes=settings.max_body_bytes),
         Uploads(store, library, engines, partial(ingest, limits=ingest_limits(settings)), why_off(settings)),
+        calls,
+        Exposition(registry, engines, cache, jobs),
     )
     errors.install(app)
-    surround(app, settings, keys, engines)
+    surround(app, settings, keys, engines, calls)
+    if tracing:
+        from service.api.tracing import trace_requests
+
+        trace_requests(app, tracing)
     for router in (
         health.router,
+        metrics.router,
         methods.router,
         explain.router,
         models.router,
@@ -181,7 +205,7 @@ def why_off(settings: Settings) -> str | None:
 def jobs_config(settings: Settings) -> JobsConfig:
     """What every process that uses the job queue is told."""
     return JobsConfig(
-        database_url=settings.database_url or f"sqlite:///{settings.data_dir.absolute() / 'jobs.db'}",
+        database_url=settings.jobs_database or f"sqlite:///{settings.data_dir.absolute() / 'jobs.db'}",
         result_store=settings.result_store or (settings.data_dir.absolute() / "results").as_uri(),
         data_dir=settings.data_dir,
         result_ttl_s=settings.result_ttl_s,

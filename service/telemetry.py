@@ -1,16 +1,34 @@
-"""Structured logs with the request's and model's IDs in context."""
+"""Structured logs with the IDs of request, model and job in context, across threads and processes."""
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
 import logging
 import sys
-from typing import Any, Literal
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Any, Literal, TypeVar, TypeVarTuple
 
 import structlog
 
 # Of one value; callers may send paths of 64 kB. A traceback ends with what matters.
 LONGEST = 1000
 LONGEST_TRACEBACK = 16_000
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+def request_id() -> str:
+    """That of the request whose work this is; empty for none."""
+    return str(structlog.contextvars.get_contextvars().get("request_id", ""))
+
+
+async def in_thread(threads: Executor, function: Callable[[*Ts], T], *arguments: *Ts) -> T:
+    """What `function` gives in one of the threads; its log lines have the IDs of the caller's."""
+    run = contextvars.copy_context().run
+    return await asyncio.get_running_loop().run_in_executor(threads, run, function, *arguments)
 
 
 def configure_logging(level: str, form: Literal["json", "console"], process: str) -> None:

@@ -26,7 +26,11 @@ VOLATILE = {
     "seconds_left", "step", "total", "progress", "loss", "preview_version", "created", "default", "versions",
 }  # fmt: skip
 # Answers that are not recorded, and what each must hold.
-STREAMS = {"text/event-stream": b"event: succeeded", "image/png": b"\x89PNG\r\n"}
+STREAMS = {
+    "text/event-stream": b"event: succeeded",
+    "image/png": b"\x89PNG\r\n",
+    "text/plain;version=0.0.4": b'kerascope_engine_up{engine="0"} 1.0',
+}
 SHOWN_CHARACTERS = 24
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from service.app import create_app, engine_config
+from service.app import create_app, engine_config, jobs_config
 from service.errors import ConfigurationError
 from service.settings import Settings, default_data_dir, is_loopback, load_settings, make_folders, origins, split
 
@@ -192,6 +192,49 @@ class TestEngines:
         clients = app.state.services.engines.clients
         assert [client.supervisor.pid for client in clients] == [None, None]
         assert not (tmp_path / "data").exists()
+
+
+class TestSecretFiles:
+    @pytest.fixture
+    def folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        monkeypatch.setenv("KERASCOPE_SECRETS_DIR", str(tmp_path))
+        return tmp_path
+
+    def test_keys_a_line_each(self, folder: Path) -> None:
+        (folder / "kerascope_api_keys").write_text(f"{DIGEST}\n{DIGEST[:-1]}0\n")
+        assert source("api_keys") == (f"{DIGEST}\n{DIGEST[:-1]}0", f"file {folder / 'kerascope_api_keys'}")
+        assert len(load_settings(host="0.0.0.0").key_digests) == 2
+
+    def test_the_environment_goes_first_and_toml_last(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        in_file(monkeypatch, folder, "port = 3")
+        assert source("port")[0] == 3
+        (folder / "kerascope_port").write_text("2\n")
+        assert source("port") == (2, f"file {folder / 'kerascope_port'}")
+        monkeypatch.setenv("KERASCOPE_PORT", "1")
+        assert source("port") == (1, "environment KERASCOPE_PORT")
+
+    def test_the_password_gets_into_the_url(self, folder: Path) -> None:
+        (folder / "kerascope_database_password").write_text("a/b@c:d%\n")
+        settings = load_settings(database_url="postgresql://ann@db:5432/jobs?x=@")
+        assert settings.jobs_database == "postgresql://ann:a%2Fb%40c%3Ad%25@db:5432/jobs?x=@"
+        assert jobs_config(settings).database_url == settings.jobs_database
+
+    @pytest.mark.parametrize("url", ["", "postgresql://db/jobs", "postgresql://ann:pw@db/jobs", "sqlite:///x.db"])
+    def test_a_password_without_a_place(self, folder: Path, url: str) -> None:
+        (folder / "kerascope_database_password").write_text("hunter2")
+        with pytest.raises(ConfigurationError, match="database_password: database_url must be postgresql") as found:
+            load_settings(database_url=url)
+        assert "hunter2" not in found.value.detail
+
+    def test_what_is_no_setting(self, folder: Path) -> None:
+        (folder / "kerascope_api_kyes").write_text(DIGEST)
+        with pytest.raises(ConfigurationError, match="'kerascope_api_kyes', which is no setting.*kerascope_api_keys"):
+            load_settings()
+
+    def test_a_folder_that_is_not_there(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("KERASCOPE_SECRETS_DIR", str(folder / "none"))
+        with pytest.raises(ConfigurationError, match="KERASCOPE_SECRETS_DIR names .*none', which is no folder"):
+            load_settings()
 
 
 def test_split() -> None:

@@ -26,6 +26,7 @@ ADMIN: Need = (frozenset({Scope.ADMIN}),)
 NEEDS: dict[str, Need] = {
     "livez": NONE,
     "readyz": NONE,
+    "metrics": ADMIN,
     "explorer": NONE,
     "docs": NONE,
     "openapi": NONE,

@@ -15,10 +15,12 @@ from service.api.negotiate import responder
 from service.api.prefer import Prefer
 from service.api.schemas_jobs import job_out
 from service.api.waiting import CallerGone, place_of, unless_gone
+from service.engine.pool import Place
 from service.errors import error_named
 from service.explainers.base import Cost
 from service.jobs.job import Job, JobState
 from service.keys.scope import Scope
+from service.usecases.answer import Answer
 from service.usecases.cache import Kept, question_of, tag_of
 from service.usecases.request import ExplainRequest
 
@@ -46,24 +48,32 @@ async def _at_once(request: Request, services: Services, asked: ExplainRequest) 
     cache, started = services.cache, time.perf_counter()
     place = place_of(request, services.settings.call_deadline_s)
     if not cache.on:
-        return await asyncio.to_thread(responder(asked), await services.explain(asked, place), asked.options)
+        return await asyncio.to_thread(responder(asked), await _computed(services, asked, place), asked.options)
     question = question_of(asked)
     given = request.headers.get("if-none-match", "")
     # Only who may have the answer already needs to know which model there is now.
-    if (given or question in cache) and (fingerprint := await services.explain.fingerprint(asked.model_id)):
+    known = given or question in cache
+    fingerprint = await services.explain.fingerprint(asked.model_id) if known else None
+    kept = cache.get(question, fingerprint)
+    if fingerprint:
         tag = tag_of(question, fingerprint)
-        kept = cache.get(question, fingerprint)
         # A tag was only ever given with an answer; `*` means any, and there may be none, as for a class that is not.
         if _is_one_of(tag, given) or (kept and given.strip() == "*"):
             return Response(status_code=304, headers={"ETag": tag})
         if kept:
             timing = f"cache;desc=hit;dur={(time.perf_counter() - started) * 1e3:.1f}"
             return Response(kept.content, media_type=kept.media_type, headers={"ETag": tag, "Server-Timing": timing})
-    answer = await services.explain(asked, place)
+    answer = await _computed(services, asked, place)
     response = await asyncio.to_thread(responder(asked), answer, asked.options)
     cache.put(question, Kept(response.body, response.media_type or "", answer.fingerprint))
     response.headers["ETag"] = tag_of(question, answer.fingerprint)
     return response
+
+
+async def _computed(services: Services, asked: ExplainRequest, place: Place) -> Answer:
+    answer = await services.explain(asked, place)
+    services.metrics.explained(asked.kind, answer.timing_ms)
+    return answer
 
 
 def _is_one_of(tag: str, header: str) -> bool:

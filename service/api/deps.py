@@ -10,6 +10,7 @@ from fastapi import Depends, Path, Request
 from service.api.auth import seen_by
 from service.engine.pool import EnginePool
 from service.errors import FieldError, InvalidParameter, UnknownModel, nearest
+from service.metrics import CallMetrics, Exposition
 from service.settings import Settings
 from service.usecases.cache import AnswerCache
 from service.usecases.explain import Explain
@@ -31,6 +32,8 @@ class Services:
     cache: AnswerCache
     fetch: Fetcher
     uploads: Uploads
+    metrics: CallMetrics
+    exposition: Exposition
 
 
 # FastAPI calls what is not `async` in another thread: of these only what reads files may.

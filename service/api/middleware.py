@@ -18,7 +18,9 @@ from service.errors import EngineUnavailable, NotAuthenticated, UnknownHost
 
 log = structlog.get_logger(__name__)
 
-QUIET_PATHS = ("/livez", "/readyz")
+QUIET_PATHS = ("/livez", "/readyz", "/metrics")
+# What is logged of these too: somebody without the key for it.
+NOTABLE = (401, 403)
 RETRY_AFTER_S = 5
 NOTHING = "default-src 'none'; frame-ancestors 'none'"
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,128}\Z")
@@ -74,9 +76,10 @@ class RequestContext:
                 raise
             await internal_error(request_id)(scope, receive, send_with_headers)
         finally:
-            if scope["path"] not in QUIET_PATHS:
+            if scope["path"] not in QUIET_PATHS or status in NOTABLE:
                 duration = round((time.perf_counter() - started) * 1e3, 1)
-                log.info("request", method=scope["method"], path=scope["path"], status=status, duration_ms=duration)
+                outcome = {"method": scope["method"], "path": scope["path"], "status": status, "duration_ms": duration}
+                log.info("request", **outcome, **named(scope))
             structlog.contextvars.unbind_contextvars("request_id")
 
 
@@ -98,6 +101,12 @@ class Authentication:
             return
         scope["state"]["caller"] = caller
         await self._app(scope, receive, send)
+
+
+def named(scope: Scope) -> dict[str, str]:
+    """The model and the job that the path names."""
+    given = scope.get("path_params") or {}
+    return {name: given[f"{name}_id"] for name in ("model", "job") if f"{name}_id" in given}
 
 
 def harden(headers: MutableHeaders, *, shared: bool) -> None:

@@ -35,6 +35,7 @@ class Shedding:
         match = _CALL.match(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
         if match:
             request = Request(scope)
+            scope["state"]["template"] = f"/v1/models/{{model_id}}/{match[2]}"
             try:
                 if not prefer.read(request.headers).respond_async:
                     self._engines.require_room(match[1], 1, place_of(request, self._deadline_s))

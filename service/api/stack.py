@@ -1,4 +1,4 @@
-"""What stands around every route, from the outside in: context, CORS, keys, rates, body sizes, overload."""
+"""What stands around every route, from the outside in: metrics, context, CORS, keys, rates, body sizes, overload."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from starlette.middleware.cors import CORSMiddleware
 from service.api.auth import Keys
 from service.api.hosts import Hosts
 from service.api.limits import BodyLimit
+from service.api.measuring import Measuring
 from service.api.middleware import Authentication, RequestContext
 from service.api.shedding import Shedding
 from service.engine.pool import EnginePool
+from service.metrics import CallMetrics
 from service.settings import Settings, split
 
 # What the other parts of an upload may take.
@@ -34,7 +36,7 @@ def _most_bytes(settings: Settings, method: str, path: str) -> int:
     return settings.max_upload_bytes + BESIDE_A_MODEL if uploads else settings.max_body_bytes
 
 
-def surround(app: FastAPI, settings: Settings, keys: Keys, engines: EnginePool) -> None:
+def surround(app: FastAPI, settings: Settings, keys: Keys, engines: EnginePool, metrics: CallMetrics) -> None:
     """Adds them; the last one added is the outermost."""
     app.add_middleware(Shedding, engines=engines, deadline_s=settings.call_deadline_s)
     app.add_middleware(BodyLimit, most=partial(_most_bytes, settings))
@@ -56,3 +58,4 @@ def surround(app: FastAPI, settings: Settings, keys: Keys, engines: EnginePool) 
         )
     hosts = Hosts(split(settings.allowed_hosts), settings.host)
     app.add_middleware(RequestContext, keys=keys, hosts=hosts, origins=frozenset(origins))
+    app.add_middleware(Measuring, metrics=metrics)

@@ -21,6 +21,7 @@ from service.engine.quarantine import Quarantine
 from service.engine.queue import FairQueue
 from service.engine.supervisor import EngineState, Supervisor
 from service.errors import DeadlineExceeded, EngineUnavailable
+from service.telemetry import request_id
 
 log = structlog.get_logger(__name__)
 
@@ -151,7 +152,9 @@ class EngineClient:
         socket = self._socket
         if socket is None:
             raise _EngineLost
-        call = Call(id=call_id or uuid.uuid4().hex, op=op, payload=payload, deadline_s=deadline_s)
+        call = Call(
+            id=call_id or uuid.uuid4().hex, op=op, payload=payload, deadline_s=deadline_s, request_id=request_id()
+        )
         answer: asyncio.Future[EngineReply] = asyncio.get_running_loop().create_future()
         self._pending[call.id] = answer
         if "model" in payload:

@@ -42,11 +42,12 @@ class Fault(_Message):
 
 
 class Call(_Message):
-    """One question to the engine. `deadline_s` are the seconds its caller still waits."""
+    """One question to the engine. `deadline_s` are the seconds its caller still waits; `request_id` is for the log."""
 
     id: str
     op: str
     deadline_s: float
+    request_id: str = ""
     payload: dict[str, Any] = {}
     arrays: tuple[ArrayHeader, ...] = ()
 

@@ -35,7 +35,7 @@ class FairQueue:
 
     def __init__(self, room: int, limit: int) -> None:
         self._room = min(room, limit)
-        self._limit = limit
+        self.limit = limit
         self._waiting: OrderedDict[str, deque[_Waiting]] = OrderedDict()
         self._held: dict[str, int] = {}
         self._running = 0
@@ -47,26 +47,31 @@ class FairQueue:
         return sum(self._held.values())
 
     @property
+    def waiting(self) -> int:
+        """Calls whose turn has not come."""
+        return sum(len(own) for own in self._waiting.values())
+
+    @property
     def full(self) -> bool:
         """Whether the next call would be refused, whoever made it."""
-        return self.units >= self._limit
+        return self.units >= self.limit
 
     def require_room(self, caller: str, units: int, *, shared: bool) -> None:
         """Raises QueueFull, or TooManyCalls for a caller who holds a share of the queue already.
 
         Whoever waits is told when about it makes sense to come again.
         """
-        units = min(units, self._limit)
+        units = min(units, self.limit)
         held = self._held.get(caller, 0)
-        own = max(1, int(self._limit * OWN_SHARE))
+        own = max(1, int(self.limit * OWN_SHARE))
         if shared and held and held + units > own:
             raise TooManyCalls(
                 f"calls of yours that wait or run make up {held} cost units, and one key may have {own}; wait for one",
                 retry_after_s=self._retry_after(held),
             )
-        if self.units + units > self._limit:
+        if self.units + units > self.limit:
             raise QueueFull(
-                f"calls of {self.units} cost units wait or run already, and no more than {self._limit} may",
+                f"calls of {self.units} cost units wait or run already, and no more than {self.limit} may",
                 retry_after_s=self._retry_after(self.units),
             )
 
@@ -77,7 +82,7 @@ class FairQueue:
         Raises as `require_room`, or DeadlineExceeded.
         """
         self.require_room(caller, units, shared=shared)
-        units = min(units, self._limit)
+        units = min(units, self.limit)
         self._held[caller] = self._held.get(caller, 0) + units
         started = False
         try:

@@ -21,6 +21,7 @@ from service.engine.turns import Turns
 from service.errors import DeadlineExceeded, KerascopeError, OutOfMemory
 from service.explainers.base import Progress
 from service.models.device import DeviceSettings, configure
+from service.telemetry import in_thread
 
 if TYPE_CHECKING:
     from service.models.loaded import LoadedModel
@@ -108,12 +109,17 @@ class Engine:
         except ValueError:
             log.exception("unreadable call")
             return
+        if call.request_id:
+            # Of this task alone, and of the threads it has work done in.
+            structlog.contextvars.bind_contextvars(request_id=call.request_id, model=call.payload.get("model"))
         timing: dict[str, float] = {}
         try:
             payload, out = await self._answer(call, arrays, received + call.deadline_s, timing)
             reply = pack(Reply(id=call.id, payload=payload, timing_ms=timing), out)
         except Exception as error:
             reply = pack(Reply(id=call.id, fault=fault_for(error, call), timing_ms=timing), {})
+        if call.request_id:
+            log.debug("call answered", op=call.op, **{f"{name}_ms": round(ms, 1) for name, ms in timing.items()})
         await router.send_multipart([sender, *reply], copy=False)
 
     async def _answer(
@@ -126,25 +132,22 @@ class Engine:
                 caller.gone = True
             return {}, {}
         model_id = str(call.payload["model"])
-        loop = asyncio.get_running_loop()
         if call.op == "unload":
-            return {"unloaded": await loop.run_in_executor(self._loads, self._registry.unload, model_id)}, {}
+            return {"unloaded": await in_thread(self._loads, self._registry.unload, model_id)}, {}
         if call.op == "fingerprint":
             return {"fingerprint": self._registry.fingerprint(model_id)}, {}
         if call.op == "check":
-            return await loop.run_in_executor(self._loads, self._check, model_id, call, arrays)
+            return await in_thread(self._loads, self._check, model_id, call, arrays)
         caller = self._callers[call.id] = Caller(call.id, computing=False)
         started = time.monotonic()
         try:
             if not self._registry.is_warm(model_id):
-                await loop.run_in_executor(self._loads, self._warm, model_id)
+                await in_thread(self._loads, self._warm, model_id)
             timing["load"] = (time.monotonic() - started) * 1e3
             if call.op == "load":
                 return {}, {}
             queued = time.monotonic()
-            return await loop.run_in_executor(
-                self._calls, self._compute_call, call, caller, arrays, deadline, queued, timing
-            )
+            return await in_thread(self._calls, self._compute_call, call, caller, arrays, deadline, queued, timing)
         finally:
             del self._callers[call.id]
 
@@ -208,15 +211,14 @@ class Engine:
             pass
 
     async def _preload(self, model_id: str) -> None:
-        loop = asyncio.get_running_loop()
         try:
-            await loop.run_in_executor(self._loads, self._warm, model_id)
+            await in_thread(self._loads, self._warm, model_id)
         except KerascopeError as error:
             log.error("preload failed", model=model_id, reason=error.detail)
             self._preloads.ended(model_id, warm=False)
             return
         self._preloads.ended(model_id, warm=True)
-        await loop.run_in_executor(self._calls, self._warm_up, model_id)
+        await in_thread(self._calls, self._warm_up, model_id)
 
     def _warm_up(self, model_id: str) -> None:
         """In the background: calls are answered meanwhile."""

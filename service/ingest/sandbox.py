@@ -41,7 +41,7 @@ READABLE = (
 
 def why_not() -> str | None:
     """Why the kernel offers no sandbox; None where it does."""
-    version = _landlock_version()
+    version = landlock_version()
     if version >= 1:
         return None
     return "this kernel has no Landlock (Linux 5.13, and `landlock` among its security modules)"
@@ -55,15 +55,20 @@ def enter(folder: Path, memory_bytes: int, cpu_s: int, file_bytes: int) -> bool:
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    alone = libc.unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0
+    alone = own_network()
     _limits(memory_bytes, cpu_s, file_bytes, own_processes=alone)
-    version = _landlock_version()
+    version = landlock_version()
     if version < 1:
         return False
     _restrict(libc, version, folder)
     syscalls.give_up(libc)
     libc.prctl(PR_SET_DUMPABLE, 0)
     return True
+
+
+def own_network() -> bool:
+    """Leaves this process, of one thread, with no network; False where the kernel does not let it."""
+    return bool(ctypes.CDLL(None).unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0)
 
 
 def _limits(memory_bytes: int, cpu_s: int, file_bytes: int, *, own_processes: bool) -> None:
@@ -117,7 +122,8 @@ def _allow(libc: ctypes.CDLL, ruleset: int, path: Path, rights: int) -> None:
             os.close(descriptor)
 
 
-def _landlock_version() -> int:
+def landlock_version() -> int:
+    """0 or below where the kernel has none."""
     libc = ctypes.CDLL(None, use_errno=True)
     return int(libc.syscall(CREATE_RULESET, None, ctypes.c_size_t(0), VERSION_FLAG))
 

@@ -68,10 +68,12 @@ class Jobs:
         label: dict[str, Any],
         priority: int = 5,
         key: str | None = None,
+        logged: Mapping[str, str] | None = None,
     ) -> tuple[Job, bool]:
         """The job, and whether it is new: a known idempotency `key` of this owner gives the job it made.
 
-        A smaller `priority` goes first. Raises QueueFull, TooManyJobs, IdempotencyKeyReused and StorageFull.
+        A smaller `priority` goes first; `logged` is what the worker's log lines about the job have. Raises
+        QueueFull, TooManyJobs, IdempotencyKeyReused and StorageFull.
         """
         digest = _digest(kind, request, blobs)
         job_id = uuid4().hex if key is None else hashlib.sha256(f"{owner}\0{key}".encode()).hexdigest()[:32]
@@ -80,10 +82,11 @@ class Jobs:
         self._check_bounds(owner)
         created_at = time.time()
         attributes = {"kind": kind, "label": label, "digest": digest, "created_at": created_at}
+        arguments = [kind, request, dict(logged or {})]
         staged = [self._blobs.stage(job_id, name, data) for name, data in blobs.items()]
         try:
             with self._database.begin() as connection:
-                self._queue.enqueue(connection, job_id, owner, priority, attributes, [kind, request])
+                self._queue.enqueue(connection, job_id, owner, priority, attributes, arguments)
                 self._blobs.save(connection, job_id, staged)
         except dbos_error.DBOSWorkflowIDInUseError:
             self._blobs.discard(staged)

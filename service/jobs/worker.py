@@ -136,13 +136,14 @@ class Worker:
         )
 
         @DBOS.step(name="run")
-        def run(kind: str, request: dict[str, Any]) -> None:
-            self._run(kind, request)
+        def run(kind: str, request: dict[str, Any], logged: dict[str, str]) -> None:
+            with structlog.contextvars.bound_contextvars(job=DBOS.workflow_id, **logged):
+                self._run(kind, request)
 
         @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=MAX_DISPATCHES)
-        def job(kind: str, request: dict[str, Any]) -> None:
+        def job(kind: str, request: dict[str, Any], logged: dict[str, str] | None = None) -> None:
             with self._counted(DBOS.workflow_id or ""):
-                run(kind, request)
+                run(kind, request, logged or {})
 
         DBOS.listen_queues([QUEUE])
         DBOS.launch()
@@ -162,19 +163,19 @@ class Worker:
             raise Handover
         try:
             progress = run.begin()
-            log.info("job started", job=run.job, kind=kind, attempt=progress.attempts, after_step=progress.step)
+            log.info("job started", kind=kind, attempt=progress.attempts, after_step=progress.step)
             context = JobContext(run, progress, self._config.checkpoint_s)
             # A worker that died between a job's result and its end leaves a result.
             if run.get(RESULT) is None:
                 self._handler(kind, request, context)
                 if not context.finished:
                     raise RuntimeError(f"the handler of {kind!r} ended without a result")
-            log.info("job succeeded", job=run.job, kind=kind)
+            log.info("job succeeded", kind=kind)
         except KerascopeError as error:
-            log.info("job failed", job=run.job, error=type(error).__name__, detail=error.detail)
+            log.info("job failed", error=type(error).__name__, detail=error.detail)
             raise
         except Exception:
-            log.exception("job failed", job=run.job)
+            log.exception("job failed")
             raise KerascopeError("something went wrong while the job ran") from None
 
     def _keep(self) -> None:

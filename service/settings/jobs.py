@@ -13,6 +13,7 @@ class JobSettings(BaseModel):
     database_url: str = setting(
         "", "URL", "Jobs database: `postgresql://…` for several machines; SQLite's `jobs.db` in `data_dir` when empty."
     )
+    database_password: str = setting("", "text", "Password for `database_url`, where that has none.")
     run_jobs: bool = setting(
         True, "on/off", "Whether the engines run background jobs; off where `kerascope worker` processes do."
     )

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from service.errors import ConfigurationError, nearest
 from service.keys.store import KeyStore
-from service.settings.settings import PREFIX, SECRET, Settings, config_file
+from service.settings.settings import PREFIX, SECRET, Settings, config_file, secrets_dir
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,8 @@ def load_settings(**flags: Any) -> Settings:
         settings = Settings(**given)
     except ValidationError as error:
         raise ConfigurationError("; ".join(_sentence(item) for item in error.errors())) from None
+    except OSError as error:
+        raise ConfigurationError(f"the secret {error.filename!r} cannot be read: {error.strerror}") from None
     if not is_loopback(settings.host) and not settings.key_digests and not KeyStore(settings.data_dir).guarded():
         raise ConfigurationError(
             f"host {settings.host!r} is reachable from other machines, and there are no API keys. Either listen on "
@@ -64,7 +66,7 @@ def is_loopback(host: str) -> bool:
 
 def origins(settings: Settings, **flags: Any) -> list[Origin]:
     """Each setting with its unit and where it came from."""
-    path = config_file()
+    path, folder = config_file(), secrets_dir()
     in_file = tomllib.loads(path.read_text(encoding="utf-8")) if path else {}
     found = []
     for name, info in Settings.model_fields.items():
@@ -73,6 +75,8 @@ def origins(settings: Settings, **flags: Any) -> list[Origin]:
             source = f"flag --{name.replace('_', '-')}"
         elif variable in os.environ:
             source = f"environment {variable}"
+        elif folder and (folder / variable.lower()).is_file():
+            source = f"file {folder / variable.lower()}"
         elif path and name in in_file:
             source = f"file {path}"
         else:
@@ -89,10 +93,17 @@ def _sentence(item: Any) -> str:
 
 
 def _refuse_unknown_names() -> None:
-    known = {PREFIX + name.upper() for name in Settings.model_fields} | {f"{PREFIX}CONFIG", f"{PREFIX}TEST_DATA"}
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    known |= {f"{PREFIX}{name}" for name in ("CONFIG", "SECRETS_DIR", "TEST_DATA")}
     for variable in os.environ:
         if variable.startswith(PREFIX) and variable not in known:
             raise ConfigurationError(f"the environment sets {variable}, which is no setting{nearest(variable, known)}")
+    if (folder := secrets_dir()) is not None and not folder.is_dir():
+        raise ConfigurationError(f"{PREFIX}SECRETS_DIR names {str(folder)!r}, which is no folder")
+    for name in sorted(path.name for path in folder.iterdir()) if folder else ():
+        if name.lower().startswith(PREFIX.lower()) and name.upper() not in known:
+            wanted = nearest(name, [variable.lower() for variable in known])
+            raise ConfigurationError(f"{str(folder)!r} holds the secret {name!r}, which is no setting{wanted}")
     path = config_file()
     if path is None:
         return

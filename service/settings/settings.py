@@ -1,13 +1,20 @@
-"""All settings, frozen: each from a flag, else `KERASCOPE_<NAME>`, else the TOML file, else its default."""
+"""All settings, frozen: each from a flag, else `KERASCOPE_<NAME>`, else a secret file, else TOML, else a default."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 from typing import Literal
+from urllib.parse import quote, urlsplit
 
-from pydantic import field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic import ValidationInfo, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 from service.settings.access import AccessSettings
 from service.settings.engine import EngineSettings
@@ -19,17 +26,23 @@ from service.settings.models import ModelSettings
 
 PREFIX = "KERASCOPE_"
 # Values that are never shown: a database URL holds a password.
-SECRET = frozenset({"api_keys", "database_url"})
+SECRET = frozenset({"api_keys", "database_url", "database_password"})
 
 
 def split(value: str) -> list[str]:
-    """`"a, b"` as `["a", "b"]`."""
-    return [part.strip() for part in value.split(",") if part.strip()]
+    """`"a, b"` as `["a", "b"]`; a file of secrets may have a line for each."""
+    return [part.strip() for part in value.replace("\n", ",").split(",") if part.strip()]
 
 
 def config_file() -> Path | None:
     """The TOML file named by `KERASCOPE_CONFIG`."""
     path = os.environ.get(f"{PREFIX}CONFIG")
+    return Path(path) if path else None
+
+
+def secrets_dir() -> Path | None:
+    """The folder named by `KERASCOPE_SECRETS_DIR`: a file in it named `kerascope_<name>` holds that setting."""
+    path = os.environ.get(f"{PREFIX}SECRETS_DIR")
     return Path(path) if path else None
 
 
@@ -43,6 +56,13 @@ class Settings(ImageSettings, JobSettings, EngineSettings, ModelSettings, Access
         "info", "level", "Least severe event that is logged."
     )
     log_format: Literal["json", "console"] = setting("json", "format", "`json` lines, or `console` for reading.")
+    otlp_endpoint: str = setting(
+        "",
+        "URL",
+        "Where traces are sent by OTLP over HTTP, such as `http://localhost:4318`; none when empty. Needs the extra "
+        "`otel`.",
+        pattern=r"^(https?://[^/?#]+(/[^?#]*)?)?$",
+    )
 
     @field_validator("api_keys")
     @classmethod
@@ -59,6 +79,22 @@ class Settings(ImageSettings, JobSettings, EngineSettings, ModelSettings, Access
         if value and not value.startswith(("postgresql://", "sqlite:///")):
             raise ValueError("it must start with postgresql:// or sqlite:///")
         return value
+
+    @field_validator("database_password")
+    @classmethod
+    def _password_has_its_place(cls, value: str, info: ValidationInfo) -> str:
+        url = urlsplit(info.data.get("database_url", ""))
+        if value and (not url.username or url.password is not None):
+            raise ValueError("database_url must be postgresql://<user>@<host>/…, without a password of its own")
+        return value
+
+    @property
+    def jobs_database(self) -> str:
+        """`database_url` with the password in it; empty for the default."""
+        if not self.database_password:
+            return self.database_url
+        user, _, rest = self.database_url.partition("@")
+        return f"{user}:{quote(self.database_password, safe='')}@{rest}"
 
     @property
     def models_folder(self) -> Path:
@@ -77,4 +113,5 @@ class Settings(ImageSettings, JobSettings, EngineSettings, ModelSettings, Access
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config_file())
+        secrets = SecretsSettingsSource(settings_cls, secrets_dir())
+        return init_settings, env_settings, secrets, TomlConfigSettingsSource(settings_cls, config_file())

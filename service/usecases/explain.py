@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from dataclasses import replace
 
 from service.engine.pool import EnginePool, Place
 from service.imaging.decode import DecodeLimits
 from service.models.library import Library
+from service.tracing import Span, no_span
 from service.usecases.answer import Answer
 from service.usecases.request import ExplainRequest, decode_input, engine_payload
 from service.usecases.results import Computed, check_size, results, wanted_outputs
@@ -25,12 +27,14 @@ class Explain:
         limits: DecodeLimits,
         threads: ThreadPoolExecutor,
         max_response_bytes: int,
+        span: Span = no_span,
     ) -> None:
         self._engines = engines
         self._library = library
         self._limits = limits
         self._threads = threads
         self._max_response_bytes = max_response_bytes
+        self._span = span
 
     async def fingerprint(self, model_id: str) -> str | None:
         """Of the model as it is warm now: another when its file or its spec is; None when it is cold.
@@ -45,16 +49,22 @@ class Explain:
         request = replace(request, model_id=self._library.get(request.model_id).id)
         wanted_outputs(request)
         loop = asyncio.get_running_loop()
-        async with self._engines.place(request.model_id, request.units, place):
+        about = {"model": request.model_id, "method": request.kind}
+        async with AsyncExitStack() as stack:
+            with self._span("queue", **about):
+                await stack.enter_async_context(self._engines.place(request.model_id, request.units, place))
             waited = time.perf_counter()
-            image = await loop.run_in_executor(self._threads, decode_input, request, self._limits)
+            with self._span("decode", **about):
+                image = await loop.run_in_executor(self._threads, decode_input, request, self._limits)
             decoded = time.perf_counter()
             payload = engine_payload(request)
-            reply = await self._engines.ask("explain", request.model_id, payload, image.arrays, place.deadline)
+            with self._span("engine", **about):
+                reply = await self._engines.ask("explain", request.model_id, payload, image.arrays, place.deadline)
         check_size(request.options, reply.arrays, self._max_response_bytes)
         before_draw = time.perf_counter()
         computed = Computed(reply.payload, reply.arrays)
-        found = await loop.run_in_executor(self._threads, results, request, computed, image.pixels)
+        with self._span("render", **about):
+            found = await loop.run_in_executor(self._threads, results, request, computed, image.pixels)
         ended = time.perf_counter()
         return Answer(
             model=reply.payload["model"],

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
+import structlog
 from numpy.typing import NDArray
 
 from service.engine.pool import EnginePool
@@ -16,11 +17,14 @@ from service.jobs.job import Job, JobEvent, JobState
 from service.jobs.jobs import Jobs
 from service.jobs.watch import Watch
 from service.models.library import Library
+from service.telemetry import request_id
 from service.usecases import archive
 from service.usecases.answer import Answer
 from service.usecases.request import ExplainRequest, decode_input, engine_payload, from_document, to_document
 from service.usecases.results import Computed, check_size, results, wanted_outputs
 from service.usecases.run_job import IMAGE
+
+log = structlog.get_logger(__name__)
 
 PREVIEW = "preview"
 
@@ -76,7 +80,9 @@ class BackgroundJobs:
             label=label,
             priority=priority,
             key=key,
+            logged={"request_id": request_id(), "model": request.model_id},
         )
+        log.info("job submitted", job=job.id, kind=request.kind, model=request.model_id)
         return job
 
     async def get(self, job_id: str, owner: str | None) -> Job:

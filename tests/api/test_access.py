@@ -105,7 +105,9 @@ def test_h11_headers(guarded_app: tuple[Any, dict[str, str]], method: str, path:
         assert policy.startswith("default-src 'self'; script-src 'self'")
     else:
         assert policy == "default-src 'none'; frame-ancestors 'none'"
-    kept = "no-cache" if path.startswith("/explorer/") else "private, no-cache" if "etag" in answer.headers else "no-store"
+    kept = (
+        "no-cache" if path.startswith("/explorer/") else "private, no-cache" if "etag" in answer.headers else "no-store"
+    )
     assert answer.headers["cache-control"] == kept
     assert not {"server", "access-control-allow-origin"} & set(answer.headers)
 

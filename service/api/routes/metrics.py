@@ -1,0 +1,23 @@
+"""What Prometheus scrapes."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+
+from service.api.deps import ServicesDep
+from service.api.openapi import problems
+
+router = APIRouter(tags=["health"])
+
+
+@router.get(
+    "/metrics",
+    operation_id="metrics",
+    summary="Metrics for Prometheus",
+    response_class=Response,
+    responses=problems(401) | {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
+async def metrics(request: Request, services: ServicesDep) -> Response:
+    """Counters, gauges and histograms. Rows of an engine or a database that does not answer are absent."""
+    page, media_type = await services.exposition.page(request.headers.get("accept", ""))
+    return Response(page, media_type=media_type)

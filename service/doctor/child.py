@@ -1,0 +1,31 @@
+"""The doctor's child: has TensorFlow look for devices, and scans the model folder as an engine would."""
+
+from __future__ import annotations
+
+import sys
+
+from service.doctor.models import Found, Question
+from service.errors import KerascopeError
+from service.models.library import Library
+
+
+def main() -> None:
+    """A question on standard input, one line of JSON on standard output."""
+    question = Question.model_validate_json(sys.stdin.read())
+    import tensorflow as tf
+
+    from service.ingest.trusted import scan
+
+    gpus = tf.config.list_physical_devices("GPU")
+    names = [str(tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)) for gpu in gpus]
+    refused = {}
+    for spec in () if question.trusted else Library(question.models_dir, shipped={}).specs().values():
+        try:
+            scan(spec, question.allowed_layers)
+        except KerascopeError as error:
+            refused[spec.id] = error.detail
+    sys.stdout.write(Found(devices=names or ["cpu"], refused=refused).model_dump_json() + "\n")
+
+
+if __name__ == "__main__":
+    main()

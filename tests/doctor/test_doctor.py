@@ -1,0 +1,156 @@
+"""`kerascope doctor` as an operator runs it, on machines that lack something."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, Service
+from tests.ingest.test_trusted import masked
+from tests.jobs.helpers import Postgres
+
+NAMES = [
+    "python", "libraries", "settings", "data folder", "disk", "memory", "port", "keys", "database", "result store",
+    "sandbox", "shipped models", "device", "model folder",
+]  # fmt: skip
+
+
+def doctor(folder: Path, *flags: str, **variables: str) -> tuple[int, str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("KERAS", "TF_", "CUDA"))}
+    environment |= {"HOME": str(folder), "KERASCOPE_DEVICE": "cpu", "KERASCOPE_PORT": "0", **variables}
+    command = [sys.executable, "-m", "service", "doctor", "--data-dir", str(folder / "data"), *flags]
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.stderr == ""
+    return done.returncode, done.stdout
+
+
+def checks(folder: Path, *flags: str, **variables: str) -> tuple[int, dict[str, dict[str, str]]]:
+    code, text = doctor(folder, "--json", *flags, **variables)
+    return code, {check["name"]: check for check in json.loads(text)["checks"]}
+
+
+def test_a_machine_that_has_everything(tmp_path: Path) -> None:
+    code, text = doctor(tmp_path)
+    lines = text.splitlines()
+    assert code == 0, text
+    assert [line[9:25].strip() for line in lines] == NAMES
+    assert {line.split()[0] for line in lines} <= {"ok", "warning"}
+    by_name = {line[9:25].strip(): line for line in lines}
+    assert "tensorflow 2." in by_name["libraries"]
+    assert f"cpu, {len(os.sched_getaffinity(0))} cores" in by_name["device"]
+    assert "open: everybody who reaches 127.0.0.1" in by_name["keys"]
+    assert list((tmp_path / "data" / "results").rglob("*probe*")) == []
+
+
+def test_several_things_missing_at_once(tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    (models / "bad").mkdir(parents=True)
+    (models / "bad" / "model.toml").write_text("id = 3\n")
+    (models / "gone").mkdir()
+    (models / "gone" / "model.toml").write_text('weights = "gone.keras"\n')
+    url = "postgresql://ann:hunter2@127.0.0.1:1/jobs"
+    code, found = checks(
+        tmp_path, "--models-dir", str(models), KERASCOPE_DATABASE_URL=url, KERASCOPE_DEVICE="gpu:0",
+        KERASCOPE_REGISTRY_BYTES=str(10**15), KERASCOPE_RESULT_STORE="file:///proc/kerascope",
+    )  # fmt: skip
+    assert code == 1
+    failures = {name for name, check in found.items() if check["level"] == "failed"}
+    assert failures == {"database", "result store", "device", "model folder"}
+    assert "Connection refused" in found["database"]["found"]
+    assert "hunter2" not in json.dumps(found)
+    assert found["memory"]["level"] == "warning"
+    assert "may take 1000001.2 GB" in found["memory"]["found"]
+    assert found["device"]["found"] == "KERASCOPE_DEVICE is gpu:0, and TensorFlow sees no GPU"
+    assert "bad: model.toml in the folder 'bad' is not valid: id" in found["model folder"]["found"]
+    assert "gone: the file 'gone.keras' cannot be read" in found["model folder"]["found"]
+    assert all(check["advice"] for name, check in found.items() if check["level"] != "ok")
+
+
+def test_folders_that_are_not_there(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("in the way")
+    code, found = checks(tmp_path, "--models-dir", str(tmp_path / "none"))
+    assert code == 1
+    failures = {name for name, check in found.items() if check["level"] == "failed"}
+    assert failures == {"data folder", "keys", "database", "result store", "model folder"}
+    assert found["model folder"]["found"] == f"{tmp_path / 'none'} is no folder that can be read"
+
+
+def test_a_model_that_the_scan_refuses(tmp_path: Path) -> None:
+    masked().save(tmp_path / "odd.keras")
+    code, found = checks(tmp_path, "--models-dir", str(tmp_path))
+    assert (code, found["model folder"]["level"]) == (1, "failed")
+    assert found["model folder"]["found"].startswith("odd: ")
+    assert "'Masking'" in found["model folder"]["found"]
+    trusted = checks(tmp_path, "--models-dir", str(tmp_path), KERASCOPE_TRUST_MODELS_DIR="true")
+    assert (trusted[0], trusted[1]["model folder"]["found"]) == (0, f"{tmp_path}: 1 models")
+
+
+def test_postgresql(tmp_path: Path) -> None:
+    try:
+        server = Postgres()
+    except FileNotFoundError:
+        pytest.skip("no PostgreSQL is installed (initdb is not found)")
+    try:
+        server.start()
+        url = server.new_database()
+        code, found = checks(tmp_path, KERASCOPE_DATABASE_URL=url)
+        assert (code, found["database"]["found"]) == (0, "PostgreSQL answers")
+        server.stop()
+        code, found = checks(tmp_path, KERASCOPE_DATABASE_URL=url)
+        assert (code, found["database"]["level"]) == (1, "failed")
+    finally:
+        server.remove()
+
+
+def test_settings_that_are_not_valid(tmp_path: Path) -> None:
+    code, found = checks(tmp_path, KERASCOPE_PROT="1")
+    assert (code, list(found)) == (1, ["python", "libraries", "settings"])
+    assert found["settings"]["level"] == "failed"
+    assert "KERASCOPE_PORT" in found["settings"]["found"]
+
+
+def test_the_port(tmp_path: Path, service: Service) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = other.getsockname()[1]
+        found = checks(tmp_path, KERASCOPE_PORT=str(taken))[1]["port"]
+    assert found["level"] == "failed"
+    assert found["found"] == f"127.0.0.1:{taken} cannot be listened on: Address already in use"
+    ours = service.url.rpartition(":")[2]
+    code, all_found = checks(tmp_path, KERASCOPE_PORT=ours)
+    assert code == 0
+    assert all_found["port"]["found"] == f"127.0.0.1:{ours}: a Kerascope answers there (engines: up)"
+
+
+def test_a_tensorflow_that_cannot_be_imported(tmp_path: Path) -> None:
+    broken = tmp_path / "broken" / "tensorflow"
+    broken.mkdir(parents=True)
+    (broken / "__init__.py").write_text("raise ImportError('no such library')\n")
+    path = os.pathsep.join([str(broken.parent), os.environ.get("PYTHONPATH", "")])
+    code, found = checks(tmp_path, PYTHONPATH=path)
+    assert code == 1
+    assert {name for name, check in found.items() if check["level"] == "failed"} == {"device"}
+
+
+@pytest.mark.parametrize("state", ["valid", "revoked"])
+def test_keys(tmp_path: Path, state: str) -> None:
+    from service.keys.key import new_key
+    from service.keys.scope import Scope
+    from service.keys.store import KeyStore
+
+    store = KeyStore(tmp_path / "data")
+    _, key = new_key("one", frozenset({Scope.ADMIN}))
+    store.add(key)
+    if state == "revoked":
+        store.revoke(key.id)
+    code, found = checks(tmp_path)
+    wanted = {"valid": "1 valid, 0 expired or revoked", "revoked": "all 1 keys are expired or revoked"}
+    assert found["keys"]["found"] == wanted[state]
+    assert code == (state == "revoked")
