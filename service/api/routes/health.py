@@ -35,20 +35,21 @@ async def readyz(request: Request, services: ServicesDep, response: Response) ->
     """200 once every engine answers and the preloaded models are warm; 503 with the reason before, while one of them
     cannot be loaded, with a queue that is full, and once the service is being stopped."""
     statuses = await services.engines.statuses()
-    engines = [client.state.value for client in services.engines.clients]
-    waiting = [model for status in statuses if status for model in status["preloading"]]
-    missing = [model for status in statuses if status for model in status["not_loaded"]]
-    full = any(client.queue.full for client in services.engines.clients)
-    reasons = {
-        "stopping": request.app.state.draining,
-        "engine not up": None in statuses,
-        f"preloading {', '.join(waiting)}": bool(waiting),
-        f"not loaded: {', '.join(missing)}": bool(missing),
-        "queue full": full,
-    }
-    problem = next((reason for reason, holds in reasons.items() if holds), "ok")
+    stopping, full = request.app.state.draining, any(client.queue.full for client in services.engines.clients)
+    problem = "stopping" if stopping else not_up(statuses) or ("queue full" if full else "ok")
     response.status_code = 200 if problem == "ok" else 503
-    return {"status": problem, "engines": engines}
+    return {"status": problem, "engines": [client.state.value for client in services.engines.clients]}
+
+
+def not_up(statuses: list[dict[str, Any] | None]) -> str:
+    """What the engines still lack; empty when nothing."""
+    told = [status for status in statuses if status is not None]
+    if len(told) < len(statuses):
+        return "engine not up"
+    for key, words in (("preloading", "preloading "), ("not_loaded", "not loaded: ")):
+        if models := [model for status in told for model in status[key]]:
+            return words + ", ".join(models)
+    return ""
 
 
 @router.get("/docs", operation_id="docs", include_in_schema=False)
