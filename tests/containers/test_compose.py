@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import subprocess
 import sys
@@ -19,7 +18,6 @@ from tests.conftest import ROOT, start_service
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 SERVICES: dict[str, Any] = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if str(service["image"]).startswith("kerascope:")}
-KEY = "a key of compose"
 
 
 def test_it_is_a_compose_file() -> None:
@@ -93,16 +91,27 @@ def test_prometheus_scrapes_the_api_with_a_key() -> None:
     assert SERVICES["prometheus"]["secrets"] == ["metrics_key"]
 
 
-def test_a_service_with_the_secrets_of_compose(tmp_path: Path) -> None:
-    (tmp_path / "secrets").mkdir()
-    digest = hashlib.sha256(KEY.encode()).hexdigest()
-    (tmp_path / "secrets" / "kerascope_api_keys").write_text(f"sha256:{digest}\n")
-    running = start_service(tmp_path, ready=False, preload="", host="0.0.0.0", secrets_dir=str(tmp_path / "secrets"))
+def test_a_service_with_the_secrets_that_the_readme_makes(tmp_path: Path) -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = re.search(r"^```bash\n(mkdir -m 700 secrets\n.*?)^docker compose up", text, re.MULTILINE | re.DOTALL)
+    assert block
+    subprocess.run(["sh", "-euc", block[1]], cwd=tmp_path, check=True, timeout=60)
+    made = {path.name for path in (tmp_path / "secrets").iterdir()}
+    assert made == {Path(secret["file"]).name for secret in COMPOSE["secrets"].values()}
+    key = (tmp_path / "secrets" / "metrics_key").read_text()
+    mounted = tmp_path / "mounted"
+    mounted.mkdir()
+    for name in SERVICES["api"]["secrets"]:
+        (mounted / name).write_bytes((tmp_path / COMPOSE["secrets"][name]["file"]).read_bytes())
+    url = SERVICES["api"]["environment"]["KERASCOPE_DATABASE_URL"]
+    running = start_service(
+        tmp_path, ready=False, preload="", host="0.0.0.0", secrets_dir=str(mounted), database_url=url
+    )
     try:
         with httpx.Client(base_url=running.url.replace("0.0.0.0", "127.0.0.1")) as client:
             assert client.get("/v1/methods").status_code == 401
-            assert client.get("/v1/methods", headers={"authorization": f"Bearer {KEY}"}).status_code == 200
-            scraped = client.get("/metrics", headers={"authorization": f"Bearer {KEY}", "host": "api:8000"})
+            assert client.get("/v1/methods", headers={"authorization": f"Bearer {key}"}).status_code == 200
+            scraped = client.get("/metrics", headers={"authorization": f"Bearer {key}", "host": "api:8000"})
             assert scraped.status_code == 200
     finally:
         running.stop()
