@@ -16,7 +16,7 @@ NAMES = sorted(path.name.removesuffix(".request.json") for path in FOLDER.glob("
 VOLATILE = {
     "timing_ms", "state", "users", "device", "weight_bytes", "plan_bytes", "traces", "last_error", "instance",
     "unloaded", "engines", "id", "links", "created_at", "started_at", "finished_at", "expires_at", "attempts",
-    "seconds_left", "step", "total", "progress", "loss", "preview_version", "created", "default", "versions",
+    "seconds_left", "ready", "step", "total", "progress", "loss", "preview_version", "created", "default", "versions",
 }  # fmt: skip
 # Answers that are not recorded, and what each must hold.
 STREAMS = {"text/event-stream": b"event: succeeded", "image/png": b"\x89PNG\r\n"}
@@ -45,11 +45,18 @@ def call(client: httpx.Client, example: dict[str, Any]) -> httpx.Response:
         fields = {name: value for name, value in form.items() if name not in kinds}
         return client.post(example["path"], data=fields, files=files, headers=headers)
     if "json" in example:
-        body = dict(example["json"])
-        if "image" in body:
-            body["image"] = base64.b64encode((FOLDER / body["image"]).read_bytes()).decode()
-        return client.request(example["method"], example["path"], json=body, headers=headers)
+        return client.request(example["method"], example["path"], json=with_files(example["json"]), headers=headers)
     return client.request(example["method"], example["path"], params=example.get("query"), headers=headers)
+
+
+def with_files(value: Any) -> Any:
+    """Texts that name a picture replaced by its base64."""
+    if isinstance(value, dict):
+        return {key: with_files(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [with_files(item) for item in value]
+    is_file = isinstance(value, str) and value.endswith(".png")
+    return base64.b64encode((FOLDER / value).read_bytes()).decode() if is_file else value
 
 
 def trimmed(value: Any) -> Any:

@@ -17,7 +17,7 @@ import httpx
 import pytest
 from playwright._impl._driver import compute_driver_executable
 
-from tests.checks import openapi
+from tests.checks import openapi, operation
 from tests.conftest import Service
 from tests.examples import FOLDER, NAMES, STREAMS, differences, request_of
 
@@ -27,6 +27,7 @@ COMMANDS = {
     "python": lambda name: [sys.executable, str(FOLDER / "python" / f"{name}.py")],
     "javascript": lambda name: [NODE, str(FOLDER / "javascript" / f"{name}.mjs")],
 }
+MINE = "/v1/models/mine/versions"
 PNG = b"\x89PNG\r\n\x1a\n"
 HTTP_FILE = (FOLDER / "examples.http").read_text(encoding="utf-8")
 REQUESTS = {text.split("\n", 1)[0]: text.split("\n", 1)[1] for text in re.split(r"^### ", HTTP_FILE, flags=re.M)[1:]}
@@ -46,7 +47,7 @@ def check_answer(name: str, content: bytes) -> None:
     elif example.get("accept") == "text/plain":
         assert content.decode().rstrip() == (FOLDER / f"{name}.response.txt").read_text(encoding="utf-8").rstrip()
     else:
-        assert differences(recording(name), json.loads(content)) == []
+        assert differences(recording(name), json.loads(content)) == [], content[:1000]
 
 
 Run = tuple[str, str]
@@ -140,8 +141,9 @@ class TestHttpFile:
         example = request_of(name)
         variables = {"url": service.url}
         if "after" in example:
-            answer = sent(service.client, REQUESTS[example["after"]], variables)
-            variables["job"] = answer.json()["id"]
+            # Uploading takes seconds: once is enough where nothing has deleted it since.
+            if "{job}" in example["path"] or example.get("finished") or not service.client.get(MINE).is_success:
+                variables["job"] = sent(service.client, REQUESTS[example["after"]], variables).json()["id"]
             if example.get("finished"):
                 service.client.get(f"/v1/jobs/{variables['job']}/events")
         answer = sent(service.client, REQUESTS[name], variables)
@@ -168,12 +170,9 @@ def sent(client: httpx.Client, text: str, variables: dict[str, str]) -> httpx.Re
 
 def test_every_operation_has_an_example() -> None:
     """By what is called: an example need not have the operation's name."""
-    templates = sorted(openapi()["paths"], key=lambda path: path.count("{"))
     called = set()
     for name in NAMES:
         example = request_of(name)
-        path = example["path"].replace("{job}", "some")
-        found = next(template for template in templates if re.fullmatch(re.sub(r"\{.*?\}", "[^/]+", template), path))
-        called.add(openapi()["paths"][found][example["method"].lower()]["operationId"])
-    every = {operation["operationId"] for path in openapi()["paths"].values() for operation in path.values()}
+        called.add(operation(example["method"], example["path"].replace("{job}", "some"))["operationId"])
+    every = {item["operationId"] for path in openapi()["paths"].values() for item in path.values()}
     assert every - called == set()

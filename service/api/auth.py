@@ -16,7 +16,7 @@ from service.keys.store import KeyStore
 
 NOBODY = "open"
 OWNER_DIGITS = 32
-OPEN_PATHS = frozenset({"/livez", "/readyz"})
+OPEN_PATHS = frozenset({"/livez", "/readyz", "/v2/health/live", "/v2/health/ready"})
 
 
 @dataclass(frozen=True)

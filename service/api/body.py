@@ -60,6 +60,14 @@ async def read(request: Request, fetch: Fetcher) -> Body:
     return Body(image, params | sent)
 
 
+async def json_object(request: Request) -> dict[str, Any]:
+    """A body that is a JSON object. Raises MalformedBody or UnsupportedMediaType."""
+    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if media_type not in ("", "application/json"):
+        raise UnsupportedMediaType(f"the Content-Type is {media_type!r}; send application/json")
+    return _object(await _whole(request).body(), "the body")
+
+
 def check_image(image: ImageInput | None, calls: Iterable[MethodCall]) -> None:
     """Raises MalformedBody for an image that is missing, InvalidParameter for one that no method looks at."""
     wanted = [call.explainer.wants_image(call.params) for call in calls]
@@ -145,5 +153,5 @@ def _object(data: bytes, what: str) -> dict[str, Any]:
         raise MalformedBody(f"{what} is not valid JSON: {error.msg} at character {error.pos}") from None
     if not isinstance(value, dict):
         kind = {list: "an array", str: "a text", type(None): "null"}.get(type(value), "a value")
-        raise MalformedBody(f'{what} is {kind}; it must be a JSON object such as {{"image": "<base64>"}}')
+        raise MalformedBody(f"{what} is {kind}; it must be a JSON object")
     return value

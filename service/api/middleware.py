@@ -11,14 +11,13 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.api.auth import Keys
+from service.api.auth import OPEN_PATHS, Keys
 from service.api.errors import internal_error, problem_response
 from service.api.hosts import Hosts
 from service.errors import EngineUnavailable, NotAuthenticated, UnknownHost
 
 log = structlog.get_logger(__name__)
 
-QUIET_PATHS = ("/livez", "/readyz")
 RETRY_AFTER_S = 5
 NOTHING = "default-src 'none'; frame-ancestors 'none'"
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,128}\Z")
@@ -74,7 +73,7 @@ class RequestContext:
                 raise
             await internal_error(request_id)(scope, receive, send_with_headers)
         finally:
-            if scope["path"] not in QUIET_PATHS:
+            if scope["path"] not in OPEN_PATHS:
                 duration = round((time.perf_counter() - started) * 1e3, 1)
                 log.info("request", method=scope["method"], path=scope["path"], status=status, duration_ms=duration)
             structlog.contextvars.unbind_contextvars("request_id")

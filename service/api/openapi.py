@@ -11,6 +11,7 @@ from service.api.negotiate import MEDIA
 from service.api.options import FORMS_OF_MANY, RequestOptions, forms_of, options_of
 from service.api.parameters import MAX_METHODS, SharedParams, callable_names
 from service.api.schemas import Problem
+from service.api.schemas_inference import InferenceError
 from service.api.schemas_jobs import JobOut
 from service.explainers.base import Explainer, Photograph
 from service.imaging.formats import MEDIA_TYPES
@@ -42,7 +43,7 @@ CACHE_HEADERS: list[dict[str, Any]] = [
     }
 ]
 _PROBLEMS = {
-    400: "The body cannot be read.",
+    400: "The body cannot be read, or the service has no such name.",
     401: "A valid API key is needed.",
     403: "The key lacks a scope, or models are not taken.",
     404: "There is no such model, layer, class or job.",
@@ -53,8 +54,8 @@ _PROBLEMS = {
     413: "The body or the image is too large.",
     415: "The media type is not supported.",
     422: "A parameter, the image, or the method for this model is not valid.",
-    429: "This caller has too many jobs waiting and running.",
-    503: "The engine is starting, or too many calls are waiting.",
+    429: "This caller calls too often, or has too many calls or jobs waiting and running.",
+    503: "The engine is starting, too many calls are waiting, or the service is being stopped.",
     504: "The call took longer than its deadline.",
     507: "This key's room for models is used up.",
 }
@@ -64,6 +65,17 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route for these statuses."""
     media = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {status: {"description": _PROBLEMS[status], "model": Problem, "content": media} for status in statuses}
+
+
+def inference_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The same under `/v2`, where an error is the protocol's own object."""
+    return {status: {"description": _PROBLEMS[status], "model": InferenceError} for status in statuses}
+
+
+def json_body(model: type[BaseModel]) -> dict[str, Any]:
+    """A body that a route reads itself; `document.py` adds the schema."""
+    schema = {"$ref": f"#/components/schemas/{model.__name__}"}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
 def picture_responses(explainer: Explainer | None = None) -> dict[int | str, dict[str, Any]]:

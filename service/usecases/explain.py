@@ -51,7 +51,7 @@ class Explain:
             decoded = time.perf_counter()
             payload = engine_payload(request)
             reply = await self._engines.ask("explain", request.model_id, payload, image.arrays, place.deadline)
-        check_size(request.options, reply.arrays, self._max_response_bytes)
+        check_size(request.options, reply.arrays, self._max_response_bytes // request.instances)
         before_draw = time.perf_counter()
         computed = Computed(reply.payload, reply.arrays)
         found = await loop.run_in_executor(self._threads, results, request, computed, image.pixels)

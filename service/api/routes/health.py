@@ -12,13 +12,14 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from service.api.deps import ServicesDep
+from service.api.readiness import readiness
 from service.api.schemas import Health
 
 router = APIRouter(tags=["health"])
 DOCS_ASSETS = "/docs/assets"
 
 
-@router.get("/livez", operation_id="livez", summary="Is the process alive?", response_model=Health)
+@router.get("/livez", operation_id="check_liveness", summary="Is the process alive?", response_model=Health)
 async def livez(services: ServicesDep) -> Any:
     """Answers as long as the event loop turns, whatever the engine does."""
     return {"status": "ok", "engines": [client.state.value for client in services.engines.clients]}
@@ -26,7 +27,7 @@ async def livez(services: ServicesDep) -> Any:
 
 @router.get(
     "/readyz",
-    operation_id="readyz",
+    operation_id="check_readiness",
     summary="Can calls be answered?",
     response_model=Health,
     responses={503: {"model": Health, "description": "An engine is starting or models are being preloaded."}},
@@ -34,19 +35,9 @@ async def livez(services: ServicesDep) -> Any:
 async def readyz(request: Request, services: ServicesDep, response: Response) -> Any:
     """200 once every engine answers and the preloaded models are warm; 503 with the reason before, with a queue that is
     full, and once the service is being stopped."""
-    statuses = await services.engines.statuses()
-    engines = [client.state.value for client in services.engines.clients]
-    waiting = [model for status in statuses if status for model in status["preloading"]]
-    full = any(client.queue.full for client in services.engines.clients)
-    reasons = {
-        "stopping": request.app.state.draining,
-        "engine not up": None in statuses,
-        f"preloading {', '.join(waiting)}": bool(waiting),
-        "queue full": full,
-    }
-    problem = next((reason for reason, holds in reasons.items() if holds), "ok")
-    response.status_code = 200 if problem == "ok" else 503
-    return {"status": problem, "engines": engines}
+    missing = await readiness(request, services)
+    response.status_code = 503 if missing else 200
+    return {"status": missing or "ok", "engines": [client.state.value for client in services.engines.clients]}
 
 
 @router.get("/docs", operation_id="docs", include_in_schema=False)
