@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 
 from generators.example import FILE_PARTS, Example
@@ -41,9 +42,8 @@ def script(example: Example) -> str:
 def _printed(example: Example) -> str:
     """The body with its pictures in base64: too long for an argument of curl."""
     text = json.dumps(example.json).replace("\\", "\\\\").replace("%", "%%")
-    files = sorted(example.pictures_sent, key=text.index)
-    for file in files:
-        text = text.replace(f'"{file}"', '"%s"')
+    files = re.findall(r'"([^"]+\.png)"', text)
+    text = re.sub(r'"[^"]+\.png"', '"%s"', text)
     return " ".join(["printf", shlex.quote(text), *(f'"$(base64 -w0 "$EXAMPLES/{file}")"' for file in files)])
 
 

@@ -55,7 +55,7 @@ async def read(request: Request, fetch: Fetcher) -> Body:
         given = repr(media_type) if media_type else "none"
         raise UnsupportedMediaType(f"the Content-Type is {given}; send one of {ACCEPTED}")
     for name, value in sent.items():
-        if name in params and str(params[name]) != str(value):
+        if name in params and str(params[name]) != (str(value).lower() if isinstance(value, bool) else str(value)):
             raise InvalidParameter(f"{name!r} stands in the query and in the body with two values; give it once")
     return Body(image, params | sent)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
 from pydantic import BaseModel
@@ -46,7 +47,18 @@ def finished(document: dict[str, Any]) -> dict[str, Any]:
     requests: list[tuple[type[BaseModel], Literal["validation"]]] = [(model, "validation") for model in REQUESTS]
     _, extra = models_json_schema(requests, ref_template="#/components/schemas/{model}")
     document["components"]["schemas"] |= extra["$defs"]
+    _name_values(document)
     return state_scopes(document)
+
+
+def _name_values(node: Any) -> None:
+    """Where two values of an enumeration are the same but for their signs, names for those who generate clients."""
+    if isinstance(node, dict):
+        values = node.get("enum")
+        if isinstance(values, list) and len({re.sub(r"\W", "", str(value)) for value in values}) < len(values):
+            node["x-enum-varnames"] = [re.sub(r"\W", "_", value.replace("+", "_PLUS")).upper() for value in values]
+    for part in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        _name_values(part)
 
 
 def _answer(path: str, status: int) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from pydantic import BaseModel
@@ -115,7 +116,7 @@ def query_parameters(*models: type[BaseModel], leave_out: tuple[str, ...] = ()) 
 def explain_operation(explainer: Explainer) -> dict[str, Any]:
     """Query parameters and the four body forms of a method's route."""
     properties = {
-        name: {key: value for key, value in field.items() if key != "title"}
+        name: _without_default(field)
         for model in (explainer.Params, options_of(explainer))
         for name, field in model.model_json_schema(by_alias=True)["properties"].items()
     }
@@ -152,7 +153,7 @@ def explain_many_operation() -> dict[str, Any]:
     methods = {"type": "array", "items": {"anyOf": [{"type": "string"}, one]}, "minItems": 1, "maxItems": MAX_METHODS}
     names = {"type": "string", "description": "Names of methods and variants, comma-separated."}
     properties = {
-        name: {key: value for key, value in field.items() if key != "title"}
+        name: _without_default(field)
         for model in (SharedParams, RequestOptions)
         for name, field in model.model_json_schema()["properties"].items()
         if name != "methods"
@@ -198,12 +199,22 @@ def _body_forms(as_json: dict[str, Any], as_form: dict[str, Any]) -> dict[str, A
 
 def _as_parameter(field: dict[str, Any]) -> dict[str, Any]:
     """A JSON Schema property as a query parameter: the null of an optional one goes, a list becomes text."""
-    schema = {key: value for key, value in field.items() if key not in ("title", "description", "default")}
+    schema = _without_default(field)
+    description = schema.pop("description", "")
     kinds = [kind for kind in schema.pop("anyOf", []) if kind.get("type") != "null"]
     if kinds:
         schema |= kinds[0]
     if schema.get("type") == "array":
         schema = {"type": "string"}
-    if field.get("default") is not None:
-        schema["default"] = field["default"]
-    return {"description": field.get("description", ""), "schema": schema}
+    return {"description": description, "schema": schema}
+
+
+def _without_default(field: dict[str, Any]) -> dict[str, Any]:
+    """The property with its default in its description: a `default` is sent by generated clients, also with a method
+    that does not take it."""
+    schema = {key: value for key, value in field.items() if key not in ("title", "default")}
+    default = field.get("default")
+    if default is not None:
+        shown = default if isinstance(default, str) else json.dumps(default)
+        schema["description"] = f"{field.get('description', '')} When absent: `{shown}`.".strip()
+    return schema

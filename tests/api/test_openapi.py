@@ -80,6 +80,13 @@ class TestDocument:
             assert re.fullmatch(r"([A-Z][a-z]+)+", name), name
             assert not re.match(r"Body|Response[A-Z]|.*(Input|Output)$|HTTP|Validation", name) or name in OWN, name
 
+    def test_values_that_differ_in_signs_alone_have_names(self) -> None:
+        parameters = openapi()["paths"]["/v1/models/{model_id}/cam"]["post"]["parameters"]
+        (method,) = [item["schema"] for item in parameters if item["name"] == "method"]
+        named = dict(zip(method["enum"], method["x-enum-varnames"], strict=True))
+        assert (named["gradcam"], named["gradcam++"]) == ("GRADCAM", "GRADCAM_PLUS_PLUS")
+        assert "x-enum-varnames" not in openapi()["components"]["schemas"]["JobState"]
+
     def test_no_answer_has_a_nameless_shape(self) -> None:
         for _, path, operation in OPERATIONS:
             for status, answer in operation["responses"].items():
@@ -199,3 +206,16 @@ class TestSeveralMethods:
         variants = {variant.name for explainer in looking for variant in explainer.variants}
         assert named == variants | {explainer.name for explainer in looking}
         assert len(named) == 22
+
+
+def test_nothing_is_sent_that_the_caller_did_not_say() -> None:
+    """Generated clients send each `default`; that of one method's parameter is refused by another."""
+    for method, path, operation in OPERATIONS:
+        schemas = [item["schema"] for item in operation.get("parameters", ()) if path.startswith("/v1/models/{")]
+        if path.endswith(("/cam", "/saliency", "/explain")):
+            for form in ("application/json", "multipart/form-data"):
+                schemas += operation["requestBody"]["content"][form]["schema"]["properties"].values()
+        assert not [schema for schema in schemas if "default" in schema], (method, path)
+    cam = openapi()["paths"]["/v1/models/{model_id}/cam"]["post"]["parameters"]
+    (alpha,) = [item for item in cam if item["name"] == "alpha"]
+    assert alpha["description"].endswith("When absent: `0.4`.")
