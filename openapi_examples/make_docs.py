@@ -1,4 +1,4 @@
-"""Writes what is generated: `openapi.json`, a curl script for each example, and the tables of the README.
+"""Writes what is generated: `openapi.json`, the clients of each example, and the tables of the README.
 
 `python openapi_examples/make_docs.py` writes, `--check` only says what is not current and exits with 1.
 """
@@ -6,20 +6,17 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlencode
+
+from generators import curl, http_file, javascript, python
+from generators.example import FOLDER, names, read
 
 from service.api.errors import STATUS, problem_type
 from service.app import create_app
 from service.explainers import EXPLAINERS
 from service.settings import PREFIX, Settings
 
-FOLDER = Path(__file__).parent
-# Parts of a form that are files.
-FILES = ("image", "model")
 README = FOLDER.parent / "README.md"
 RESULTS = FOLDER.parent / "tests" / "benchmarks" / "RESULTS.md"
 METHODS = FOLDER.parent / "service" / "explainers" / "README.md"
@@ -43,56 +40,15 @@ def generated() -> dict[Path, str]:
     """Every generated file with its text."""
     app = create_app(Settings())
     files = {FOLDER / "openapi.json": json.dumps(app.openapi(), indent=1, ensure_ascii=False) + "\n"}
-    for path in sorted(FOLDER.glob("*.request.json")):
-        name = path.name.removesuffix(".request.json")
-        files[FOLDER / f"{name}.sh"] = curl_script(json.loads(path.read_text(encoding="utf-8")))
+    examples = [read(name) for name in names()]
+    for example in examples:
+        files[FOLDER / "curl" / f"{example.name}.sh"] = curl.script(example)
+        files[FOLDER / "python" / f"{example.name}.py"] = python.program(example)
+        files[FOLDER / "javascript" / f"{example.name}.mjs"] = javascript.module(example)
+    files[FOLDER / "examples.http"] = http_file.document(examples)
     files[METHODS] = methods_page()
     files[README] = readme(README.read_text(encoding="utf-8"))
     return files
-
-
-def curl_script(example: dict[str, Any]) -> str:
-    """A script that makes one example's call and prints the answer."""
-    query = f"?{urlencode(example['query'], safe=',')}" if example.get("query") else ""
-    target = f'"$URL{example["path"].replace("{job}", "$JOB")}{query}"'
-    parts = ["curl --silent --show-error"]
-    before = job_before(example)
-    parts += [f"--header {shlex.quote(f'{name}: {value}')}" for name, value in example.get("headers", {}).items()]
-    if "accept" in example:
-        parts.append(f"--header {shlex.quote('Accept: ' + example['accept'])}")
-    if "body" in example:
-        parts.append(f"--header 'Content-Type: {example['content_type']}' --data-binary @{example['body']}")
-    elif "form" in example:
-        form = example["form"]
-        parts += [f"--form {name}={'@' if name in FILES else ''}{value}" for name, value in form.items()]
-    elif "image" in example.get("json", {}):
-        rest = json.dumps({name: value for name, value in example["json"].items() if name != "image"})
-        before += (
-            f"""printf '{{"image":"%s",%s' "$(base64 -w0 {example["json"]["image"]})" {shlex.quote(rest[1:])} | """
-        )
-        parts.append("--header 'Content-Type: application/json' --data-binary @-")
-    elif "json" in example:
-        if example["method"] != "POST":
-            parts.append(f"--request {example['method']}")
-        parts.append(f"--header 'Content-Type: application/json' --data {shlex.quote(json.dumps(example['json']))}")
-    elif example["method"] != "GET":
-        parts.append(f"--request {example['method']}")
-    return (
-        f'#!/bin/sh\n# {example["summary"]}.\nset -eu\ncd "$(dirname "$0")"\n'
-        f'URL="${{KERASCOPE_URL:-http://127.0.0.1:8000}}"\n{before}{" ".join(parts)} {target}\n'
-    )
-
-
-def job_before(example: dict[str, Any]) -> str:
-    """Lines that make what an example is about, and wait for the end of a job where it must have one."""
-    if "after" not in example:
-        return ""
-    if "{job}" not in example["path"]:
-        return f"./{example['after']}.sh >/dev/null\n"
-    lines = f"""JOB=$(./{example["after"]}.sh | sed 's/.*"id":"\\([^"]*\\)".*/\\1/')\n"""
-    if example.get("finished"):
-        lines += 'curl --silent --no-buffer "$URL/v1/jobs/$JOB/events" >/dev/null\n'
-    return lines
 
 
 def readme(text: str) -> str:

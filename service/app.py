@@ -21,10 +21,11 @@ from starlette.staticfiles import StaticFiles
 
 from service import __version__
 from service.api import errors
-from service.api.access import allowed, state_scopes
+from service.api.access import allowed
 from service.api.auth import Keys
 from service.api.deps import Services
-from service.api.routes import explain, explorer, health, methods, metrics, models
+from service.api.document import TAGS, finished
+from service.api.routes import explain, explorer, health, kserve_v1, methods, metrics, models, open_inference
 from service.api.routes import jobs as job_routes
 from service.api.routes import uploads as upload_routes
 from service.api.stack import surround
@@ -59,10 +60,10 @@ RENDER_NICENESS = 5
 
 
 class Application(FastAPI):
-    """FastAPI, with the scopes in its OpenAPI document."""
+    """FastAPI, with an OpenAPI document that says what stands around its routes too."""
 
     def openapi(self) -> dict[str, Any]:
-        return state_scopes(super().openapi())
+        return finished(super().openapi())
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -109,6 +110,7 @@ def create_app(settings: Settings) -> FastAPI:
         version=__version__,
         description=DESCRIPTION,
         openapi_url=None,
+        openapi_tags=TAGS,
         lifespan=lifespan,
         dependencies=[Depends(allowed)],
     )
@@ -144,6 +146,8 @@ def create_app(settings: Settings) -> FastAPI:
         methods.router,
         explain.router,
         models.router,
+        kserve_v1.router,
+        open_inference.router,
         upload_routes.router,
         job_routes.router,
         explorer.router,

@@ -111,7 +111,7 @@ def operation(method: str, path: str) -> dict[str, Any]:
     """The documented operation that answers a request, or `{}`."""
     found: dict[str, Any] = {}
     for template in sorted(openapi()["paths"], key=lambda item: len(re.sub(r"\{.*?\}", "", item))):
-        pattern = re.sub(r"\\{(model|job)_id\\}", "[^/]+", re.escape(template)).replace(r"\{layer\}", ".*")
+        pattern = re.sub(r"\\{((model|job)_id|version)\\}", "[^/]+", re.escape(template)).replace(r"\{layer\}", ".*")
         if re.fullmatch(pattern, path):
             found = openapi()["paths"][template].get(method.lower(), found)
     return found

@@ -72,7 +72,7 @@ def test_first_block_is_make_serve() -> None:
 @pytest.mark.parametrize("block", BLOCKS[1:], ids=lambda block: block.split("#")[0][:40])
 def test_block_runs(block: str, url: str, folder: Path) -> None:
     script = block.replace("localhost:8000", url.removeprefix("http://")).replace("curl -s ", "curl -sSf ")
-    environment = {**os.environ, "HOME": str(folder), "KERASCOPE_DEVICE": "cpu"}
+    environment = {**os.environ, "HOME": str(folder), "KERASCOPE_DEVICE": "cpu", "KERASCOPE_URL": url}
     environment["KERASCOPE_PORT"] = url.rpartition(":")[2]
     done = subprocess.run(
         ["sh", "-euc", script], cwd=folder, env=environment, capture_output=True, text=True, timeout=120

@@ -8,7 +8,7 @@ from fastapi import Request
 
 from service.api.auth import caller_of, is_open
 from service.explainers import EXPLAINERS
-from service.explainers.base import Cost
+from service.explainers.base import Cost, Explainer
 from service.keys.scope import EVERY, Scope
 
 Need = tuple[frozenset[Scope], ...]
@@ -23,33 +23,50 @@ WRITES: Need = (frozenset({Scope.MODELS_WRITE}),)
 JOBS: Need = (frozenset({Scope.JOBS}),)
 ADMIN: Need = (frozenset({Scope.ADMIN}),)
 
+
+def operation_of(method: Explainer) -> str:
+    """The ID of a method's operation: a verb, for clients that are generated from it."""
+    return method.name if method.name in VERBS else f"compute_{method.name}"
+
+
+# Methods whose name is one already.
+VERBS = frozenset({"predict"})
+
 NEEDS: dict[str, Need] = {
-    "livez": NONE,
-    "readyz": NONE,
-    "metrics": ADMIN,
+    "check_liveness": NONE,
+    "check_readiness": NONE,
+    "get_metrics": ADMIN,
     "explorer": NONE,
     "docs": NONE,
     "openapi": NONE,
     "list_methods": ANY_KEY,
     "list_models": READS,
     "describe_model": READS,
-    "model_summary": READS,
+    "summarize_model": READS,
     "list_layers": READS,
     "describe_layer": READS,
-    "model_versions": READS,
+    "list_versions": READS,
     "upload_model": WRITES,
     "change_model": WRITES,
     "delete_model": WRITES,
     "load_model": WRITES,
     "unload_model": WRITES,
     "explain": EXPLAINS,
-    **{method.name: ASCENDS if method.cost is Cost.ASCENT else EXPLAINS for method in EXPLAINERS},
+    "predict_instances": EXPLAINS,
+    "explain_instances": EXPLAINS,
+    "describe_server": ANY_KEY,
+    "check_server_live": NONE,
+    "check_server_ready": NONE,
+    **{f"describe_served_{each}": READS for each in ("model", "version")},
+    **{f"check_served_{each}_ready": READS for each in ("model", "version")},
+    **{f"infer_served_{each}": EXPLAINS for each in ("model", "version")},
+    **{operation_of(method): ASCENDS if method.cost is Cost.ASCENT else EXPLAINS for method in EXPLAINERS},
     "list_jobs": JOBS,
     "get_job": JOBS,
     "cancel_job": JOBS,
-    "job_events": JOBS,
-    "job_preview": JOBS,
-    "job_result": JOBS,
+    "follow_job": JOBS,
+    "preview_job": JOBS,
+    "get_result": JOBS,
 }
 
 

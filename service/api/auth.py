@@ -16,8 +16,9 @@ from service.keys.store import KeyStore
 
 NOBODY = "open"
 OWNER_DIGITS = 32
-# Probes, and pages that hold nothing but what is published with the source.
-OPEN_PATHS = frozenset({"/livez", "/readyz", "/", "/docs", "/openapi.json"})
+PROBES = frozenset({"/livez", "/readyz", "/v2/health/live", "/v2/health/ready"})
+# Besides, pages that hold nothing but what is published with the source.
+OPEN_PATHS = PROBES | {"/", "/docs", "/openapi.json"}
 OPEN_FOLDERS = ("/explorer/", "/docs/assets/")
 
 

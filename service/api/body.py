@@ -55,9 +55,17 @@ async def read(request: Request, fetch: Fetcher) -> Body:
         given = repr(media_type) if media_type else "none"
         raise UnsupportedMediaType(f"the Content-Type is {given}; send one of {ACCEPTED}")
     for name, value in sent.items():
-        if name in params and str(params[name]) != str(value):
+        if name in params and str(params[name]) != (str(value).lower() if isinstance(value, bool) else str(value)):
             raise InvalidParameter(f"{name!r} stands in the query and in the body with two values; give it once")
     return Body(image, params | sent)
+
+
+async def json_object(request: Request) -> dict[str, Any]:
+    """A body that is a JSON object. Raises MalformedBody or UnsupportedMediaType."""
+    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if media_type not in ("", "application/json"):
+        raise UnsupportedMediaType(f"the Content-Type is {media_type!r}; send application/json")
+    return _object(await _whole(request).body(), "the body")
 
 
 def check_image(image: ImageInput | None, calls: Iterable[MethodCall]) -> None:
@@ -145,5 +153,5 @@ def _object(data: bytes, what: str) -> dict[str, Any]:
         raise MalformedBody(f"{what} is not valid JSON: {error.msg} at character {error.pos}") from None
     if not isinstance(value, dict):
         kind = {list: "an array", str: "a text", type(None): "null"}.get(type(value), "a value")
-        raise MalformedBody(f'{what} is {kind}; it must be a JSON object such as {{"image": "<base64>"}}')
+        raise MalformedBody(f"{what} is {kind}; it must be a JSON object")
     return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Annotated, cast
 
@@ -52,6 +53,18 @@ async def known_query(request: Request) -> None:
             )
 
 
+def served_model(
+    model_id: Annotated[str, Path(description="ID of a model, as `GET /v1/models` lists them.", max_length=100)],
+    request: Request,
+) -> str:
+    """`name@2` where the path names a version, which other routes write into the ID. Raises UnknownModel."""
+    version = request.path_params.get("version")
+    if version is not None and not re.fullmatch("[0-9]{1,9}", version):
+        raise UnknownModel(f"there is no version {version[:40]!r} of any model; versions are numbers from 1")
+    return model_id if version is None else f"{model_id}@{version}"
+
+
+ServedModel = Annotated[str, Depends(served_model)]
 ServicesDep = Annotated[Services, Depends(services)]
 ModelId = Annotated[str, Path(description="ID of a model, as `GET /v1/models` lists them.", max_length=128)]
 JobId = Annotated[str, Path(description="ID of a job, as its submission gave it.", max_length=128)]
@@ -62,6 +75,11 @@ def visible_model(model_id: ModelId, request: Request, services: ServicesDep) ->
     """Raises UnknownModel for the upload of another key that is not shared, as for one that is not there."""
     if services.uploads.hidden(model_id, seen_by(request)):
         raise UnknownModel(f"there is no model {model_id!r}")
+
+
+def visible_served_model(model: ServedModel, request: Request, services: ServicesDep) -> None:
+    """As `visible_model`."""
+    visible_model(model, request, services)
 
 
 def own_model(model_id: ModelId, request: Request, services: ServicesDep) -> None:

@@ -11,14 +11,14 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.api.auth import Keys
+from service.api.auth import PROBES, Keys
 from service.api.errors import internal_error, problem_response
 from service.api.hosts import Hosts
 from service.errors import EngineUnavailable, NotAuthenticated, UnknownHost
 
 log = structlog.get_logger(__name__)
 
-QUIET_PATHS = ("/livez", "/readyz", "/metrics")
+QUIET_PATHS = PROBES | {"/metrics"}
 # What is logged of these too: somebody without the key for it.
 NOTABLE = (401, 403)
 RETRY_AFTER_S = 5

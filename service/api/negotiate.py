@@ -65,7 +65,12 @@ def respond(answer: Answer, options: AnswerOptions) -> Response:
     elif options.format == "npz":
         content = archive.packed(result.arrays)
     else:
-        body = {"model": answer.model, "image": answer.image, **_result(result, options), "timing_ms": _timing(answer)}
+        body = {
+            "model": answer.model,
+            "image": answer.image,
+            **result_out(result, options),
+            "timing_ms": _timing(answer),
+        }
         content = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
     return Response(content, headers=_headers(answer), media_type=MEDIA[options.format])
 
@@ -75,7 +80,7 @@ def respond_many(answer: Answer, options: AnswerOptions) -> Response:
     if options.format == "npz":
         arrays = {f"{result.name}/{name}": array for result in answer.results for name, array in result.arrays.items()}
         return Response(archive.packed(arrays), headers=_headers(answer), media_type=MEDIA["npz"])
-    results = [{"name": result.name, **_result(result, options)} for result in answer.results]
+    results = [{"name": result.name, **result_out(result, options)} for result in answer.results]
     body = {"model": answer.model, "image": answer.image, "results": results, "timing_ms": _timing(answer)}
     content = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
     return Response(content, headers=_headers(answer), media_type=MEDIA["json"])
@@ -94,7 +99,8 @@ def _timing(answer: Answer) -> dict[str, float]:
     return {name: round(value, 2) for name, value in answer.timing_ms.items()}
 
 
-def _result(result: Result, options: AnswerOptions) -> dict[str, Any]:
+def result_out(result: Result, options: AnswerOptions) -> dict[str, Any]:
+    """What one method found, as JSON values."""
     images = [
         {
             "name": picture.name,

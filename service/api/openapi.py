@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from pydantic import BaseModel
@@ -11,6 +12,7 @@ from service.api.negotiate import MEDIA
 from service.api.options import FORMS_OF_MANY, RequestOptions, forms_of, options_of
 from service.api.parameters import MAX_METHODS, SharedParams, callable_names
 from service.api.schemas import Problem
+from service.api.schemas_inference import InferenceError
 from service.api.schemas_jobs import JobOut
 from service.explainers.base import Explainer, Photograph
 from service.imaging.formats import MEDIA_TYPES
@@ -42,7 +44,7 @@ CACHE_HEADERS: list[dict[str, Any]] = [
     }
 ]
 _PROBLEMS = {
-    400: "The body cannot be read.",
+    400: "The body cannot be read, or the service has no such name.",
     401: "A valid API key is needed.",
     403: "The key lacks a scope, or models are not taken.",
     404: "There is no such model, layer, class or job.",
@@ -53,8 +55,8 @@ _PROBLEMS = {
     413: "The body or the image is too large.",
     415: "The media type is not supported.",
     422: "A parameter, the image, or the method for this model is not valid.",
-    429: "This caller has too many jobs waiting and running.",
-    503: "The engine is starting, or too many calls are waiting.",
+    429: "This caller calls too often, or has too many calls or jobs waiting and running.",
+    503: "The engine is starting, too many calls are waiting, or the service is being stopped.",
     504: "The call took longer than its deadline.",
     507: "This key's room for models is used up.",
 }
@@ -64,6 +66,17 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route for these statuses."""
     media = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {status: {"description": _PROBLEMS[status], "model": Problem, "content": media} for status in statuses}
+
+
+def inference_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The same under `/v2`, where an error is the protocol's own object."""
+    return {status: {"description": _PROBLEMS[status], "model": InferenceError} for status in statuses}
+
+
+def json_body(model: type[BaseModel]) -> dict[str, Any]:
+    """A body that a route reads itself; `document.py` adds the schema."""
+    schema = {"$ref": f"#/components/schemas/{model.__name__}"}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
 def picture_responses(explainer: Explainer | None = None) -> dict[int | str, dict[str, Any]]:
@@ -103,7 +116,7 @@ def query_parameters(*models: type[BaseModel], leave_out: tuple[str, ...] = ()) 
 def explain_operation(explainer: Explainer) -> dict[str, Any]:
     """Query parameters and the four body forms of a method's route."""
     properties = {
-        name: {key: value for key, value in field.items() if key != "title"}
+        name: _without_default(field)
         for model in (explainer.Params, options_of(explainer))
         for name, field in model.model_json_schema(by_alias=True)["properties"].items()
     }
@@ -140,7 +153,7 @@ def explain_many_operation() -> dict[str, Any]:
     methods = {"type": "array", "items": {"anyOf": [{"type": "string"}, one]}, "minItems": 1, "maxItems": MAX_METHODS}
     names = {"type": "string", "description": "Names of methods and variants, comma-separated."}
     properties = {
-        name: {key: value for key, value in field.items() if key != "title"}
+        name: _without_default(field)
         for model in (SharedParams, RequestOptions)
         for name, field in model.model_json_schema()["properties"].items()
         if name != "methods"
@@ -186,12 +199,22 @@ def _body_forms(as_json: dict[str, Any], as_form: dict[str, Any]) -> dict[str, A
 
 def _as_parameter(field: dict[str, Any]) -> dict[str, Any]:
     """A JSON Schema property as a query parameter: the null of an optional one goes, a list becomes text."""
-    schema = {key: value for key, value in field.items() if key not in ("title", "description", "default")}
+    schema = _without_default(field)
+    description = schema.pop("description", "")
     kinds = [kind for kind in schema.pop("anyOf", []) if kind.get("type") != "null"]
     if kinds:
         schema |= kinds[0]
     if schema.get("type") == "array":
         schema = {"type": "string"}
-    if field.get("default") is not None:
-        schema["default"] = field["default"]
-    return {"description": field.get("description", ""), "schema": schema}
+    return {"description": description, "schema": schema}
+
+
+def _without_default(field: dict[str, Any]) -> dict[str, Any]:
+    """The property with its default in its description: a `default` is sent by generated clients, also with a method
+    that does not take it."""
+    schema = {key: value for key, value in field.items() if key not in ("title", "default")}
+    default = field.get("default")
+    if default is not None:
+        shown = default if isinstance(default, str) else json.dumps(default)
+        schema["description"] = f"{field.get('description', '')} When absent: `{shown}`.".strip()
+    return schema

@@ -12,11 +12,11 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.api.auth import owner_of
+from service.api.auth import OPEN_PATHS, owner_of
 from service.api.errors import problem_response
 from service.errors import TooManyCalls
 
-LIMITED_PATHS = "/v1/"
+LIMITED_PATHS = ("/v1/", "/v2/")
 
 
 class RateLimit:
@@ -28,7 +28,7 @@ class RateLimit:
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not scope["path"].startswith(LIMITED_PATHS):
+        if scope["type"] != "http" or scope["path"] in OPEN_PATHS or not scope["path"].startswith(LIMITED_PATHS):
             await self._app(scope, receive, send)
             return
         caller = owner_of(Request(scope))

@@ -92,7 +92,7 @@ class ArrayOut(Schema):
     data: str | list[Any]
 
 
-class Warned(Schema):
+class Caveat(Schema):
     """Something to know about an otherwise good answer."""
 
     code: str
@@ -109,7 +109,7 @@ class ResultOut(Schema):
     images: list[ImageOut]
     arrays: list[ArrayOut]
     statistics: dict[str, Any]
-    warnings: list[Warned]
+    warnings: list[Caveat]
 
 
 class ExplanationOut(ResultOut):
@@ -168,8 +168,10 @@ class ModelList(Schema):
 
 
 class ModelDetails(ModelOut):
-    """A model with everything that loading it found."""
+    """A model with everything that loading it found. `name` and `ready` are what KServe's V1 protocol asks for."""
 
+    name: str
+    ready: bool
     digest: str
     input: dict[str, Any]
     preprocessing: dict[str, Any]
@@ -199,6 +201,12 @@ class LayerList(Schema):
     """The layers in order of execution."""
 
     layers: list[LayerOut]
+
+
+class Unloaded(Schema):
+    """`unloaded` is false for a model that is in use or was not warm."""
+
+    unloaded: bool
 
 
 class SummaryOut(Schema):

@@ -20,7 +20,10 @@ _AT_ONCE = [
     for explainer in EXPLAINERS
     if explainer.photograph is not Photograph.NONE and explainer.cost is not Cost.ASCENT
 ]
-_CALL = re.compile(rf"^/v1/models/([^/]+)/({'|'.join([*_AT_ONCE, 'explain'])})$")
+_CALL = re.compile(
+    rf"^/v1/models/([^/:]+)(?:/(?:{'|'.join([*_AT_ONCE, 'explain'])})|:predict|:explain)$"
+    r"|^/v2/models/([^/]+)(?:/versions/[^/]+)?/infer$"
+)
 
 
 class Shedding:
@@ -38,7 +41,7 @@ class Shedding:
             scope["state"]["template"] = f"/v1/models/{{model_id}}/{match[2]}"
             try:
                 if not prefer.read(request.headers).respond_async:
-                    self._engines.require_room(match[1], 1, place_of(request, self._deadline_s))
+                    self._engines.require_room(match[1] or match[2], 1, place_of(request, self._deadline_s))
             except KerascopeError as error:
                 await problem_response(error, scope["state"]["request_id"])(scope, receive, send)
                 return

@@ -1,4 +1,4 @@
-"""What stands around every route, from the outside in: metrics, context, CORS, keys, rates, body sizes, overload."""
+"""What stands around every route, from the outside in: metrics, errors, context, CORS, keys, rates, sizes, overload."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from service.api.auth import Keys
 from service.api.hosts import Hosts
+from service.api.inference_errors import InferenceErrors
 from service.api.limits import BodyLimit
 from service.api.measuring import Measuring
 from service.api.middleware import Authentication, RequestContext
@@ -58,4 +59,5 @@ def surround(app: FastAPI, settings: Settings, keys: Keys, engines: EnginePool, 
         )
     hosts = Hosts(split(settings.allowed_hosts), settings.host)
     app.add_middleware(RequestContext, keys=keys, hosts=hosts, origins=frozenset(origins))
+    app.add_middleware(InferenceErrors)
     app.add_middleware(Measuring, metrics=metrics)

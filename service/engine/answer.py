@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -89,12 +90,15 @@ def answer(
 def predictions(model: LoadedModel, head: Head, scores: NDArray[np.float32], top: int) -> list[dict[str, Any]]:
     """The `top` highest classes, equal scores in the order of their indices."""
     order = np.argsort(-scores, kind="stable")[:top]
-    return [_class_row(model, head, scores, int(index)) for index in order]
+    probabilities, labels = head.probabilities(scores), model.labels_for(head)
+    return [_class_row(labels, probabilities, scores, int(index)) for index in order]
 
 
 def target_rows(model: LoadedModel, targets: Targets, scores: NDArray[np.float32]) -> list[dict[str, Any]]:
     """Each target with its score; of a contrast also the class it is taken from."""
     values = targets.values(scores)
+    probabilities = targets.head.probabilities(scores) if targets.head else None
+    labels = model.labels_for(targets.head) if targets.head else ()
     rows: list[dict[str, Any]] = []
     for (first, second), value in zip(targets.pairs, values, strict=True):
         if targets.head is None:
@@ -107,9 +111,9 @@ def target_rows(model: LoadedModel, targets: Targets, scores: NDArray[np.float32
             }
             rows.append({**neuron, "score": float(value), "minus": None})
             continue
-        row = _class_row(model, targets.head, scores, first)
+        row = _class_row(labels, probabilities, scores, first)
         del row["logit"]
-        minus = None if second == NOTHING else _class_row(model, targets.head, scores, second)
+        minus = None if second == NOTHING else _class_row(labels, probabilities, scores, second)
         kind = targets.head.score_kind
         rows.append({**row, "neuron": None, "score": float(value), "score_kind": kind, "minus": minus})
     return rows
@@ -124,9 +128,9 @@ def _neuron(targets: Targets, index: int) -> str:
     return f"{path}:{','.join(str(place) for place in cell)}"
 
 
-def _class_row(model: LoadedModel, head: Head, scores: NDArray[np.float32], index: int) -> dict[str, Any]:
-    probabilities = head.probabilities(scores)
-    labels = model.labels_for(head)
+def _class_row(
+    labels: Sequence[str], probabilities: NDArray[Any] | None, scores: NDArray[np.float32], index: int
+) -> dict[str, Any]:
     return {
         "class_index": index,
         "label": labels[index] if labels else None,

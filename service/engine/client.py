@@ -122,6 +122,8 @@ class EngineClient:
         try:
             await asyncio.wait_for(self._up.wait(), deadline.left_s)
         except TimeoutError:
+            if self._up.is_set():
+                raise DeadlineExceeded(f"the call waited until its deadline of {deadline.given_s:g} s") from None
             raise EngineUnavailable(
                 f"the engine did not come up within the deadline of {deadline.given_s:g} s (it is in state "
                 f"{self.state.value!r}); the log of the service says why",

@@ -109,7 +109,7 @@ class Operations:
         calls = [self._prepared_one(model, item) for item in payload["methods"]]
         for explainer, params, targets in calls:
             explainer.check(params, model.graph, targets)
-        self._check_cost(calls, model, image, background=payload.get("background", False))
+        self._check_cost(calls, model, image, payload.get("instances", 1), background=payload.get("background", False))
         return image, calls
 
     def _prepared_one(self, model: LoadedModel, item: dict[str, Any]) -> Prepared:
@@ -125,8 +125,10 @@ class Operations:
                 return explainer, params, class_targets(head)
         return explainer, params, parse_targets(text or "top1", model.graph, head, model.labels_for(head))
 
-    def _check_cost(self, calls: list[Prepared], model: LoadedModel, image: NetworkInput, *, background: bool) -> None:
-        estimate = sum(
+    def _check_cost(
+        self, calls: list[Prepared], model: LoadedModel, image: NetworkInput, instances: int, *, background: bool
+    ) -> None:
+        estimate = instances * sum(
             explainer.passes(params, model.graph, image, len(targets.pairs)) for explainer, params, targets in calls
         )
         most = self._max_job_passes if background else self._max_passes

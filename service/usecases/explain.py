@@ -60,7 +60,7 @@ class Explain:
             payload = engine_payload(request)
             with self._span("engine", **about):
                 reply = await self._engines.ask("explain", request.model_id, payload, image.arrays, place.deadline)
-        check_size(request.options, reply.arrays, self._max_response_bytes)
+        check_size(request.options, reply.arrays, self._max_response_bytes // request.instances)
         before_draw = time.perf_counter()
         computed = Computed(reply.payload, reply.arrays)
         with self._span("render", **about):

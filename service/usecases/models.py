@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from service.engine.deadline import Deadline
 from service.engine.pool import EnginePool, Place, engine_of
+from service.errors import UnknownModel
 from service.models.library import Library
 from service.models.spec import ModelSpec
 from service.models.uploads.record import Record, split_id
@@ -38,7 +40,10 @@ class Models:
         """Every loadable model with its state, the `uploads` too, and every broken spec with its reason."""
         statuses = await self._engines.statuses()
         rows = [self._row(spec, statuses) for spec in self._library.specs().values()]
-        rows += [self._row(self._library.get(record.id), statuses) for record in uploads]
+        for record in uploads:
+            # One may have been deleted meanwhile.
+            with suppress(UnknownModel):
+                rows.append(self._row(self._library.get(record.id), statuses))
         rows += [
             {"id": model_id, "title": "", "source": "file", "origin": "", "licence": "", **COLD}
             | {"state": "failed", "last_error": reason, "device": None, "version": None, "visibility": None}
@@ -50,7 +55,13 @@ class Models:
         """The model's row with all that loading it found. Raises UnknownModel, ModelNotLoadable, …"""
         spec = self._library.get(model_id)
         details = await self.ask("describe", model_id)
-        return {**self._row(spec, await self._engines.statuses()), **details, "spec": spec.public()}
+        row = self._row(spec, await self._engines.statuses())
+        return {**row, **details, "spec": spec.public(), "name": row["id"], "ready": row["state"] == "warm"}
+
+    async def ready(self, model_id: str) -> tuple[str, bool]:
+        """The model's name and whether it is warm; nothing is loaded. Raises UnknownModel."""
+        row = self._row(self._library.get(model_id), await self._engines.statuses())
+        return row["id"], row["state"] == "warm"
 
     async def ask(self, op: str, model_id: str, **payload: Any) -> dict[str, Any]:
         """`describe`, `summary`, `layers`, `layer`, `load` or `unload` of a known model."""

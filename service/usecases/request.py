@@ -39,7 +39,8 @@ class MethodCall:
 class ExplainRequest:
     """One or more methods for one model; `image` is None for methods that need none.
 
-    `preprocess` False feeds the array to the network as it is; `many` says that the answer is a list of results.
+    `preprocess` False feeds the array to the network as it is; `many` says that the answer is a list of results;
+    `instances` how many images of one batch share the cost of a call.
     """
 
     model_id: str
@@ -48,6 +49,7 @@ class ExplainRequest:
     options: AnswerOptions = AnswerOptions()
     preprocess: bool = True
     many: bool = False
+    instances: int = 1
 
     @property
     def units(self) -> int:
@@ -95,6 +97,7 @@ def engine_payload(request: ExplainRequest) -> dict[str, Any]:
         ],
         "preprocess": request.preprocess,
         "top": request.options.top,
+        "instances": request.instances,
     }
 
 

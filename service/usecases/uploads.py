@@ -122,6 +122,11 @@ class Uploads:
             raise UnknownModel(f"there is no model {model_id!r} that was uploaded")
         return record
 
+    def numbers(self, model_id: str, owner: str | None) -> list[int]:
+        """The versions of an upload that `owner` may see; none of any other model."""
+        record = self._store.find(model_id)
+        return [each.number for each in record.versions] if record and record.visible_to(owner) else []
+
     def own(self, model_id: str, owner: str | None) -> Record:
         """One that `owner` may change. Raises UnknownModel, or NotAllowed for one that is only shared with it."""
         record = self.known(model_id, owner)

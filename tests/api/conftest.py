@@ -38,6 +38,7 @@ def pencils(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("nets")
     models: dict[str, Any] = {
         "pencil": nets.pencil(),
+        "relu": nets.pencil("relu"),
         "flat": nets.pencil_flat(),
         "swish": nets.with_activation("swish"),
         "no-maps": nets.without_maps(),

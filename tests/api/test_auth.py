@@ -40,7 +40,7 @@ def all_routes() -> list[tuple[str, str]]:
     for route in walk(create_app(Settings(data_dir=Path("unused"))).routes):
         if isinstance(route, Route):
             path = re.sub(r"\{layer(:path)?\}", "conv2d", route.path)
-            path = path.replace("{model_id}", "shapes").replace("{job_id}", "none")
+            path = path.replace("{model_id}", "shapes").replace("{job_id}", "none").replace("{version}", "1")
             found += [(method, path) for method in sorted(route.methods or ()) if method != "HEAD"]
         elif isinstance(route, Mount):
             found.append(("GET", f"{route.path}/{MOUNTED[route.path]}"))
@@ -74,10 +74,15 @@ class TestEveryRoute:
 
     def test_with_the_key(self, guarded: Service, method: str, path: str) -> None:
         posts = method == "POST" and not path.endswith(("load", "/maximization"))
+        protocol = path.endswith((":predict", ":explain", "/infer"))
         headers = {"Authorization": f"Bearer {KEY}"} | (PNG if posts else {})
         query = {"explain": {"methods": "predict"}, "maximization": {"layer": "0", "steps": 1}}.get(path.split("/")[-1])
         answer = guarded.client.request(method, path, params=query, headers=headers, content=PICTURE if posts else None)
-        if "/jobs/none" in path:
+        if protocol:
+            assert answer.status_code == 415
+        elif path.startswith("/v2/models/shapes/versions/1"):
+            assert answer.status_code == 404
+        elif "/jobs/none" in path:
             problem(answer, 404, "unknown-job", "'none'")
         elif (method, path) == ("POST", "/v1/models"):
             problem(answer, 403, "uploads-off", "KERASCOPE_UPLOADS")

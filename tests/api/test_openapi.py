@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from service.api.access import operation_of
+from service.api.auth import OPEN_PATHS
 from service.api.negotiate import MEDIA
 from service.explainers import EXPLAINERS
 from service.explainers.base import Photograph
@@ -17,6 +19,12 @@ from tests.conftest import Service
 OPERATIONS = [
     (method, path, operation) for path, methods in openapi()["paths"].items() for method, operation in methods.items()
 ]
+VERBS = {
+    "cancel", "change", "check", "compute", "delete", "describe", "explain", "follow", "get", "infer", "list", "load",
+    "predict", "preview", "summarize", "unload", "upload",
+}  # fmt: skip
+# Names that look like the framework's and are ours.
+OWN = {"ValidityOut", "WantedOutput"}
 IDS = [f"{method} {path}" for method, path, _ in OPERATIONS]
 
 
@@ -42,7 +50,7 @@ class TestDocument:
     def test_operation_ids_are_unique(self) -> None:
         ids = [operation["operationId"] for _, _, operation in OPERATIONS]
         assert len(ids) == len(set(ids))
-        assert {explainer.name for explainer in EXPLAINERS} <= set(ids)
+        assert {operation_of(explainer) for explainer in EXPLAINERS} <= set(ids)
 
     def test_every_route_of_the_contract_is_in_it(self) -> None:
         assert {f"{method} {path}" for method, path, _ in OPERATIONS} >= {
@@ -65,8 +73,25 @@ class TestDocument:
             "post /v1/models/{model_id}/explain",
         }
 
-    def test_the_frameworks_own_error_is_not_in_it(self) -> None:
-        assert "HTTPValidationError" not in openapi()["components"]["schemas"]
+    def test_schemas_have_names_of_things(self) -> None:
+        names = set(openapi()["components"]["schemas"])
+        assert {"Problem", "InferenceRequest", "InstancesRequest"} <= names
+        for name in names:
+            assert re.fullmatch(r"([A-Z][a-z]+)+", name), name
+            assert not re.match(r"Body|Response[A-Z]|.*(Input|Output)$|HTTP|Validation", name) or name in OWN, name
+
+    def test_values_that_differ_in_signs_alone_have_names(self) -> None:
+        parameters = openapi()["paths"]["/v1/models/{model_id}/cam"]["post"]["parameters"]
+        (method,) = [item["schema"] for item in parameters if item["name"] == "method"]
+        named = dict(zip(method["enum"], method["x-enum-varnames"], strict=True))
+        assert (named["gradcam"], named["gradcam++"]) == ("GRADCAM", "GRADCAM_PLUS_PLUS")
+        assert "x-enum-varnames" not in openapi()["components"]["schemas"]["JobState"]
+
+    def test_no_answer_has_a_nameless_shape(self) -> None:
+        for _, path, operation in OPERATIONS:
+            for status, answer in operation["responses"].items():
+                schema = answer.get("content", {}).get("application/json", {}).get("schema", {"$ref": ""})
+                assert set(schema) == {"$ref"}, (path, status)
 
 
 @pytest.mark.parametrize(("method", "path", "operation"), OPERATIONS, ids=IDS)
@@ -87,23 +112,33 @@ class TestOperation:
 
     def test_errors_are_problems(self, method: str, path: str, operation: dict[str, Any]) -> None:
         for status, response in operation["responses"].items():
-            if int(status) >= 400 and not path.startswith("/readyz"):
-                schema = response["content"]["application/problem+json"]["schema"]
-                assert schema == {"$ref": "#/components/schemas/Problem"}
+            if int(status) >= 400 and not path.endswith(("/readyz", "/ready")):
+                media, name = ("json", "InferenceError") if path.startswith("/v2") else ("problem+json", "Problem")
+                schema = {"schema": {"$ref": f"#/components/schemas/{name}"}}
+                assert response["content"] == {f"application/{media}": schema}
 
-    def test_what_takes_a_body_says_what_a_slow_or_large_one_comes_to(
-        self, method: str, path: str, operation: dict[str, Any]
-    ) -> None:
-        assert ({"408", "413"} <= set(operation["responses"])) == ("requestBody" in operation)
+    def test_what_stands_around_every_route_is_said(self, method: str, path: str, operation: dict[str, Any]) -> None:
+        around = {"400", "429", "503"} | ({"408", "413"} if "requestBody" in operation else set())
+        assert path in OPEN_PATHS or around <= set(operation["responses"])
+
+    def test_its_id_reads_well_as_a_function(self, method: str, path: str, operation: dict[str, Any]) -> None:
+        name = operation["operationId"]
+        assert re.fullmatch(r"[a-z]+(_[a-z]+)*", name)
+        assert name.split("_")[0] in VERBS
+
+    def test_its_tag_is_described(self, method: str, path: str, operation: dict[str, Any]) -> None:
+        (tag,) = operation["tags"]
+        (described,) = [item for item in openapi()["tags"] if item["name"] == tag]
+        assert len(described["description"].split()) > 4
 
     def test_what_needs_a_key_says_so(self, method: str, path: str, operation: dict[str, Any]) -> None:
-        assert ("401" in operation["responses"]) == (path == "/metrics" or path.startswith("/v1"))
+        assert ("401" in operation["responses"]) == (path not in OPEN_PATHS)
 
 
 @pytest.mark.parametrize("explainer", EXPLAINERS, ids=lambda explainer: explainer.name)
 class TestMethod:
     def operation(self, explainer: Any) -> dict[str, Any]:
-        return next(operation for _, _, operation in OPERATIONS if operation["operationId"] == explainer.name)
+        return next(operation for _, _, operation in OPERATIONS if operation["operationId"] == operation_of(explainer))
 
     def test_its_forms(self, explainer: Any) -> None:
         forms = list(MEDIA.values())
@@ -171,3 +206,16 @@ class TestSeveralMethods:
         variants = {variant.name for explainer in looking for variant in explainer.variants}
         assert named == variants | {explainer.name for explainer in looking}
         assert len(named) == 22
+
+
+def test_nothing_is_sent_that_the_caller_did_not_say() -> None:
+    """Generated clients send each `default`; that of one method's parameter is refused by another."""
+    for method, path, operation in OPERATIONS:
+        schemas = [item["schema"] for item in operation.get("parameters", ()) if path.startswith("/v1/models/{")]
+        if path.endswith(("/cam", "/saliency", "/explain")):
+            for form in ("application/json", "multipart/form-data"):
+                schemas += operation["requestBody"]["content"][form]["schema"]["properties"].values()
+        assert not [schema for schema in schemas if "default" in schema], (method, path)
+    cam = openapi()["paths"]["/v1/models/{model_id}/cam"]["post"]["parameters"]
+    (alpha,) = [item for item in cam if item["name"] == "alpha"]
+    assert alpha["description"].endswith("When absent: `0.4`.")

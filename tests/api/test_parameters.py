@@ -94,6 +94,10 @@ class TestOverHttp:
         answer = service.client.post(f"{CAM}?target=1", data={"target": "2"}, files={"image": PICTURE})
         problem(answer, 422, "invalid-parameter", "'target'", "two values")
 
+    def test_query_and_body_agree(self, service: Service) -> None:
+        body = {"image": BASE64, "preprocess": True, "alpha": 0.5}
+        assert service.client.post(f"{CAM}?preprocess=true&alpha=0.5", json=body).status_code == 200
+
     def test_form_field_twice(self, service: Service) -> None:
         answer = service.client.post(CAM, data={"target": ["1", "2"]}, files={"image": PICTURE})
         problem(answer, 422, "invalid-parameter", "target", "'1', '2'")

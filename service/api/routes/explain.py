@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from fastapi import APIRouter, Depends, Request, Response
 
 from service.api import body, negotiate
+from service.api.access import operation_of
 from service.api.answering import answered, at_once
 from service.api.deps import LayerPath, ModelId, ServicesDep, visible_model
 from service.api.openapi import (
@@ -50,7 +51,7 @@ for _explainer in EXPLAINERS:
     if _explainer.photograph is not Photograph.NONE:
         router.post(
             f"/{_explainer.name}",
-            operation_id=_explainer.name,
+            operation_id=operation_of(_explainer),
             summary=_explainer.title,
             description=_explainer.summary,
             response_model=ExplanationOut,
@@ -82,7 +83,7 @@ async def explain_many(model_id: ModelId, request: Request, services: ServicesDe
 
 @router.get(
     "/layers/{layer:path}/kernels",
-    operation_id="kernels",
+    operation_id=operation_of(KERNELS),
     summary=KERNELS.title,
     response_model=ExplanationOut,
     responses=picture_responses(KERNELS) | problems(401, 404, 406, 409, 413, 422, 503, 504),

@@ -12,13 +12,14 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 
 from service.api.deps import ServicesDep
+from service.api.readiness import readiness
 from service.api.schemas import Health
 
 router = APIRouter(tags=["health"])
 DOCS_ASSETS = "/docs/assets"
 
 
-@router.get("/livez", operation_id="livez", summary="Is the process alive?", response_model=Health)
+@router.get("/livez", operation_id="check_liveness", summary="Is the process alive?", response_model=Health)
 async def livez(services: ServicesDep) -> Any:
     """Answers as long as the event loop turns, whatever the engine does."""
     return {"status": "ok", "engines": [client.state.value for client in services.engines.clients]}
@@ -26,7 +27,7 @@ async def livez(services: ServicesDep) -> Any:
 
 @router.get(
     "/readyz",
-    operation_id="readyz",
+    operation_id="check_readiness",
     summary="Can calls be answered?",
     response_model=Health,
     responses={503: {"model": Health, "description": "An engine is starting, or a model to preload is not loaded."}},
@@ -34,22 +35,9 @@ async def livez(services: ServicesDep) -> Any:
 async def readyz(request: Request, services: ServicesDep, response: Response) -> Any:
     """200 once every engine answers and the preloaded models are warm; 503 with the reason before, while one of them
     cannot be loaded, with a queue that is full, and once the service is being stopped."""
-    statuses = await services.engines.statuses()
-    stopping, full = request.app.state.draining, any(client.queue.full for client in services.engines.clients)
-    problem = "stopping" if stopping else not_up(statuses) or ("queue full" if full else "ok")
-    response.status_code = 200 if problem == "ok" else 503
-    return {"status": problem, "engines": [client.state.value for client in services.engines.clients]}
-
-
-def not_up(statuses: list[dict[str, Any] | None]) -> str:
-    """What the engines still lack; empty when nothing."""
-    told = [status for status in statuses if status is not None]
-    if len(told) < len(statuses):
-        return "engine not up"
-    for key, words in (("preloading", "preloading "), ("not_loaded", "not loaded: ")):
-        if models := [model for status in told for model in status[key]]:
-            return words + ", ".join(models)
-    return ""
+    missing = await readiness(request, services)
+    response.status_code = 503 if missing else 200
+    return {"status": missing or "ok", "engines": [client.state.value for client in services.engines.clients]}
 
 
 @router.get("/docs", operation_id="docs", include_in_schema=False)

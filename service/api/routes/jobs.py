@@ -74,7 +74,7 @@ async def cancel_job(job_id: JobId, request: Request, services: ServicesDep) -> 
 
 @router.get(
     "/{job_id}/events",
-    operation_id="job_events",
+    operation_id="follow_job",
     summary="Follow a job",
     response_class=EventSourceResponse,
     responses=SEES | {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
@@ -94,7 +94,7 @@ async def job_events(
 
 @router.get(
     "/{job_id}/preview",
-    operation_id="job_preview",
+    operation_id="preview_job",
     summary="What a job has so far",
     responses=problems(401, 404, 409, 422, 503) | {200: {"content": {"image/png": BINARY}}},
     response_class=Response,
@@ -112,7 +112,7 @@ async def job_preview(job_id: JobId, request: Request, services: ServicesDep) ->
 
 @router.get(
     "/{job_id}/result",
-    operation_id="job_result",
+    operation_id="get_result",
     summary="Take a job's result",
     response_model=ExplanationOut,
     responses=picture_responses() | problems(401, 404, 406, 409, 410, 413, 422, 503),

@@ -12,7 +12,7 @@ router = APIRouter(tags=["health"])
 
 @router.get(
     "/metrics",
-    operation_id="metrics",
+    operation_id="get_metrics",
     summary="Metrics for Prometheus",
     response_class=Response,
     responses=problems(401) | {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},

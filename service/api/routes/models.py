@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from service.api.auth import NOBODY, owner_of, seen_by
 from service.api.deps import LayerPath, ModelId, ServicesDep, known_query, visible_model
 from service.api.openapi import problems
-from service.api.schemas import LayerDetails, LayerList, ModelDetails, ModelList, SummaryOut
+from service.api.schemas import LayerDetails, LayerList, ModelDetails, ModelList, SummaryOut, Unloaded
 
 router = APIRouter(prefix="/v1/models", tags=["models"], dependencies=[Depends(known_query)])
 VISIBLE = [Depends(visible_model)]
@@ -61,17 +61,18 @@ async def load_model(model_id: ModelId, services: ServicesDep) -> None:
     "/{model_id}/unload",
     operation_id="unload_model",
     summary="Make a model cold",
+    response_model=Unloaded,
     responses=LOADS,
     dependencies=VISIBLE,
 )
-async def unload_model(model_id: ModelId, services: ServicesDep) -> dict[str, bool]:
+async def unload_model(model_id: ModelId, services: ServicesDep) -> Any:
     """Frees the model's memory; `unloaded` is false when it is in use or was not warm."""
     return await services.models.ask("unload", model_id)
 
 
 @router.get(
     "/{model_id}/summary",
-    operation_id="model_summary",
+    operation_id="summarize_model",
     summary="Summary of a model",
     response_model=SummaryOut,
     responses=LOADS | {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},

@@ -38,7 +38,7 @@ async def upload_model(request: Request, response: Response, services: ServicesD
 
 @router.get(
     "/{model_id}/versions",
-    operation_id="model_versions",
+    operation_id="list_versions",
     summary="Versions of an uploaded model",
     response_model=UploadedModel,
     responses=problems(401, 404, 422, 503),

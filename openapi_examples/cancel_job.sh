@@ -1,8 +1,0 @@
-#!/bin/sh
-# Cancel a job; one that has ended stays as it is.
-set -eu
-cd "$(dirname "$0")"
-URL="${KERASCOPE_URL:-http://127.0.0.1:8000}"
-JOB=$(./submit_job.sh | sed 's/.*"id":"\([^"]*\)".*/\1/')
-curl --silent --no-buffer "$URL/v1/jobs/$JOB/events" >/dev/null
-curl --silent --show-error --request DELETE "$URL/v1/jobs/$JOB"

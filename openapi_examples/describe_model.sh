@@ -1,6 +1,0 @@
-#!/bin/sh
-# What is known about a model.
-set -eu
-cd "$(dirname "$0")"
-URL="${KERASCOPE_URL:-http://127.0.0.1:8000}"
-curl --silent --show-error "$URL/v1/models/shapes"

@@ -1,8 +1,0 @@
-#!/bin/sh
-# How far a job is.
-set -eu
-cd "$(dirname "$0")"
-URL="${KERASCOPE_URL:-http://127.0.0.1:8000}"
-JOB=$(./submit_job.sh | sed 's/.*"id":"\([^"]*\)".*/\1/')
-curl --silent --no-buffer "$URL/v1/jobs/$JOB/events" >/dev/null
-curl --silent --show-error "$URL/v1/jobs/$JOB"

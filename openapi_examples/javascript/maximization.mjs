@@ -1,0 +1,32 @@
+// What excites the first eight filters of a convolution, waited for up to a minute.
+import { writeFile } from "node:fs/promises";
+
+const url = process.env.KERASCOPE_URL ?? "http://127.0.0.1:8000";
+const key = process.env.KERASCOPE_KEY;
+
+/** The answer; a problem ends the program and says what was wrong. */
+async function call(method, path, { headers = {}, body } = {}) {
+  const authorization = key ? { Authorization: `Bearer ${key}` } : {};
+  const answer = await fetch(url + path, { method, headers: { ...authorization, ...headers }, body });
+  if (!answer.ok) {
+    const problem = await answer.json();
+    console.error(`${answer.status}: ${problem.detail ?? problem.error}`);
+    process.exit(1);
+  }
+  return answer;
+}
+
+const answer = await call("POST", "/v1/models/shapes/maximization", {
+  headers: { Prefer: "wait=60", "Content-Type": "application/json" },
+  body: JSON.stringify({
+    layer: "conv2d_1",
+    channels: "0-7",
+    size: 32,
+    steps: 30,
+    columns: 4,
+    outputs: "grid,history",
+  }),
+});
+const found = await answer.json();
+console.log(JSON.stringify(found));
+for (const image of found.images) await writeFile(`${image.name.replaceAll("/", "_")}.png`, Buffer.from(image.data, "base64"));

@@ -1,0 +1,20 @@
+// Metrics for Prometheus.
+const url = process.env.KERASCOPE_URL ?? "http://127.0.0.1:8000";
+const key = process.env.KERASCOPE_KEY;
+
+/** The answer; a problem ends the program and says what was wrong. */
+async function call(method, path, { headers = {}, body } = {}) {
+  const authorization = key ? { Authorization: `Bearer ${key}` } : {};
+  const answer = await fetch(url + path, { method, headers: { ...authorization, ...headers }, body });
+  if (!answer.ok) {
+    const problem = await answer.json();
+    console.error(`${answer.status}: ${problem.detail ?? problem.error}`);
+    process.exit(1);
+  }
+  return answer;
+}
+
+const answer = await call("GET", "/metrics", {
+  headers: { Accept: "text/plain;version=0.0.4" },
+});
+console.log(await answer.text());

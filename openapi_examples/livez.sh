@@ -1,6 +1,0 @@
-#!/bin/sh
-# Is the process alive?.
-set -eu
-cd "$(dirname "$0")"
-URL="${KERASCOPE_URL:-http://127.0.0.1:8000}"
-curl --silent --show-error "$URL/livez"

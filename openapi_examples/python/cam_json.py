@@ -1,0 +1,34 @@
+"""Grad-CAM with the image as base64 in JSON, raw map as a list."""
+
+import base64
+import os
+import sys
+from pathlib import Path
+
+import httpx
+
+URL = os.environ.get("KERASCOPE_URL", "http://127.0.0.1:8000")
+KEY = os.environ.get("KERASCOPE_KEY")
+EXAMPLES = Path(__file__).parent.parent
+
+client = httpx.Client(base_url=URL, headers={"Authorization": f"Bearer {KEY}"} if KEY else {}, timeout=120)
+
+
+def call(method, path, **request):
+    """The answer; a problem ends the program and says what was wrong."""
+    answer = client.request(method, path, **request)
+    if answer.is_error:
+        problem = answer.json()
+        sys.exit(f"{answer.status_code}: {problem.get('detail') or problem['error']}")
+    return answer
+
+
+triangle = base64.b64encode((EXAMPLES / "triangle.png").read_bytes()).decode()
+answer = call(
+    "POST",
+    "/v1/models/shapes/cam",
+    json={"image": triangle, "target": "triangle", "outputs": "overlay", "arrays": "list"},
+)
+print(answer.text)
+for image in answer.json()["images"]:
+    Path(image["name"].replace("/", "_") + ".png").write_bytes(base64.b64decode(image["data"]))

@@ -1,0 +1,36 @@
+"""Share an uploaded model with every key."""
+
+import os
+import sys
+from pathlib import Path
+
+import httpx
+
+URL = os.environ.get("KERASCOPE_URL", "http://127.0.0.1:8000")
+KEY = os.environ.get("KERASCOPE_KEY")
+EXAMPLES = Path(__file__).parent.parent
+
+client = httpx.Client(base_url=URL, headers={"Authorization": f"Bearer {KEY}"} if KEY else {}, timeout=120)
+
+
+def call(method, path, **request):
+    """The answer; a problem ends the program and says what was wrong."""
+    answer = client.request(method, path, **request)
+    if answer.is_error:
+        problem = answer.json()
+        sys.exit(f"{answer.status_code}: {problem.get('detail') or problem['error']}")
+    return answer
+
+
+call(
+    "POST",
+    "/v1/models",
+    data={"id": "mine"},
+    files={"model": (EXAMPLES / "../service/models/catalogue/shapes/shapes.keras").open("rb")},
+)
+answer = call(
+    "PATCH",
+    "/v1/models/mine",
+    json={"visibility": "shared"},
+)
+print(answer.text)

@@ -1,6 +1,0 @@
-#!/bin/sh
-# Free a model's memory.
-set -eu
-cd "$(dirname "$0")"
-URL="${KERASCOPE_URL:-http://127.0.0.1:8000}"
-curl --silent --show-error --request POST "$URL/v1/models/shapes/unload"

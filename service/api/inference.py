@@ -1,0 +1,143 @@
+"""From the bodies of inference protocols to requests, and from answers back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import orjson
+from fastapi import Request, Response
+from pydantic import BaseModel, ValidationError
+
+from service.api import body
+from service.api.answering import CLIENT_CLOSED
+from service.api.deps import Services
+from service.api.negotiate import result_out
+from service.api.options import RequestOptions
+from service.api.parameters import parse_many
+from service.api.schemas_inference import InferenceRequest
+from service.api.waiting import CallerGone, place_of, unless_gone
+from service.errors import FieldError, InvalidParameter, nearest
+from service.models.uploads.record import split_id
+from service.usecases.answer import Answer, AnswerOptions
+from service.usecases.inference import class_vector, explain_each, own_output
+from service.usecases.instances import Instance, instances_of, instances_of_tensor
+from service.usecases.request import ExplainRequest, MethodCall
+
+INPUT = "image"
+OUTPUTS = {"probabilities": "probability", "logits": "logit"}
+USUAL_METHOD = "gradcam"
+Kind = TypeVar("Kind", bound=BaseModel)
+
+
+async def read(kind: type[Kind], request: Request) -> Kind:
+    """The body. Raises MalformedBody, UnsupportedMediaType or InvalidParameter."""
+    try:
+        return kind.model_validate(await body.json_object(request))
+    except ValidationError as error:
+        found = [FieldError(tuple(map(str, item["loc"])), str(item["msg"])) for item in error.errors()]
+        detail = "; ".join(f"{'.'.join(item.loc)}: {item.msg}" for item in found)
+        raise InvalidParameter(detail, errors=found) from None
+
+
+async def batch(values: Sequence[Any], parameters: Mapping[str, Any]) -> list[Instance]:
+    """The instances of V1. Raises InvalidParameter or UndecodableImage."""
+    return await asyncio.to_thread(instances_of, values, _preprocess(parameters))
+
+
+async def tensor_batch(sent: InferenceRequest) -> list[Instance]:
+    """The instances of V2's input. Raises InvalidParameter or UndecodableImage."""
+    (tensor,) = sent.inputs
+    if tensor.name != INPUT:
+        raise InvalidParameter(f"there is no input {tensor.name!r}; it is {INPUT!r}")
+    for output in sent.outputs or ():
+        if output.name not in OUTPUTS:
+            near = nearest(output.name, OUTPUTS) or f"; there are {', '.join(OUTPUTS)}"
+            raise InvalidParameter(f"there is no output {output.name!r}{near}")
+    preprocess = _preprocess(sent.parameters)
+    given = (tensor.name, tensor.shape, tensor.datatype, tensor.data)
+    return await asyncio.to_thread(instances_of_tensor, *given, preprocess)
+
+
+def only_preprocess(parameters: Mapping[str, Any]) -> None:
+    """Raises InvalidParameter for any other parameter."""
+    for name in parameters:
+        if name != "preprocess":
+            raise InvalidParameter(f"{name}: unknown parameter{nearest(name, ['preprocess']) or '; it is preprocess'}")
+
+
+def explanation_call(parameters: Mapping[str, Any]) -> tuple[MethodCall, AnswerOptions]:
+    """V1's `parameters`: a method with its own parameters, and how the answer is given. Raises InvalidParameter."""
+    options = {name: value for name, value in parameters.items() if name in RequestOptions.model_fields}
+    own = {name: value for name, value in parameters.items() if name not in options}
+    given = {"arrays": "list", "outputs": "", **options, "methods": [{"method": USUAL_METHOD, **own}]}
+    (call,), wishes = parse_many(given)
+    if wishes.format not in (None, "json"):
+        raise InvalidParameter(f"format: the answer of this protocol is json, not {wishes.format!r}")
+    return call, wishes.answer("json")
+
+
+async def answered(
+    request: Request, services: Services, asked: Sequence[ExplainRequest], said: Callable[[list[Answer]], Any]
+) -> Response:
+    """200 with what is `said` of the answers."""
+    try:
+        place = place_of(request, services.settings.call_deadline_s)
+        answers = await unless_gone(request, explain_each(services.explain, asked, place))
+    except CallerGone:
+        return Response(status_code=CLIENT_CLOSED)
+    content = await asyncio.to_thread(lambda: orjson.dumps(said(answers), option=orjson.OPT_SERIALIZE_NUMPY))
+    return Response(content, media_type="application/json")
+
+
+def predictions(answers: Sequence[Answer]) -> dict[str, Any]:
+    """V1's answer."""
+    return {"predictions": [own_output(answer) for answer in answers]}
+
+
+def explanations(answers: Sequence[Answer], options: AnswerOptions) -> dict[str, Any]:
+    """V1's answer: the predictions, and what the method found with as many of them as are asked for."""
+    found = [dict(result_out(answer.results[-1], options)) for answer in answers]
+    for item in found:
+        item["predictions"] = item["predictions"][: options.top]
+    return predictions(answers) | {"explanations": found}
+
+
+def tensors(model_id: str, sent: InferenceRequest, answers: Sequence[Answer]) -> dict[str, Any]:
+    """V2's answer."""
+    name, version = split_id(model_id)
+    wanted = [output.name for output in sent.outputs] if sent.outputs else list(OUTPUTS)
+    outputs = []
+    for output in wanted:
+        rows = [class_vector(answer, OUTPUTS[output]) for answer in answers]
+        if values := [row for row in rows if row is not None]:
+            flat = [value for row in values for value in row]
+            outputs.append({"name": output, "shape": [len(values), len(values[0])], "datatype": "FP32", "data": flat})
+        elif sent.outputs:
+            raise InvalidParameter(f"the model {name!r} gives no {output}; ask for logits")
+    said = {"model_name": name, "model_version": version and str(version), "id": sent.id}
+    return {key: value for key, value in said.items() if value is not None} | {"outputs": outputs}
+
+
+def _preprocess(parameters: Mapping[str, Any]) -> bool:
+    value = parameters.get("preprocess", False)
+    if not isinstance(value, bool):
+        raise InvalidParameter(f"preprocess: it must be true or false, got {value!r:.40}")
+    return value
+
+
+def metadata(details: Mapping[str, Any], versions: Sequence[int]) -> dict[str, Any]:
+    """V2's description of a model."""
+    shape, head = details["input"], details["head"]
+    without = head["kind"] == "logits" and (head["activation"] != "linear" or head["classes"] == 1)
+    outputs = [name for name in OUTPUTS if not (without and name == "probabilities")] if head["classes"] else []
+    return {
+        "name": details["id"],
+        "versions": [str(number) for number in versions] or None,
+        "platform": "keras",
+        "inputs": [
+            {"name": INPUT, "datatype": "FP32", "shape": [-1, shape["height"], shape["width"], shape["channels"]]}
+        ],
+        "outputs": [{"name": name, "datatype": "FP32", "shape": [-1, head["classes"]]} for name in outputs],
+    }
