@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -20,7 +21,8 @@ RETRY_AFTER_S = 5
 
 @dataclass(frozen=True)
 class ConnectionLimits:
-    """Seconds, bytes a second, and numbers of connections; `per_address` 0 sets no bound. `open` counts them."""
+    """Seconds, bytes a second, and numbers of connections; `per_address` 0 sets no bound. `open` counts them, and
+    `refused` hears the status of what is answered here."""
 
     header_s: float
     body_s: float
@@ -28,6 +30,7 @@ class ConnectionLimits:
     write_s: float
     connections: int
     per_address: int
+    refused: Callable[[int], None]
     open: Counter[str] = field(default_factory=Counter)
 
 
@@ -155,6 +158,7 @@ class _Connection(HttpToolsProtocol):
         if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
             answer = problem_response(error, "")
             harden(answer.headers, shared=False)
+            self.limits.refused(answer.status_code)
             head = [name + b": " + value for name, value in [*answer.raw_headers, (b"connection", b"close")]]
             self.transport.write(STATUS_LINE[STATUS[type(error)]] + b"\r\n".join(head) + b"\r\n\r\n" + answer.body)
         self.transport.close()

@@ -10,6 +10,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from service.api.connection import ConnectionLimits, protocol_with
+from service.metrics import CallMetrics
 from service.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -21,6 +22,7 @@ class Server(uvicorn.Server):
     """
 
     def __init__(self, app: FastAPI, settings: Settings) -> None:
+        metrics: CallMetrics = app.state.services.metrics
         limits = ConnectionLimits(
             settings.header_timeout_s,
             settings.body_timeout_s,
@@ -28,7 +30,9 @@ class Server(uvicorn.Server):
             settings.write_timeout_s,
             settings.max_connections,
             settings.max_connections_per_address,
+            metrics.refused,
         )
+        metrics.connections.set_function(limits.open.total)
         super().__init__(
             uvicorn.Config(
                 app,

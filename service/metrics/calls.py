@@ -8,8 +8,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summ
 
 NOT_ROUTED = "other"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-# No valid key, no scope, too many of one caller, no room or no engine.
-REFUSED = (401, 403, 429, 503)
+# No valid key, no scope, too slow, too many of one caller, no room or no engine.
+REFUSED = (401, 403, 408, 429, 503)
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 PHASES = ("decode", "queue", "engine", "render")
 
@@ -23,6 +23,7 @@ class CallMetrics:
         self.in_flight = Gauge(
             "kerascope_requests_in_flight", "Requests that are being answered, this one included.", registry=registry
         )
+        self.connections = Gauge("kerascope_connections_open", "Connections that are open.", registry=registry)
         self._requests = Histogram(
             "kerascope_request_seconds",
             "Time from a request's head to the end of its answer.",
@@ -31,7 +32,7 @@ class CallMetrics:
             registry=registry,
         )
         self._refused = Counter(
-            "kerascope_refused_calls", "Calls turned away: 401, 403, 429 and 503.", ["status"], registry=registry
+            "kerascope_refused_calls", "Calls turned away: 401, 403, 408, 429 and 503.", ["status"], registry=registry
         )
         self._explained = Histogram(
             "kerascope_explain_seconds",
@@ -53,6 +54,10 @@ class CallMetrics:
         """`route` is a template, or NOT_ROUTED."""
         known = method if method in METHODS else NOT_ROUTED
         self._requests.labels(route, known, str(status)).observe(seconds)
+        self.refused(status)
+
+    def refused(self, status: int) -> None:
+        """One of REFUSED; others are left out."""
         if status in REFUSED:
             self._refused.labels(str(status)).inc()
 

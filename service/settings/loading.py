@@ -92,9 +92,13 @@ def _sentence(item: Any) -> str:
     return f"{name}: {message}" if name in SECRET else f"{name}: {message}, got {item.get('input')!r}"
 
 
+# What the example clients read.
+OF_CLIENTS = ("URL", "KEY")
+
+
 def _refuse_unknown_names() -> None:
     known = {PREFIX + name.upper() for name in Settings.model_fields}
-    known |= {f"{PREFIX}{name}" for name in ("CONFIG", "SECRETS_DIR", "TEST_DATA")}
+    known |= {f"{PREFIX}{name}" for name in ("CONFIG", "SECRETS_DIR", "TEST_DATA", *OF_CLIENTS)}
     for variable in os.environ:
         if variable.startswith(PREFIX) and variable not in known:
             raise ConfigurationError(f"the environment sets {variable}, which is no setting{nearest(variable, known)}")

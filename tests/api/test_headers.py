@@ -80,7 +80,6 @@ def test_h11_a_job_and_its_events(service: Service) -> None:
         ("GET", "/v1/models", 200, {}),
         ("GET", f"{MODEL}/summary", 200, {}),
         ("POST", f"{MODEL}/load", 204, {}),
-        ("GET", "/", 307, {"location": "/docs"}),
         ("GET", "/nope", 404, {}),
         ("PUT", "/v1/models", 405, {"allow": "GET"}),
         ("GET", "/v1/models?x=1", 422, {}),

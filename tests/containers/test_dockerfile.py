@@ -1,7 +1,4 @@
-"""The image: what its commands are, that they exist and run, and that what it installs is pinned.
-
-The image itself is built where there is `buildah` or `docker`; here its parts are run one by one.
-"""
+"""The image's parts: its commands exist and run, what it installs is pinned, its wheel is the whole package."""
 
 from __future__ import annotations
 

@@ -183,9 +183,31 @@ def test_refused_calls_by_status(tmp_path: Path) -> None:
         codes = [running.client.get("/v1/methods", headers=as_explainer).status_code for _ in range(5)]
         assert codes == [200, 200, 429, 429, 429]
         found = scrape(running.client, authorization=f"Bearer {keys[Scope.ADMIN]}")
-        refused = {code: found("kerascope_refused_calls_total", status=code) for code in ("401", "403", "429", "503")}
-        assert refused == {"401": 1, "403": 1, "429": 3, "503": 0}
+        refused = {
+            code: found("kerascope_refused_calls_total", status=code) for code in ("401", "403", "408", "429", "503")
+        }
+        assert refused == {"401": 1, "403": 1, "408": 0, "429": 3, "503": 0}
         assert [event["status"] for event in running.events() if event.get("path") == "/metrics"] == [401, 403]
+    finally:
+        running.stop()
+
+
+def test_connections_that_are_refused(tmp_path: Path) -> None:
+    running = start_service(tmp_path, ready=False, preload="", max_connections="3", header_timeout_s="1.5")
+    try:
+        address = ("127.0.0.1", int(running.url.rpartition(":")[2]))
+        before = scrape(running.client)
+        assert before("kerascope_connections_open") == 1
+        with socket.create_connection(address) as silent, socket.create_connection(address):
+            with socket.create_connection(address) as refused:
+                assert refused.recv(12) == b"HTTP/1.1 503"
+            time.sleep(0.2)
+            during = scrape(running.client)
+            assert during("kerascope_connections_open") == 3
+            assert silent.recv(12) == b"HTTP/1.1 408"
+        after = scrape(running.client)
+        assert after("kerascope_refused_calls_total", status="503") == 1
+        assert after("kerascope_refused_calls_total", status="408") == 2
     finally:
         running.stop()
 
