@@ -16,7 +16,7 @@ from service.api.auth import OPEN_PATHS, owner_of
 from service.api.errors import problem_response
 from service.errors import TooManyCalls
 
-LIMITED_PATHS = ("/v1/", "/v2/")
+LIMITED_PATHS = ("/v1/", "/v2")
 
 
 class RateLimit:

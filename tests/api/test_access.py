@@ -31,7 +31,7 @@ def ask(app: Any, method: str, path: str, **headers: str) -> httpx.Response:
 
 
 def operations(folder: Path) -> dict[str, tuple[str, str]]:
-    """Method and path of every operation but job_events, which never ends, by its ID."""
+    """Method and path of every operation, by its ID."""
     found = {}
     for route in walk(create_app(Settings(data_dir=folder)).routes):
         if name := getattr(route, "operation_id", None):

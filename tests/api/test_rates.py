@@ -86,7 +86,17 @@ def test_no_burst_at_the_border_of_two_windows(monkeypatch: pytest.MonkeyPatch) 
     asyncio.run(body())
 
 
-@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/", "/docs"])
+@pytest.mark.parametrize("path", ["/v1/models/shapes:predict", "/v2", "/v2/models/shapes/infer"])
+def test_other_protocols_are_counted_too(path: str) -> None:
+    app = application("1/hour")
+
+    async def body() -> None:
+        assert [(await get(app, path)).status_code for _ in range(2)] == [200, 429]
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/v2/health/live", "/v2/health/ready", "/metrics", "/", "/docs"])
 def test_health_is_not_counted(path: str) -> None:
     app = application("1/hour")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,10 @@ from tests.ingest.test_config import LAMBDA
 
 PICTURE = saved(triangle())
 MODELS = "/v1/models"
+
+
+INSTANCES = {"instances": [{"b64": base64.b64encode(PICTURE).decode()}]}
+TENSOR = {"inputs": [{"name": "image", "shape": [1], "datatype": "BYTES", "data": [INSTANCES["instances"][0]["b64"]]}]}
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +127,16 @@ class TestOthers:
         problem(bob("PATCH", f"{MODELS}/secret", json={"visibility": "shared"}), 404, "unknown-model")
         problem(bob("DELETE", f"{MODELS}/secret"), 404, "unknown-model")
         problem(bob("GET", "/v1/methods?model=secret"), 404, "unknown-model")
+        for verb in ("predict", "explain"):
+            problem(bob("POST", f"{MODELS}/secret:{verb}", json=INSTANCES), 404, "unknown-model")
+        for path in ("", "/ready", "/versions/1", "/versions/1/ready"):
+            assert bob("GET", f"/v2/models/secret{path}").status_code == 404
+        for path in ("/infer", "/versions/1/infer"):
+            answer = bob("POST", f"/v2/models/secret{path}", json=TENSOR)
+            assert answer.status_code == 404
+            assert answer.json() == {"error": f"there is no model 'secret{'@1' if 'versions' in path else ''}'"}
+            assert ann("POST", f"/v2/models/secret{path}", json=TENSOR).status_code == 200
+        assert len(ann("POST", f"{MODELS}/secret:predict", json=INSTANCES).json()["predictions"]) == 1
         assert "secret" not in {row["id"] for row in bob("GET", MODELS).json()["models"]}
         problem(bob.upload("secret", network), 409, "model-exists", "taken")
         assert admin.predict("secret").status_code == 200
