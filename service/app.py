@@ -29,6 +29,7 @@ from service.api.routes import explain, explorer, health, kserve_v1, methods, me
 from service.api.routes import jobs as job_routes
 from service.api.routes import uploads as upload_routes
 from service.api.stack import surround
+from service.api.web import FILES, WEB, WebFiles
 from service.engine.pool import EnginePool
 from service.engine.protocol import EngineConfig
 from service.imaging.decode import DecodeLimits
@@ -153,7 +154,7 @@ def create_app(settings: Settings) -> FastAPI:
         explorer.router,
     ):
         app.include_router(router)
-    app.mount(explorer.FILES, explorer.WebFiles(directory=explorer.WEB))
+    app.mount(FILES, WebFiles(directory=WEB))
     app.mount(health.DOCS_ASSETS, StaticFiles(packages=[("fastapi_swagger", "resources")]))
     return app
 
