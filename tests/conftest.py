@@ -79,7 +79,13 @@ def engine_config(folder: Path) -> EngineConfig:
 
 
 def start_service(
-    folder: Path, *, ready: bool = True, models_dir: Path | None = None, data_dir: Path | None = None, **settings: str
+    folder: Path,
+    *,
+    ready: bool = True,
+    root: Path = ROOT,
+    models_dir: Path | None = None,
+    data_dir: Path | None = None,
+    **settings: str,
 ) -> Service:
     """Starts the real service on a free loopback port and, unless told otherwise, waits until it is ready."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -91,7 +97,7 @@ def start_service(
     if models_dir:
         command += ["--models-dir", str(models_dir)]
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, env=environment, cwd=ROOT)
+        process = subprocess.Popen(command, stdout=output, stderr=output, env=environment, cwd=root)
     service = Service(process, httpx.Client(timeout=120), log)
     deadline = time.monotonic() + START_LIMIT_S
     while time.monotonic() < deadline:
