@@ -50,11 +50,13 @@ def test_a_call_in_api_and_engine(chatty: Service) -> None:
     assert found["api", "request"]["status"] == 200
 
 
-def test_what_fails(chatty: Service) -> None:
-    assert post(chatty, "shapes", "call-2", **{"X-Timeout": "0.001"}).status_code in (503, 504)
+def test_what_is_refused_by_the_engine(chatty: Service) -> None:
+    headers = {**PNG, "X-Request-Id": "call-2"}
+    answer = chatty.client.post("/v1/models/shapes/cam?layer=nothing", content=PICTURE, headers=headers)
+    assert (answer.status_code, answer.json()["instance"]) == (404, "call-2")
     found = lines(chatty, "call-2")
-    assert found["api", "call failed"]["kind"] == "DeadlineExceeded"
-    assert found["api", "request"]["model"] == "shapes"
+    assert (found["api", "request"]["status"], found["api", "request"]["model"]) == (404, "shapes")
+    assert found["engine", "call answered"]["model"] == "shapes"
 
 
 def test_calls_side_by_side_keep_their_own(chatty: Service) -> None:
