@@ -71,7 +71,7 @@ class BackgroundJobs:
         await self._engines.check(request.model_id, payload, image.arrays)
         label = {"model": request.model_id, "methods": [call.name for call in request.methods]}
         blobs = {} if request.image is None else {IMAGE: request.image.data}
-        job, _ = await asyncio.to_thread(
+        job, new = await asyncio.to_thread(
             self._jobs.submit,
             request.kind,
             to_document(request),
@@ -82,7 +82,8 @@ class BackgroundJobs:
             key=key,
             logged={"request_id": request_id(), "model": request.model_id},
         )
-        log.info("job submitted", job=job.id, kind=request.kind, model=request.model_id)
+        if new:
+            log.info("job submitted", job=job.id, kind=request.kind, model=request.model_id)
         return job
 
     async def get(self, job_id: str, owner: str | None) -> Job:

@@ -11,6 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from service.doctor.check import Level, ok
+from service.doctor.machine import of_port
+from service.doctor.stores import of_database, of_keys
+from service.keys.key import new_key
+from service.keys.scope import Scope
+from service.keys.store import KeyStore
+from service.settings import Settings
 from tests.conftest import ROOT, Service
 from tests.ingest.test_trusted import masked
 from tests.jobs.helpers import Postgres
@@ -98,12 +105,10 @@ def test_postgresql(tmp_path: Path) -> None:
         pytest.skip("no PostgreSQL is installed (initdb is not found)")
     try:
         server.start()
-        url = server.new_database()
-        code, found = checks(tmp_path, KERASCOPE_DATABASE_URL=url)
-        assert (code, found["database"]["found"]) == (0, "PostgreSQL answers")
+        settings = Settings(data_dir=tmp_path, database_url=server.new_database())
+        assert of_database(settings) == ok("database", "PostgreSQL answers")
         server.stop()
-        code, found = checks(tmp_path, KERASCOPE_DATABASE_URL=url)
-        assert (code, found["database"]["level"]) == (1, "failed")
+        assert of_database(settings).level is Level.FAILED
     finally:
         server.remove()
 
@@ -115,18 +120,17 @@ def test_settings_that_are_not_valid(tmp_path: Path) -> None:
     assert "KERASCOPE_PORT" in found["settings"]["found"]
 
 
-def test_the_port(tmp_path: Path, service: Service) -> None:
+def test_the_port(service: Service) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         taken = other.getsockname()[1]
-        found = checks(tmp_path, KERASCOPE_PORT=str(taken))[1]["port"]
-    assert found["level"] == "failed"
-    assert found["found"] == f"127.0.0.1:{taken} cannot be listened on: Address already in use"
-    ours = service.url.rpartition(":")[2]
-    code, all_found = checks(tmp_path, KERASCOPE_PORT=ours)
-    assert code == 0
-    assert all_found["port"]["found"] == f"127.0.0.1:{ours}: a Kerascope answers there (engines: up)"
+        found = of_port(Settings(port=taken))
+    assert found.level is Level.FAILED
+    assert found.found == f"127.0.0.1:{taken} cannot be listened on: Address already in use"
+    ours = int(service.url.rpartition(":")[2])
+    assert of_port(Settings(port=ours)) == ok("port", f"127.0.0.1:{ours}: a Kerascope answers there (engines: up)")
+    assert of_port(Settings(port=taken)) == ok("port", f"127.0.0.1:{taken} is free")
 
 
 def test_a_tensorflow_that_cannot_be_imported(tmp_path: Path) -> None:
@@ -139,18 +143,14 @@ def test_a_tensorflow_that_cannot_be_imported(tmp_path: Path) -> None:
     assert {name for name, check in found.items() if check["level"] == "failed"} == {"device"}
 
 
-@pytest.mark.parametrize("state", ["valid", "revoked"])
-def test_keys(tmp_path: Path, state: str) -> None:
-    from service.keys.key import new_key
-    from service.keys.scope import Scope
-    from service.keys.store import KeyStore
-
-    store = KeyStore(tmp_path / "data")
-    _, key = new_key("one", frozenset({Scope.ADMIN}))
-    store.add(key)
-    if state == "revoked":
-        store.revoke(key.id)
-    code, found = checks(tmp_path)
-    wanted = {"valid": "1 valid, 0 expired or revoked", "revoked": "all 1 keys are expired or revoked"}
-    assert found["keys"]["found"] == wanted[state]
-    assert code == (state == "revoked")
+def test_keys(tmp_path: Path) -> None:
+    store, settings = KeyStore(tmp_path), Settings(data_dir=tmp_path)
+    made = [new_key(name, frozenset({Scope.ADMIN}))[1] for name in ("one", "two")]
+    for key in made:
+        store.add(key)
+    store.revoke(made[0].id)
+    assert of_keys(settings) == ok("keys", "1 valid, 1 expired or revoked")
+    store.revoke(made[1].id)
+    assert (of_keys(settings).level, of_keys(settings).found) == (Level.FAILED, "all 2 keys are expired or revoked")
+    given = Settings(data_dir=tmp_path, api_keys=f"sha256:{'0' * 64}")
+    assert of_keys(given) == ok("keys", "1 valid, 2 expired or revoked")
