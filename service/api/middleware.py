@@ -22,6 +22,7 @@ QUIET_PATHS = PROBES | {"/metrics"}
 # What is logged of these too: somebody without the key for it.
 NOTABLE = (401, 403)
 RETRY_AFTER_S = 5
+LONGEST_ID = 128
 NOTHING = "default-src 'none'; frame-ancestors 'none'"
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,128}\Z")
 
@@ -104,9 +105,9 @@ class Authentication:
 
 
 def named(scope: Scope) -> dict[str, str]:
-    """The model and the job that the path names."""
+    """The model and the job that the path names, as far as an ID may be long."""
     given = scope.get("path_params") or {}
-    return {name: given[f"{name}_id"] for name in ("model", "job") if f"{name}_id" in given}
+    return {name: given[f"{name}_id"][:LONGEST_ID] for name in ("model", "job") if f"{name}_id" in given}
 
 
 def harden(headers: MutableHeaders, *, shared: bool) -> None:
