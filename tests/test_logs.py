@@ -96,6 +96,7 @@ def test_a_job_in_the_engine(chatty: Service) -> None:
     assert lines(chatty, "listening", REQUEST)[REQUEST]["job"] == job
 
 
+@pytest.mark.soak
 def test_a_job_in_a_worker(tmp_path: Path) -> None:
     running = start_service(tmp_path, preload="", run_jobs="false")
     environment = {**os.environ, "HOME": str(tmp_path), "KERASCOPE_DEVICE": "cpu"}

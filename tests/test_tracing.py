@@ -136,6 +136,7 @@ def test_without_a_traceparent_each_call_is_a_trace_and_probes_are_none(traced: 
     assert all(re.fullmatch("0*", span.parent_span_id.hex()) for span in gets)
 
 
+@pytest.mark.soak
 def test_a_collector_that_is_away_holds_nothing_up(tmp_path: Path) -> None:
     running = start_service(tmp_path, ready=False, preload="", otlp_endpoint="http://127.0.0.1:1")
     assert running.client.get("/v1/methods").status_code == 200

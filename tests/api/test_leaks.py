@@ -135,6 +135,7 @@ def secrets_of(service: Service, keys: dict[str, str]) -> set[str]:
     return found | {str(service.log.parent), socket.gethostname()}
 
 
+@pytest.mark.soak
 def test_h6_every_route_and_what_may_be_wrong_with_a_call(
     brittle: tuple[Service, dict[str, str], list[str]],
 ) -> None:

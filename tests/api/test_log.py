@@ -31,7 +31,7 @@ EVENT = re.compile(r"20\d\d-\d\d-\d\dT[\d:.]+Z \[(info|warning|error) *\] ")
 PICTURE = saved(triangle(28, 28))
 
 
-@pytest.fixture(scope="module", params=["json", "console"])
+@pytest.fixture(scope="module", params=["json", pytest.param("console", marks=pytest.mark.soak)])
 def logged(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, str]]:
     folder = tmp_path_factory.mktemp(f"log-{request.param}")
     key, kept = new_key("a name", frozenset({Scope.ADMIN}))

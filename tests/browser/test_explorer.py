@@ -181,7 +181,7 @@ def test_by_keyboard_alone(service: Service, visit: Visit) -> None:
     expect(page.locator(".detail h3")).to_have_text("conv2d · Conv2D")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.soak)])
 def test_nothing_serious_for_axe(scheme: str, service: Service, visit: Visit) -> None:
     opened = visit(service, "/#model=shapes", color_scheme=scheme)
     opened.page.wait_for_selector(".map")
@@ -197,11 +197,14 @@ def test_nothing_serious_for_axe(scheme: str, service: Service, visit: Visit) ->
     assert found == {}
 
 
-@pytest.mark.parametrize("name", TABS)
-def test_a_narrow_screen(name: str, service: Service, visit: Visit) -> None:
-    opened = visit(service, f"/#model=shapes&view={name}", viewport={"width": 360, "height": 740})
-    opened.page.wait_for_selector(f"#view {SHOWN[name]}")
-    assert opened.page.evaluate("document.documentElement.scrollWidth") <= 360
+def test_a_narrow_screen(service: Service, visit: Visit) -> None:
+    opened = visit(service, "/#model=shapes", viewport={"width": 360, "height": 740})
+    opened.page.wait_for_selector(".map")
+    wide = {}
+    for name in TABS:
+        tab(opened, name)
+        wide[name] = opened.page.evaluate("document.documentElement.scrollWidth")
+    assert wide == dict.fromkeys(TABS, 360)
 
 
 def test_while_the_engine_starts_and_with_a_key(visit: Visit, tmp_path: Path) -> None:

@@ -55,6 +55,7 @@ def test_a_machine_that_has_everything(tmp_path: Path) -> None:
     assert list((tmp_path / "data" / "results").rglob("*probe*")) == []
 
 
+@pytest.mark.soak
 def test_several_things_missing_at_once(tmp_path: Path) -> None:
     models = tmp_path / "models"
     (models / "bad").mkdir(parents=True)
@@ -79,6 +80,7 @@ def test_several_things_missing_at_once(tmp_path: Path) -> None:
     assert all(check["advice"] for name, check in found.items() if check["level"] != "ok")
 
 
+@pytest.mark.soak
 def test_folders_that_are_not_there(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("in the way")
     code, found = checks(tmp_path, "--models-dir", str(tmp_path / "none"))
@@ -88,6 +90,7 @@ def test_folders_that_are_not_there(tmp_path: Path) -> None:
     assert found["model folder"]["found"] == f"{tmp_path / 'none'} is no folder that can be read"
 
 
+@pytest.mark.soak
 def test_a_model_that_the_scan_refuses(tmp_path: Path) -> None:
     masked().save(tmp_path / "odd.keras")
     code, found = checks(tmp_path, "--models-dir", str(tmp_path))
@@ -133,6 +136,7 @@ def test_the_port(service: Service) -> None:
     assert of_port(Settings(port=taken)) == ok("port", f"127.0.0.1:{taken} is free")
 
 
+@pytest.mark.soak
 def test_a_tensorflow_that_cannot_be_imported(tmp_path: Path) -> None:
     broken = tmp_path / "broken" / "tensorflow"
     broken.mkdir(parents=True)
@@ -143,6 +147,7 @@ def test_a_tensorflow_that_cannot_be_imported(tmp_path: Path) -> None:
     assert {name for name, check in found.items() if check["level"] == "failed"} == {"device"}
 
 
+@pytest.mark.soak
 def test_keys(tmp_path: Path) -> None:
     store, settings = KeyStore(tmp_path), Settings(data_dir=tmp_path)
     made = [new_key(name, frozenset({Scope.ADMIN}))[1] for name in ("one", "two")]

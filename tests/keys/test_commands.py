@@ -23,6 +23,7 @@ from tests.test_command import kerascope, refused
 AT_ONCE = 20
 
 
+@pytest.mark.soak
 def test_keys_made_by_20_processes_at_once(tmp_path: Path) -> None:
     """None is lost, each is another, all work."""
     environment = os.environ | {"HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}

@@ -147,6 +147,7 @@ def test_it_answers_while_the_engine_hangs_and_what_is_refused_counts(measured: 
         os.kill(pid, signal.SIGCONT)
 
 
+@pytest.mark.soak
 def test_it_answers_while_the_engine_starts_and_the_database_hangs(tmp_path: Path) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
@@ -166,6 +167,7 @@ def test_it_answers_while_the_engine_starts_and_the_database_hangs(tmp_path: Pat
             running.stop()
 
 
+@pytest.mark.soak
 def test_refused_calls_by_status(tmp_path: Path) -> None:
     from service.keys.key import new_key
     from service.keys.scope import Scope
@@ -192,6 +194,7 @@ def test_refused_calls_by_status(tmp_path: Path) -> None:
         running.stop()
 
 
+@pytest.mark.soak
 def test_connections_that_are_refused(tmp_path: Path) -> None:
     running = start_service(tmp_path, ready=False, preload="", max_connections="3", header_timeout_s="1.5")
     try:
