@@ -141,6 +141,7 @@ class TestHttpFile:
     def test_it_has_every_example(self) -> None:
         assert list(REQUESTS) == NAMES
 
+    @pytest.mark.soak
     @pytest.mark.parametrize("name", NAMES)
     def test_its_request_gives_the_recorded_answer(self, name: str, service: Service) -> None:
         example = request_of(name)

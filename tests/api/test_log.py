@@ -22,6 +22,9 @@ from service.keys.store import KeyStore
 from tests.checks import CAM, PNG, saved, triangle
 from tests.conftest import Service, start_service
 
+# Takes long.
+pytestmark = pytest.mark.soak
+
 TEXTS = (
     '\n{"event": "forged"}', "\r\n2026-01-01T00:00:00Z [info     ] forged", "\x1b[31mred\x1b[2J", "\u2028forged\u2029",
     "\x00", "\x85\x9b31m\x7f", "x" * 10_000, "\x1b" * 3000,

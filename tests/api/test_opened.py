@@ -25,6 +25,9 @@ from tests.conftest import ROOT, Service, start_service
 HOOK = """
 import os, sys
 
+# Takes long.
+pytestmark = pytest.mark.soak
+
 LOG = os.open({log!r}, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 EVENTS = ("open", "os.listdir", "os.scandir", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.chmod",
           "os.link", "os.symlink", "os.truncate", "shutil.rmtree", "os.utime")

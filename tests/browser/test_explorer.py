@@ -153,6 +153,7 @@ def test_pictures_of_ones_own(service: Service, visit: Visit) -> None:
     expect(page.locator(".take code").first).to_contain_text("@dropped.jpg")
 
 
+@pytest.mark.soak
 def test_the_download_is_what_the_command_fetches(service: Service, visit: Visit, tmp_path: Path) -> None:
     page = visit(service, "/#model=shapes&sample=square.png&view=cam&method=hirescam").page
     page.wait_for_selector(".map")
@@ -166,6 +167,7 @@ def test_the_download_is_what_the_command_fetches(service: Service, visit: Visit
     assert (tmp_path / "map.npy").read_bytes() == answer.content
 
 
+@pytest.mark.soak
 def test_by_keyboard_alone(service: Service, visit: Visit) -> None:
     page = visit(service, "/#model=shapes").page
     page.wait_for_selector(".map")
@@ -197,6 +199,7 @@ def test_nothing_serious_for_axe(scheme: str, service: Service, visit: Visit) ->
     assert found == {}
 
 
+@pytest.mark.soak
 def test_a_narrow_screen(service: Service, visit: Visit) -> None:
     opened = visit(service, "/#model=shapes", viewport={"width": 360, "height": 740})
     opened.page.wait_for_selector(".map")

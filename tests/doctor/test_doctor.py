@@ -101,6 +101,7 @@ def test_a_model_that_the_scan_refuses(tmp_path: Path) -> None:
     assert (trusted[0], trusted[1]["model folder"]["found"]) == (0, f"{tmp_path}: 1 models")
 
 
+@pytest.mark.soak
 def test_postgresql(tmp_path: Path) -> None:
     try:
         server = Postgres()
@@ -123,6 +124,7 @@ def test_settings_that_are_not_valid(tmp_path: Path) -> None:
     assert "KERASCOPE_PORT" in found["settings"]["found"]
 
 
+@pytest.mark.soak
 def test_the_port(service: Service) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))

@@ -21,6 +21,9 @@ import pytest
 from tests.conftest import ROOT, Service, start_service
 from tests.jobs.helpers import Postgres
 
+# Takes long.
+pytestmark = pytest.mark.soak
+
 ASCENT = "/v1/models/shapes/maximization"
 KILLS = 8
 JOBS = 18

@@ -15,6 +15,9 @@ from service.jobs.job import Failure, Job, JobState
 from service.jobs.jobs import Jobs
 from tests.jobs.helpers import Postgres, Workers, count, counted, ended, started, until
 
+# Takes long.
+pytestmark = pytest.mark.soak
+
 Open = Callable[[JobsConfig], Jobs]
 
 

@@ -66,6 +66,7 @@ def test_an_open_service_says_so_until_there_is_a_key(used: tuple[Service, Path]
         guarded.stop()
 
 
+@pytest.mark.soak
 def test_a_key_that_is_revoked_while_it_is_used(used: tuple[Service, Path], tmp_path: Path) -> None:
     """What is asked once the command has ended is refused, what was asked before it began is answered; another key
     notices nothing."""

@@ -121,6 +121,7 @@ def test_a_killed_engine_raises_restarts_by_one(measured: Service) -> None:
     assert found("kerascope_engine_restarts_total", engine="0") == before + 1
 
 
+@pytest.mark.soak
 def test_it_answers_while_the_engine_hangs_and_what_is_refused_counts(measured: Service) -> None:
     pid = engine_pid(measured)
     os.kill(pid, signal.SIGSTOP)
