@@ -125,7 +125,7 @@ def test_what_fails_is_told(traced: Service, collector: Collector) -> None:
 
 
 def test_without_a_traceparent_each_call_is_a_trace_and_probes_are_none(traced: Service, collector: Collector) -> None:
-    for path in ("/livez", "/readyz", "/metrics", "/v1/methods", "/v1/methods", "/nothing"):
+    for path in ("/livez", "/readyz", "/v2/health/live", "/metrics", "/v1/methods", "/v1/methods", "/nothing"):
         traced.client.get(path)
     until = time.monotonic() + 10
     while not any(span.name == "GET other" for span in collector.spans) and time.monotonic() < until:

@@ -24,13 +24,14 @@ JOBS: Need = (frozenset({Scope.JOBS}),)
 ADMIN: Need = (frozenset({Scope.ADMIN}),)
 
 
+# Methods whose name is a verb already.
+VERBS = frozenset({"predict"})
+
+
 def operation_of(method: Explainer) -> str:
     """The ID of a method's operation: a verb, for clients that are generated from it."""
     return method.name if method.name in VERBS else f"compute_{method.name}"
 
-
-# Methods whose name is one already.
-VERBS = frozenset({"predict"})
 
 NEEDS: dict[str, Need] = {
     "check_liveness": NONE,

@@ -37,7 +37,7 @@ class Services:
     exposition: Exposition
 
 
-# FastAPI calls what is not `async` in another thread: of these only what reads files may.
+# FastAPI calls what is not `async` in another thread: here only what reads files may be without.
 async def services(request: Request) -> Services:
     return cast(Services, request.app.state.services)
 
@@ -53,7 +53,7 @@ async def known_query(request: Request) -> None:
             )
 
 
-def served_model(
+async def served_model(
     model_id: Annotated[str, Path(description="ID of a model, as `GET /v1/models` lists them.", max_length=100)],
     request: Request,
 ) -> str:

@@ -87,6 +87,8 @@ async def answered(
         answers = await unless_gone(request, explain_each(services.explain, asked, place))
     except CallerGone:
         return Response(status_code=CLIENT_CLOSED)
+    for one, answer in zip(asked, answers, strict=True):
+        services.metrics.explained(one.kind, answer.timing_ms)
     content = await asyncio.to_thread(lambda: orjson.dumps(said(answers), option=orjson.OPT_SERIALIZE_NUMPY))
     return Response(content, media_type="application/json")
 

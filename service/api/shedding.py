@@ -20,9 +20,9 @@ _AT_ONCE = [
     for explainer in EXPLAINERS
     if explainer.photograph is not Photograph.NONE and explainer.cost is not Cost.ASCENT
 ]
-_CALL = re.compile(
-    rf"^/v1/models/([^/:]+)(?:/(?:{'|'.join([*_AT_ONCE, 'explain'])})|:predict|:explain)$"
-    r"|^/v2/models/([^/]+)(?:/versions/[^/]+)?/infer$"
+_CALLS = (
+    re.compile(rf"^/v1/models/(?P<model_id>[^/:]+)(?:/(?:{'|'.join([*_AT_ONCE, 'explain'])})|:predict|:explain)$"),
+    re.compile(r"^/v2/models/(?P<model_id>[^/]+)(?:/versions/(?P<version>[^/]+))?/infer$"),
 )
 
 
@@ -35,14 +35,27 @@ class Shedding:
         self._deadline_s = deadline_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        match = _CALL.match(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        match = _call(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
         if match:
             request = Request(scope)
-            scope["state"]["template"] = f"/v1/models/{{model_id}}/{match[2]}"
+            scope["state"]["template"] = _template(match)
             try:
                 if not prefer.read(request.headers).respond_async:
-                    self._engines.require_room(match[1] or match[2], 1, place_of(request, self._deadline_s))
+                    self._engines.require_room(match["model_id"], 1, place_of(request, self._deadline_s))
             except KerascopeError as error:
                 await problem_response(error, scope["state"]["request_id"])(scope, receive, send)
                 return
         await self._app(scope, receive, send)
+
+
+def _call(path: str) -> re.Match[str] | None:
+    return next((match for pattern in _CALLS if (match := pattern.match(path))), None)
+
+
+def _template(match: re.Match[str]) -> str:
+    """The path with names in the places of what the caller wrote, as the route has it."""
+    text = match.string
+    # From the back, so that what stands before stays where it is.
+    for name in sorted((name for name, value in match.groupdict().items() if value), key=match.start, reverse=True):
+        text = f"{text[: match.start(name)]}{{{name}}}{text[match.end(name) :]}"
+    return text

@@ -9,9 +9,11 @@ from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.measuring import template_of
+from service.api.middleware import QUIET_PATHS
 from service.tracing import Tracing
 
-NOT_TRACED = "livez,readyz,metrics"
+# Whole paths: a model may be called `metrics`.
+NOT_TRACED = ",".join(rf"//[^/]+{path}(\?|$)" for path in sorted(QUIET_PATHS))
 
 
 class Naming:

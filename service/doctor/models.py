@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from service.doctor.check import Check, failed, ok, warning
 from service.models.device import DeviceSettings, environment
 from service.models.library import Library, read_catalogue
-from service.settings import Settings
+from service.settings import Settings, split
 
 CHILD_LIMIT_S = 300
 NVIDIA = Path("/proc/driver/nvidia/version")
@@ -87,7 +87,7 @@ def look(settings: Settings) -> Found | None:
         device=settings.device,
         models_dir=settings.models_folder,
         trusted=settings.trust_models_dir,
-        allowed_layers=tuple(part.strip() for part in settings.allowed_layers.split(",") if part.strip()),
+        allowed_layers=tuple(split(settings.allowed_layers)),
     )
     variables = environment(DeviceSettings(settings.device), str(settings.data_dir / "keras"))
     try:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import keras
@@ -105,9 +106,13 @@ class Graph:
             raise UnknownLayer(f"{name!r} is the name of {len(named)} layers; say which by its path: {paths}")
         raise UnknownLayer(f"there is no layer {name!r}{nearest(name, by_path)}")
 
+    @cached_property
+    def _layer_of(self) -> Mapping[Tensor, LayerEntry]:
+        return {entry.output: entry for entry in self.layers}
+
     def layers_before(self, entry: LayerEntry) -> list[LayerEntry]:
         """The layers whose outputs this one takes, over what is no layer of the file (a sum written as `a + b`)."""
-        owner = {each.output: each for each in self.layers}
+        owner = self._layer_of
         found: dict[LayerEntry, None] = {}
         waiting, seen = [entry.output], {entry.output}
         while waiting:

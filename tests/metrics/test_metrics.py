@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import signal
@@ -61,6 +62,15 @@ def test_counts_go_up_by_the_calls_made(measured: Service) -> None:
     assert 0 < more("kerascope_explain_seconds_sum", method="cam") <= more("kerascope_request_seconds_sum", route=ROUTE)
     parts = more("kerascope_explain_phase_seconds_sum", method="cam")
     assert parts == pytest.approx(more("kerascope_explain_seconds_sum", method="cam"), rel=0.5)
+
+
+def test_each_instance_of_a_batch_counts(measured: Service) -> None:
+    before = scrape(measured.client)
+    batch = {"instances": [{"b64": base64.b64encode(PICTURE).decode()}] * 2}
+    assert measured.client.post("/v1/models/shapes:predict", json=batch).status_code == 200
+    after = scrape(measured.client)
+    counts = [found("kerascope_explain_seconds_count", method="predict") for found in (before, after)]
+    assert counts[1] - counts[0] == 2
 
 
 def test_state_of_the_engine_and_its_models(measured: Service) -> None:

@@ -42,6 +42,7 @@ export async function filters(host, context) {
         version = job.preview_version;
         const answer = await call(job.links.preview.slice(1), { signal }).catch(() => null);
         if (!answer) return;
+        URL.revokeObjectURL(preview.src);
         preview.src = URL.createObjectURL(await answer.blob());
         preview.hidden = false;
       }
