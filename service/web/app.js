@@ -22,7 +22,7 @@ const VIEWS = {
   model: ["Model", modelView],
 };
 const NEEDS_PICTURE = ["activations", "cam", "saliency", "occlusion"];
-const context = { model: null, details: null, methods: {}, layers: [], predictions: null, signal: null, prediction: null };
+const context = { model: null, details: null, methods: {}, layers: [], prediction: null };
 let shown = new AbortController();
 let predicted = new AbortController();
 
@@ -73,14 +73,14 @@ async function predict() {
   context.prediction = predictions(by("predictions"), { ...context, picture, signal: predicted.signal }, (index) => {
     restart({ view: ["cam", "saliency", "occlusion"].includes(state.view) ? state.view : "cam", target: index });
     show();
-  }).then((result) => (context.predictions = result)).catch((error) => {
+  }).catch((error) => {
     if (error.name !== "AbortError") by("predictions").replaceChildren(problem(error));
   });
 }
 
 async function choose(id) {
   change({ model: id });
-  Object.assign(context, { model: id, details: null, predictions: null });
+  Object.assign(context, { model: id, details: null });
   shown.abort();
   const busy = (error) => by("view").replaceChildren(waiting(error ? `${error.message} …` : `Loading ${id} …`));
   busy();
