@@ -124,7 +124,7 @@ def test_the_program_sends_the_key(of: str, service: Service, tmp_path: Path) ->
         environment = {**os.environ, "KERASCOPE_URL": f"http://127.0.0.1:{server.server_port}"}
         for key in ({}, {"KERASCOPE_KEY": "ks secret"}):
             subprocess.run(
-                COMMANDS[language]("list_models"),
+                COMMANDS[of]("list_models"),
                 cwd=tmp_path,
                 env=environment | key,
                 capture_output=True,

@@ -48,6 +48,7 @@ def traces(service: Service) -> int:
     return int(service.client.get(MODEL).json()["traces"])
 
 
+@pytest.mark.soak
 def test_nothing_grows(service: Service) -> None:
     dice = np.random.default_rng(5)
     sizes = [(int(height), int(width)) for height, width in dice.integers(20, 300, (SIZES, 2))]

@@ -22,11 +22,11 @@ import pytest
 from tests.checks import CAM, MODEL, PNG, saved, triangle
 from tests.conftest import ROOT, Service, start_service
 
-HOOK = """
-import os, sys
-
 # Takes long.
 pytestmark = pytest.mark.soak
+
+HOOK = """
+import os, sys
 
 LOG = os.open({log!r}, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 EVENTS = ("open", "os.listdir", "os.scandir", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.chmod",

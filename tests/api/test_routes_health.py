@@ -99,6 +99,7 @@ class TestPreloaded:
         finally:
             running.stop()
 
+    @pytest.mark.soak
     def test_an_upload_by_its_plain_name(self, tmp_path: Path) -> None:
         file = (CATALOGUE / "shapes" / "shapes.keras").read_bytes()
         first = start_service(tmp_path, uploads="true", preload="")
