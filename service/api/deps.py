@@ -37,7 +37,7 @@ class Services:
     exposition: Exposition
 
 
-# FastAPI calls what is not `async` in another thread: here only what reads files may be without.
+# FastAPI calls what is not `async` in another thread, which takes longer than to open one small file.
 async def services(request: Request) -> Services:
     return cast(Services, request.app.state.services)
 
@@ -71,15 +71,15 @@ JobId = Annotated[str, Path(description="ID of a job, as its submission gave it.
 LayerPath = Annotated[str, Path(description="Path, index or unambiguous name of a layer.", max_length=300)]
 
 
-def visible_model(model_id: ModelId, request: Request, services: ServicesDep) -> None:
+async def visible_model(model_id: ModelId, request: Request, services: ServicesDep) -> None:
     """Raises UnknownModel for the upload of another key that is not shared, as for one that is not there."""
     if services.uploads.hidden(model_id, seen_by(request)):
         raise UnknownModel(f"there is no model {model_id!r}")
 
 
-def visible_served_model(model: ServedModel, request: Request, services: ServicesDep) -> None:
+async def visible_served_model(model: ServedModel, request: Request, services: ServicesDep) -> None:
     """As `visible_model`."""
-    visible_model(model, request, services)
+    await visible_model(model, request, services)
 
 
 def own_model(model_id: ModelId, request: Request, services: ServicesDep) -> None:

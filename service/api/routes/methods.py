@@ -35,7 +35,7 @@ async def list_methods(
     rows = [method_row(explainer) for explainer in EXPLAINERS]
     if model is not None:
         caller_of(request).needs(*sorted(READS[0]))
-        visible_model(model, request, services)
+        await visible_model(model, request, services)
         validity = {item.pop("name"): item for item in await services.models.validity(model)}
         rows = [{**row, "validity": validity[row["name"]]} for row in rows]
     return {"methods": rows}
