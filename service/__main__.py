@@ -149,7 +149,7 @@ def check_model(path: Path, data_dir: DataDir = None) -> None:
     os.environ.update(environment(DeviceSettings("cpu"), str(settings.data_dir / "keras")))
     with quiet_start():
         from service.usecases.check_model import report
-    for line in report(path, settings.data_dir / "cache"):
+    for line in report(path, settings.data_dir / "cache", trust_all=settings.trust_models_dir):
         typer.echo(line)
 
 

@@ -22,9 +22,14 @@ from service.explainers.base import Explanation, Progress
 from service.explainers.targets import class_targets, parse_targets
 from service.models.backend import TensorFlowBackend
 from service.models.canonical import canonical
+from service.models.dialects.keras3 import KERAS_3
 from service.models.head import find_head
-from service.models.loaded import LoadedModel, infer_input_shape, infer_preprocessing
+from service.models.inputs import find_input
+from service.models.loaded import LoadedModel
+from service.models.loading import open_contents
+from service.models.opening.contents import contents_of_path
 from service.models.preprocess import NetworkInput, Region, prepare
+from service.models.scaling import find_scaling
 from service.models.spec import HeadKind, ModelSpec
 
 IMAGE = np.array([[1, 2, -1], [0, -3, 4]], np.float32)[None, ..., None]
@@ -166,21 +171,54 @@ def loaded(model: Any, head: HeadKind | None = None, labels: tuple[str, ...] = (
     """A warm model of a network that lies in no file."""
     model_spec = ModelSpec(id="tiny", weights="tiny.keras", head=head, folder=Path(), **spec)
     graph = canonical(model)
-    preprocessing, assumed = infer_preprocessing(model.name, graph, model_spec)
+    image = find_input(graph, model_spec)
+    scaling = find_scaling(model.name, graph, image.tensor, model_spec.preprocessing)
     return LoadedModel(
         spec=model_spec,
         keras_model=model,
         graph=graph,
         heads=tuple(find_head(graph, head, output) for output in range(len(graph.outputs))),
         labels=labels,
-        input_shape=infer_input_shape(graph, model_spec),
-        preprocessing=preprocessing,
-        preprocessing_assumed=assumed,
+        input_shape=image.shape,
+        preprocessing=scaling.preprocessing,
+        preprocessing_assumed=scaling.assumed,
         digest="sha256:" + "0" * 64,
         weight_bytes=4 * model.count_params(),
         backend=TensorFlowBackend(),
         summary="",
+        obstacle=image.obstacle,
     )
+
+
+# What the layers of these networks are told, under the names that both Kerases have.
+SHARED_KEYS = (
+    "name", "filters", "kernel_size", "strides", "padding", "activation", "use_bias", "units", "target_shape", "rate",
+    "axis", "size", "pool_size", "max_value", "epsilon", "momentum", "depth_multiplier", "dilation_rate", "alpha",
+)  # fmt: skip
+
+
+def in_keras_2(model: Any) -> Any:
+    """The same network, with the same weights, as a model of Keras 2."""
+    import tf_keras
+
+    functional = KERAS_3.functional(model)
+    known = {
+        symbol.key: tf_keras.Input(symbol.shape[1:], name=layer.name) for symbol, layer in KERAS_3.inputs(functional)
+    }
+    inputs = list(known.values())
+    for call in KERAS_3.calls(functional):
+        args, _ = call.fill(known)
+        config = {key: value for key, value in call.operation.get_config().items() if key in SHARED_KEYS}
+        layer = getattr(tf_keras.layers, type(call.operation).__name__)(**config)
+        known[call.outputs[0].key] = layer(*args)
+        layer.set_weights(call.operation.get_weights())
+    outputs = [known[symbol.key] for symbol in KERAS_3.outputs(functional)]
+    return tf_keras.Model(inputs, outputs if len(outputs) > 1 else outputs[0], name=model.name)
+
+
+def opened(path: Path) -> Any:
+    """The model in a file, by the Keras that wrote it."""
+    return open_contents(contents_of_path(path), ModelSpec(id="opened", weights=path.name, folder=path.parent))
 
 
 def explain(
@@ -233,7 +271,7 @@ def state(model: Any) -> dict[str, Any]:
         "weights": [np.asarray(weight).tobytes() for weight in model.weights],
         "nodes": [(layer.name, len(layer._inbound_nodes), len(layer._outbound_nodes)) for layer in model.layers],
         "activations": [(layer.name, getattr(layer, "activation", None)) for layer in model.layers],
-        "calls": [(layer.name, layer.call.__func__) for layer in model.layers],
+        "calls": [(layer.name, getattr(layer.call, "__func__", layer.call)) for layer in model.layers],
         "losses": len(model.losses),
     }
 

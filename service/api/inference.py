@@ -23,10 +23,13 @@ from service.models.uploads.record import split_id
 from service.usecases.answer import Answer, AnswerOptions
 from service.usecases.inference import class_vector, explain_each, own_output
 from service.usecases.instances import Instance, instances_of, instances_of_tensor
-from service.usecases.request import ExplainRequest, MethodCall
+from service.usecases.request import ARRAY_RANGE, ExplainRequest, MethodCall
 
 INPUT = "image"
-OUTPUTS = {"probabilities": "probability", "logits": "logit"}
+OUTPUTS = {"probabilities": "probability", "logits": "logit", "values": "score"}
+# Which of these a model has, by the kind of its head.
+OUTPUTS_OF = {"probabilities": ("probabilities",), "values": ("values",)}
+WITH_LOGITS = ("probabilities", "logits")
 USUAL_METHOD = "gradcam"
 Kind = TypeVar("Kind", bound=BaseModel)
 
@@ -109,17 +112,39 @@ def explanations(answers: Sequence[Answer], options: AnswerOptions) -> dict[str,
 def tensors(model_id: str, sent: InferenceRequest, answers: Sequence[Answer]) -> dict[str, Any]:
     """V2's answer."""
     name, version = split_id(model_id)
-    wanted = [output.name for output in sent.outputs] if sent.outputs else list(OUTPUTS)
+    given = _outputs_of(answers)
     outputs = []
-    for output in wanted:
-        rows = [class_vector(answer, OUTPUTS[output]) for answer in answers]
-        if values := [row for row in rows if row is not None]:
-            flat = [value for row in values for value in row]
-            outputs.append({"name": output, "shape": [len(values), len(values[0])], "datatype": "FP32", "data": flat})
-        elif sent.outputs:
-            raise InvalidParameter(f"the model {name!r} gives no {output}; ask for logits")
-    said = {"model_name": name, "model_version": version and str(version), "id": sent.id}
+    for output in [output.name for output in sent.outputs] if sent.outputs else given:
+        if output not in given:
+            raise InvalidParameter(f"the model {name!r} gives no {output}; ask for {' or '.join(given)}")
+        rows = [class_vector(answer, OUTPUTS[output]) or [] for answer in answers]
+        flat = [value for row in rows for value in row]
+        outputs.append({"name": output, "shape": [len(rows), len(rows[0])], "datatype": "FP32", "data": flat})
+    said = {
+        "model_name": name,
+        "model_version": version and str(version),
+        "id": sent.id,
+        "parameters": _about_ranges(answers),
+    }
     return {key: value for key, value in said.items() if value is not None} | {"outputs": outputs}
+
+
+def _outputs_of(answers: Sequence[Answer]) -> list[str]:
+    """What the model that answered has of `OUTPUTS`; `values` only where it has nothing else."""
+    found = [name for name in WITH_LOGITS if answers and class_vector(answers[0], OUTPUTS[name]) is not None]
+    return found or ["values"]
+
+
+def _about_ranges(answers: Sequence[Answer]) -> dict[str, str] | None:
+    """Which instances hold numbers that can hardly be levels, as V2's parameters; None when none does."""
+    found = [
+        f"instance {number}: {warning['detail']}"
+        for number, answer in enumerate(answers)
+        for result in answer.results
+        for warning in result.body["warnings"]
+        if warning["code"] == ARRAY_RANGE
+    ]
+    return {ARRAY_RANGE: "; ".join(found)} if found else None
 
 
 def _preprocess(parameters: Mapping[str, Any]) -> bool:
@@ -132,14 +157,18 @@ def _preprocess(parameters: Mapping[str, Any]) -> bool:
 def metadata(details: Mapping[str, Any], versions: Sequence[int]) -> dict[str, Any]:
     """V2's description of a model."""
     shape, head = details["input"], details["head"]
-    without = head["kind"] == "logits" and (head["activation"] != "linear" or head["classes"] == 1)
-    outputs = [name for name in OUTPUTS if not (without and name == "probabilities")] if head["classes"] else []
+    outputs = OUTPUTS_OF.get(head["kind"], WITH_LOGITS) if head["classes"] else ()
     return {
         "name": details["id"],
         "versions": [str(number) for number in versions] or None,
         "platform": "keras",
         "inputs": [
             {"name": INPUT, "datatype": "FP32", "shape": [-1, shape["height"], shape["width"], shape["channels"]]}
+        ]
+        if shape
+        else [
+            {"name": each["name"], "datatype": "FP32", "shape": [-1, *(size or -1 for size in each["shape"])]}
+            for each in details["inputs"]
         ],
         "outputs": [{"name": name, "datatype": "FP32", "shape": [-1, head["classes"]]} for name in outputs],
     }

@@ -50,12 +50,16 @@ class MethodRef(Schema):
 
 
 class Prediction(Schema):
-    """One class. `probability` is None where the model's output is none."""
+    """One class. `score` is what is explained: a logit, a probability or, as in regression, a plain value.
+
+    `probability` is None where the model's output is none, `logit` where the score is none.
+    """
 
     class_index: int
     label: str | None
     probability: float | None
-    logit: float
+    logit: float | None
+    score: float
 
 
 class TargetRef(Schema):
@@ -66,7 +70,7 @@ class TargetRef(Schema):
     label: str | None
     probability: float | None
     score: float
-    score_kind: Literal["logit", "output", "activation"]
+    score_kind: Literal["logit", "probability", "value", "activation"]
     minus: Prediction | None
 
 
@@ -173,7 +177,13 @@ class ModelDetails(ModelOut):
     name: str
     ready: bool
     digest: str
-    input: dict[str, Any]
+    keras: Literal[2, 3] = Field(description="The Keras that wrote the model, and computes it.")
+    input: dict[str, Any] | None = Field(
+        description="The picture it takes; null where `obstacle` says why it takes none."
+    )
+    inputs: list[dict[str, Any]] = Field(description="Every input: name, shape, dtype.")
+    outputs: list[dict[str, Any]] = Field(description="Every output: name, shape, kind of head, classes.")
+    obstacle: str | None = Field(description="Why no picture can be explained by it.")
     preprocessing: dict[str, Any]
     head: dict[str, Any]
     labels: list[str]

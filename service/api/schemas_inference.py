@@ -19,7 +19,7 @@ class InstancesRequest(Schema):
 
 
 class InstancePredictions(Schema):
-    """V1: for each instance the probability of every class; logits where the model's output is no probability."""
+    """V1: for each instance the probability of every class; plain values where the model's output is no probability."""
 
     predictions: list[list[float]]
 
@@ -111,11 +111,12 @@ class OutputTensor(Schema):
 
 
 class InferenceResponse(Schema):
-    """V2: the answer."""
+    """V2: the answer. `parameters.array_range` tells which arrays hold numbers that can hardly be levels 0..255."""
 
     model_name: str
     model_version: str | None = None
     id: str | None = None
+    parameters: dict[str, str] | None = None
     outputs: list[OutputTensor]
 
 

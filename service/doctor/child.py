@@ -14,14 +14,14 @@ def main() -> None:
     question = Question.model_validate_json(sys.stdin.read())
     import tensorflow as tf
 
-    from service.ingest.trusted import scan
+    from service.ingest.trusted import Trust, require_allowed
 
     gpus = tf.config.list_physical_devices("GPU")
     names = [str(tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)) for gpu in gpus]
     refused = {}
     for spec in () if question.trusted else Library(question.models_dir, shipped={}).specs().values():
         try:
-            scan(spec, question.allowed_layers)
+            require_allowed(spec, Trust.WHOLE if spec.trusted else Trust.NO_CODE, ())
         except KerascopeError as error:
             refused[spec.id] = error.detail
     sys.stdout.write(Found(devices=names or ["cpu"], refused=refused).model_dump_json() + "\n")

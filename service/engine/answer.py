@@ -25,7 +25,19 @@ def network_input(model: LoadedModel, image: NDArray[Any] | None, preprocess: bo
         return nothing(model.input_shape, model.spec.input, model.preprocessing)
     if preprocess:
         return prepare(image, model.input_shape, model.spec.input, model.preprocessing)
-    return as_is(image, model.input_shape)
+    return as_is(image, model.input_shape, model.spec.input, model.preprocessing)
+
+
+def scene(image: NetworkInput) -> dict[str, Any]:
+    """What a map of the input is drawn by, as JSON values: which part of the photograph the input shows, the input's
+    size in px, and how the array that was sent is drawn.
+    """
+    region = image.region
+    return {
+        "region": [region.top, region.left, region.height, region.width],
+        "input_size": list(image.size),
+        "drawn": {"channels": image.drawn, "channels_first": image.channels_first},
+    }
 
 
 def with_model_defaults(explainer: Explainer, params: ExplainerParams, model: LoadedModel) -> ExplainerParams:
@@ -63,6 +75,8 @@ def answer(
     if model.preprocessing_assumed and explainer.photograph is not Photograph.NONE:
         warnings += [{"code": "preprocessing_assumed", "detail": note} for note in model.notes if "assumed" in note]
     targets, scores = explanation.targets, explanation.scores
+    if targets and targets.head and scores is not None and (doubt := targets.head.doubt):
+        warnings.append({"code": "head_unknown", "detail": doubt})
     described = target_rows(model, targets, scores) if explainer.targeted and targets and scores is not None else []
     normalize = {"normalize": explanation.scale.value} if explanation.maps else {}
     return {
@@ -91,7 +105,7 @@ def predictions(model: LoadedModel, head: Head, scores: NDArray[np.float32], top
     """The `top` highest classes, equal scores in the order of their indices."""
     order = np.argsort(-scores, kind="stable")[:top]
     probabilities, labels = head.probabilities(scores), model.labels_for(head)
-    return [_class_row(labels, probabilities, scores, int(index)) for index in order]
+    return [_class_row(labels, head, probabilities, scores, int(index)) for index in order]
 
 
 def target_rows(model: LoadedModel, targets: Targets, scores: NDArray[np.float32]) -> list[dict[str, Any]]:
@@ -111,9 +125,9 @@ def target_rows(model: LoadedModel, targets: Targets, scores: NDArray[np.float32
             }
             rows.append({**neuron, "score": float(value), "minus": None})
             continue
-        row = _class_row(labels, probabilities, scores, first)
+        row = _class_row(labels, targets.head, probabilities, scores, first)
         del row["logit"]
-        minus = None if second == NOTHING else _class_row(labels, probabilities, scores, second)
+        minus = None if second == NOTHING else _class_row(labels, targets.head, probabilities, scores, second)
         kind = targets.head.score_kind
         rows.append({**row, "neuron": None, "score": float(value), "score_kind": kind, "minus": minus})
     return rows
@@ -129,11 +143,12 @@ def _neuron(targets: Targets, index: int) -> str:
 
 
 def _class_row(
-    labels: Sequence[str], probabilities: NDArray[Any] | None, scores: NDArray[np.float32], index: int
+    labels: Sequence[str], head: Head, probabilities: NDArray[Any] | None, scores: NDArray[np.float32], index: int
 ) -> dict[str, Any]:
     return {
         "class_index": index,
         "label": labels[index] if labels else None,
         "probability": None if probabilities is None else float(probabilities[index]),
-        "logit": float(scores[index]),
+        "logit": float(scores[index]) if head.score_kind == "logit" else None,
+        "score": float(scores[index]),
     }

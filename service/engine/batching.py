@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from service.engine.around import Around
 from service.engine.turns import Turns
 from service.errors import DeadlineExceeded
-from service.models.interface import Backend, Occluded, Plan, Signature
+from service.models.interface import Backend, Occluded, Plan, Signature, sized
 
 LARGEST = 32
 
@@ -142,7 +142,7 @@ class Batched(Around):
     ) -> Plan:
         """Runs in turn."""
         plan = super().compiled(key, function, signature, shared=shared, rows=rows)
-        batches, caller, place = self._batches, self._caller, (self._backend, key)
+        batches, caller, place = self._batches, self._caller, (self._backend, sized(key, signature))
         return lambda *arrays: batches.run(caller, place, plan, arrays, rows)
 
     def incremental(self, *grid: Any) -> Occluded:

@@ -8,18 +8,21 @@ import numpy as np
 
 from service.errors import KerascopeError
 from service.explainers import EXPLAINERS
-from service.explainers.base import Explainer
+from service.explainers.base import Explainer, Photograph
 from service.explainers.cam import default_layer
 from service.models.graph import Graph, LayerEntry
 from service.models.loaded import LoadedModel
 
 
 def model_details(model: LoadedModel, device: str) -> dict[str, Any]:
-    """Everything that was found or inferred about a model, as JSON values."""
+    """Everything that was found or inferred about a model, as JSON values. `input` is None where none is a picture."""
     shape = model.input_shape
     return {
         "digest": model.digest,
-        "input": {
+        "keras": model.written_by,
+        "input": None
+        if model.obstacle
+        else {
             "height": shape.height,
             "width": shape.width,
             "channels": shape.channels,
@@ -35,10 +38,25 @@ def model_details(model: LoadedModel, device: str) -> dict[str, Any]:
         },
         "labels": list(model.labels),
         "parameters": int(model.keras_model.count_params()),
+        "inputs": [
+            {"name": tensor.path, "shape": list(tensor.shape[1:]), "dtype": tensor.dtype}
+            for tensor in model.graph.inputs
+        ],
+        "outputs": [
+            {
+                "name": name,
+                "layer": head.output.path,
+                "shape": list(head.output.shape[1:]),
+                "kind": head.kind,
+                "classes": head.classes,
+            }
+            for name, head in zip(model.graph.output_names, model.heads, strict=True)
+        ],
         "layers": len(model.graph.layers),
         "cam_layer": cam_layer(model),
         "device": device,
         "notes": list(model.notes),
+        "obstacle": model.obstacle,
     }
 
 
@@ -55,7 +73,8 @@ def cam_layer(model: LoadedModel) -> str | None:
 def method_validity(model: LoadedModel, explainer: Explainer) -> dict[str, Any]:
     """Whether a method is valid for a model, its variants that are not and why, and the layers and targets it takes."""
     names = [variant.name for variant in explainer.variants]
-    reasons = {name: explainer.problem(name, model.graph, model.head) for name in names}
+    obstacle = model.obstacle if explainer.photograph is not Photograph.NONE else None
+    reasons = {name: obstacle or explainer.problem(name, model.graph, model.head) for name in names}
     layers = [entry.path for entry in model.graph.layers if explainer.why_not(entry) is None]
     return {
         "name": explainer.name,
@@ -63,7 +82,7 @@ def method_validity(model: LoadedModel, explainer: Explainer) -> dict[str, Any]:
         "not_valid": {name: reason for name, reason in reasons.items() if reason},
         "layers": layers,
         "classes": model.head.classes if explainer.targeted else None,
-        "outputs": [head.output.path for head in model.heads],
+        "outputs": list(model.graph.output_names),
     }
 
 
@@ -72,7 +91,7 @@ def layer_row(graph: Graph, entry: LayerEntry) -> dict[str, Any]:
     return {
         "path": entry.path,
         "index": entry.index,
-        "class": type(entry.layer).__name__,
+        "class": entry.kind,
         "inputs": [each.path for each in graph.layers_before(entry)],
         "output_shape": list(entry.output.shape[1:]),
         "parameters": int(sum(int(np.prod(weight.shape)) for weight in entry.layer.weights)),
@@ -83,15 +102,12 @@ def layer_row(graph: Graph, entry: LayerEntry) -> dict[str, Any]:
 
 def layer_details(graph: Graph, entry: LayerEntry) -> dict[str, Any]:
     """One layer whole: its row, its config, the statistics of its weights."""
-    config = entry.layer.get_config()
+    config = graph.dialect.config(entry.layer)
     config.pop("layers", None)
     return {
         **layer_row(graph, entry),
         "config": _plain(config),
-        "weights": [
-            {"name": weight.path.rsplit("/", 1)[-1], **_statistics(np.asarray(weight))}
-            for weight in entry.layer.weights
-        ],
+        "weights": [{"name": name, **_statistics(values)} for name, values in graph.dialect.weights(entry.layer)],
         "not_valid": {
             explainer.name: reason for explainer in EXPLAINERS if (reason := explainer.why_not(entry)) is not None
         },

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.engine.answer import answer, check_finite, network_input, with_model_defaults
+from service.engine.answer import answer, check_finite, network_input, scene, with_model_defaults
 from service.engine.describe import layer_details, layer_row, method_validity, model_details
 from service.engine.protocol import Arrays
 from service.engine.sharing import SharedPasses
 from service.errors import MethodNotValid, TooCostly
 from service.explainers import BY_NAME, EXPLAINERS
-from service.explainers.base import Explainer, Progress
+from service.explainers.base import Explainer, Photograph, Progress
 from service.explainers.params import ExplainerParams
 from service.explainers.targets import Targets, class_targets, parse_targets
 from service.models.interface import Backend
@@ -75,17 +75,17 @@ class Operations:
             check_finite(model.graph, image, explanation)
             found |= {f"{len(results)}/{name}": array for name, array in explanation.arrays.items()}
             results.append(answer(model, explainer, params, explanation, int(payload["top"])))
-        region = image.region
         return {
             "model": {"id": model.spec.id, "digest": model.digest},
             "fingerprint": model.fingerprint,
             "results": results,
-            "region": [region.top, region.left, region.height, region.width],
-            "input_size": list(image.size),
+            **scene(image),
         }, found
 
     def warm_up(self, model: LoadedModel, backend: Backend) -> None:
         """Compiles what most calls ask for, so that the first of them need not wait for it."""
+        if model.obstacle:
+            return
         shape = model.input_shape
         image = {"image": np.zeros((shape.height, shape.width, shape.channels), np.float32)}
         for name in USUAL_METHODS:
@@ -105,6 +105,9 @@ class Operations:
     def _prepared(
         self, model: LoadedModel, payload: dict[str, Any], arrays: dict[str, NDArray[Any]]
     ) -> tuple[NetworkInput, list[Prepared]]:
+        asked = [BY_NAME[item["name"]] for item in payload["methods"]]
+        if model.obstacle and any(explainer.photograph is not Photograph.NONE for explainer in asked):
+            raise MethodNotValid(model.obstacle)
         image = network_input(model, arrays.get("image"), payload["preprocess"])
         calls = [self._prepared_one(model, item) for item in payload["methods"]]
         for explainer, params, targets in calls:

@@ -56,7 +56,7 @@ class Engine:
         device = configure(DeviceSettings(config.device, config.threads, config.engines), tf)
 
         from service.engine.operations import Operations
-        from service.ingest.trusted import scan
+        from service.ingest.trusted import Trust, require_allowed, trust_in
         from service.models.freezing import Room
         from service.models.library import Library
         from service.models.loaded import load_model
@@ -69,10 +69,10 @@ class Engine:
         room = Room(config.registry_bytes // FROZEN_SHARE)
 
         def load(spec: ModelSpec) -> LoadedModel:
-            # What was uploaded has been read and rewritten; what is shipped is ours.
-            if spec.folder and spec.folder.is_relative_to(config.models_dir) and not config.trust_models_dir:
-                scan(spec, config.allowed_layers)
-            return load_model(spec, config.data_dir / "cache", config.call_bytes, room)
+            # What was uploaded has been read and rewritten, and is looked at again; what is shipped is ours.
+            trust = trust_in(spec, config.models_dir, config.data_dir / UPLOADS, all_of_folder=config.trust_models_dir)
+            require_allowed(spec, trust, config.allowed_layers)
+            return load_model(spec, config.data_dir / "cache", config.call_bytes, room, trusted=trust is Trust.WHOLE)
 
         library = Library(config.models_dir, UploadStore(config.data_dir / UPLOADS))
         self._preloads = Preload(config.preload, library, number=config.number, engines=config.engines)

@@ -146,7 +146,7 @@ def default_layers(graph: Graph) -> tuple[str, ...]:
     """Every convolution and pooling layer before the first flatten or global pooling; the first 12 of them."""
     names: list[str] = []
     for entry in graph.layers:
-        kind = type(entry.layer).__name__
+        kind = entry.kind
         if kind == "Flatten" or kind.startswith("Global"):
             break
         if ("Conv" in kind or "Pooling" in kind) and is_map(entry.output):

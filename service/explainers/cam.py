@@ -153,9 +153,9 @@ def default_layer(graph: Graph) -> LayerEntry:
     Raises MethodNotValid when the model has none.
     """
     for entry in reversed(graph.layers):
-        kind = type(entry.layer).__name__
+        kind = entry.kind
         passive = any(word in kind for word in ("Pooling", "Dropout", "Reshape", "Padding", "Cropping", "InputLayer"))
-        if is_map(entry.output) and not passive and not hasattr(entry.layer, "layers"):
+        if is_map(entry.output) and not passive and not entry.is_model:
             return entry
     raise MethodNotValid(
         "the model has no layer with a spatial map (height, width, channels) of more than one cell, so there is no "

@@ -26,12 +26,12 @@ class PooledDense:
 def dense_behind_pooling(graph: Graph, head: Head) -> PooledDense | None:
     """The head's parts, or None when it is another kind of head."""
     dense = graph.producer.get(head.logits)
-    if dense is None or type(dense.op).__name__ != "Dense":
+    if dense is None or dense.traits.kind != "Dense":
         return None
     pooling: Node | None = graph.producer.get(dense.inputs[0])
-    while pooling is not None and type(pooling.op).__name__ in _PASSED:
+    while pooling is not None and pooling.traits.kind in _PASSED:
         pooling = graph.producer.get(pooling.inputs[0])
-    if pooling is None or type(pooling.op).__name__ != "GlobalAveragePooling2D":
+    if pooling is None or pooling.traits.kind != "GlobalAveragePooling2D":
         return None
     entry = next((entry for entry in reversed(graph.layers) if entry.output is pooling.inputs[0]), None)
     weights = np.asarray(getattr(dense.op, "kernel", None), np.float32)

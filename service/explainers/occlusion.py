@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from service.models.preprocess import NetworkInput
 
 Floats = NDArray[np.float32]
+SCORE_DROPS = ("logit_drop", "score_drop")
 OCCLUSION = Variant(
     "occlusion",
     "Each pixel gets the mean loss over the windows that cover it, or each stride cell that of its own window.",
@@ -68,10 +69,11 @@ class OcclusionParams(HeatmapParams):
         description="What covers: the image's `mean` colour, preprocessed `zero`, `gray` (level 128), a `blur` of the "
         "image, one preprocessed number, or `r,g,b` levels 0..255.",
     )
-    measure: Literal["drop", "probability", "logit_drop"] = Field(
+    measure: Literal["drop", "probability", "logit_drop", "score_drop"] = Field(
         "drop",
-        description="`drop` of the probability (of the logit where the target has none), the `probability` under the "
-        "window itself, or `logit_drop`.",
+        description="`drop` of the probability (of the score where the target has none), the `probability` under the "
+        "window itself, or `score_drop`: of the score that is explained, which is mostly a logit. `logit_drop` is its "
+        "other name.",
     )
     paint: Literal["window", "cell"] = Field(
         "window",
@@ -117,7 +119,7 @@ class Occlusion(Explainer):
         """Gives for each target a `heatmap` (h, w) float32 of the input's size, a `mask` (h, w) bool, and `windows`
         (rows, columns) float32, the value of each window.
 
-        A drop is the score of the clean image minus that under the window, in probability or logit. The mask holds
+        A drop is the score of the clean image minus that under the window, in probability or score. The mask holds
         where a drop exceeds 1 - `mask_threshold` of the largest; for measure=probability, where the probability under
         the window is below `mask_threshold` of the highest. Zeiler and Fergus 2014.
         """
@@ -130,8 +132,8 @@ class Occlusion(Explainer):
         targets = targets.resolved(clean[0])
         scores = np.concatenate([clean, found.under])
         measure = params.measure
-        if measure == "drop" and targets.probabilities(clean) is None:
-            measure = "logit_drop"
+        if measure == "logit_drop" or (measure == "drop" and targets.probabilities(clean) is None):
+            measure = "logit_drop" if targets.head and targets.head.score_kind == "logit" else "score_drop"
         before, under = _measured(targets, scores, measure)
         extra = {
             "patch": list(patch),
@@ -142,7 +144,7 @@ class Occlusion(Explainer):
             "windows": len(windows),
         }
         arrays: dict[str, Any] = {}
-        warnings = [] if measure == "logit_drop" else saturation_warnings(targets, clean[0])
+        warnings = [] if measure in SCORE_DROPS else saturation_warnings(targets, clean[0])
         names = map_names(targets, "heatmap")
         masks, grids = map_names(targets, "mask"), map_names(targets, "windows")
         for place, name in enumerate(names):
@@ -205,11 +207,11 @@ def mask_of(heatmap: Floats, measure: str, threshold: float) -> NDArray[np.bool_
 
 def _measured(targets: Targets, scores: Floats, measure: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(1 + windows, n) scores, the clean image's first → (targets,) of it and (windows, targets) under each window."""
-    found = targets.values(scores) if measure == "logit_drop" else targets.probabilities(scores)
+    found = targets.values(scores) if measure in SCORE_DROPS else targets.probabilities(scores)
     if found is None:
         raise MethodNotValid(
             f"measure={measure} needs a probability, and this target has none: it is a contrast or a neuron, or the "
-            "model's output is no probability; use measure=logit_drop"
+            "model's output is no probability; use measure=score_drop"
         )
     wide = found.astype(np.float64)
     return wide[0], wide[1:]

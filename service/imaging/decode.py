@@ -25,7 +25,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 from service.errors import ImageTooLarge, KerascopeError, UndecodableImage
 from service.imaging.formats import ACCEPTED, MEDIA_TYPES, gif_frames, is_cut_off, jpeg_scans, sniff, webp_size
 
-__all__ = ["MEDIA_TYPES", "DecodeLimits", "DecodedImage", "decode", "decode_base64", "decode_npy", "sniff", "to_rgb"]
+__all__ = ["MEDIA_TYPES", "DecodeLimits", "DecodedImage", "decode", "decode_base64", "sniff", "to_rgb"]
 
 _NAMES = {"png": "PNG", "jpeg": "JPEG", "webp": "WebP", "gif": "GIF", "bmp": "BMP"}
 # Pillow's classes rather than Image.open: that one warns about large files before it tells their size, and a warning
@@ -154,43 +154,6 @@ def to_rgb(image: Image.Image) -> tuple[Image.Image, bool]:
     canvas = Image.new("RGB", image.size, "white")
     canvas.paste(rgba, mask=rgba)
     return canvas, True
-
-
-def decode_npy(data: bytes, limits: DecodeLimits) -> npt.NDArray[np.uint8] | npt.NDArray[np.float32]:
-    """A NumPy file's array: (H, W, C) uint8 or float32, C in {1, 3, 4}, C-contiguous; (H, W) becomes (H, W, 1).
-
-    Other numbers become float32. The header is believed only where the bytes that follow agree with it.
-    Raises `UndecodableImage` (not such an array, not finite) or `ImageTooLarge`.
-    """
-    stream = io.BytesIO(data)
-    try:
-        version = np.lib.format.read_magic(stream)
-        read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[
-            version
-        ]
-        shape, fortran_order, dtype = read_header(stream)
-    except Exception as error:
-        raise UndecodableImage(
-            "The body is not a NumPy file as numpy.save writes it: its header is damaged."
-        ) from error
-    if dtype.kind not in "uif":
-        raise UndecodableImage(f"The array holds {dtype.name}; send uint8 or float32 numbers.")
-    if len(shape) == 2:
-        shape = (*shape, 1)
-    if len(shape) != 3 or shape[2] not in (1, 3, 4):
-        raise UndecodableImage(
-            f"The array has the shape {shape}; send (height, width, channels) with 1, 3 or 4 channels."
-        )
-    limits.check(shape[1], shape[0])
-    expected, there = shape[0] * shape[1] * shape[2] * dtype.itemsize, len(data) - stream.tell()
-    if expected != there:
-        raise UndecodableImage(f"The header announces {expected} bytes of numbers, and {there} follow.")
-    flat = np.frombuffer(data, dtype, offset=stream.tell())
-    with np.errstate(over="ignore"):
-        numbers = flat if dtype == np.uint8 else flat.astype(np.float32)
-    if not np.isfinite(numbers).all():
-        raise UndecodableImage("The array holds NaN, infinity, or numbers beyond float32.")
-    return np.ascontiguousarray(numbers.reshape(shape, order="F" if fortran_order else "C"))
 
 
 def decode_base64(text: str) -> bytes:

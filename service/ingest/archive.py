@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import stat
 import struct
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 from service.ingest.verdict import Refused
 
@@ -35,6 +37,13 @@ def read(path: Path, weights: Path, max_json_bytes: int, max_weights_bytes: int)
     except RuntimeError:
         raise Refused("model.bad_archive", "the archive is encrypted") from None
     return config
+
+
+def metadata(path: Path) -> dict[str, Any]:
+    """What the archive, which `read` has let through, says of itself."""
+    with zipfile.ZipFile(path) as archive:
+        values = json.loads(archive.read(METADATA))
+    return values if isinstance(values, dict) else {}
 
 
 def _members(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:

@@ -9,6 +9,7 @@ from typing import Any
 from service.ingest.verdict import Refused
 
 Node = tuple[str, int]
+_CONSTANT = "_CONSTANT_VALUE"
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ def check_functional(config: dict[str, Any], wiring: Wiring) -> None:
     """
     sources: dict[Node, list[Node]] = {}
     names: set[str] = set()
+    calls: dict[str, int] = {}
     for layer in config["layers"]:
         inner = layer.get("config")
         name = layer.get("name") or (inner.get("name") if isinstance(inner, dict) else None)
@@ -37,18 +39,39 @@ def check_functional(config: dict[str, Any], wiring: Wiring) -> None:
         inbound = layer.get("inbound_nodes", [])
         if not isinstance(inbound, list):
             raise Refused("model.bad_graph", f"the inbound nodes of {name!r} are no list")
+        if _is_model(layer):
+            calls[name] = len(inbound)
         for place, node in enumerate(inbound or [[]]):
             sources[name, place] = list(_references(node, wiring))
     outputs = list(_ends(config.get("output_layers"), "output_layers", wiring))
     inputs = {name for name, _ in _ends(config.get("input_layers"), "input_layers", wiring)}
     if not outputs or not inputs:
         raise Refused("model.bad_graph", "the model has no input or no output")
-    reached = _reached(outputs, sources)
-    left = sorted(name for name, place in set(sources) - reached)
+    places = _Places(calls, [*outputs, *(node for nodes in sources.values() for node in nodes)])
+    wired = {node: [places.of(source) for source in nodes] for node, nodes in sources.items()}
+    reached = _reached([places.of(node) for node in outputs], wired)
+    left = sorted(name for name, _ in set(wired) - reached)
     if left:
         raise Refused("model.bad_graph", f"the layer {left[0]!r} leads to no output")
     if not inputs <= names:
         raise Refused("model.bad_graph", f"the input {min(inputs - names)!r} is no layer")
+
+
+class _Places:
+    """The call that a reference means. A nested model counts the call that made it, so that its first one here is its
+    second; Keras 3 counts so for outputs alone."""
+
+    def __init__(self, calls: dict[str, int], references: list[Node]) -> None:
+        self._late = {name for name, number in references if name in calls and number >= max(1, calls[name])}
+
+    def of(self, node: Node) -> Node:
+        name, number = node
+        return (name, max(0, number - 1)) if name in self._late else node
+
+
+def _is_model(layer: dict[str, Any]) -> bool:
+    inner = layer.get("config")
+    return isinstance(inner, list) or (isinstance(inner, dict) and isinstance(inner.get("layers"), list))
 
 
 def _reached(outputs: list[Node], sources: dict[Node, list[Node]]) -> set[Node]:
@@ -81,7 +104,7 @@ def _reached(outputs: list[Node], sources: dict[Node, list[Node]]) -> set[Node]:
 
 def _references(node: Any, wiring: Wiring) -> Iterator[Node]:
     """The nodes that one call of a layer takes tensors from, as Keras 3 or Keras 2 writes them."""
-    if isinstance(node, dict):
+    if isinstance(node, dict) and ("args" in node or "kwargs" in node):
         if set(node) - {"args", "kwargs"}:
             raise Refused("model.bad_graph", "a call of a layer has more than arguments")
         kwargs = node.get("kwargs", {})
@@ -90,9 +113,8 @@ def _references(node: Any, wiring: Wiring) -> Iterator[Node]:
         for name in kwargs:
             wiring.check_name(name)
         yield from _in_arguments([node.get("args", []), *kwargs.values()], wiring)
-    elif isinstance(node, list):
-        for entry in node:
-            yield _legacy(entry, wiring)
+    elif isinstance(node, (list, dict)):
+        yield from _in_structure(node, wiring)
     else:
         raise Refused("model.bad_graph", "a call of a layer is neither a list nor an object")
 
@@ -111,30 +133,79 @@ def _in_arguments(values: list[Any], wiring: Wiring) -> Iterator[Node]:
                 raise Refused("model.bad_graph", "a tensor among the arguments of a layer says too much")
             wiring.check_argument([config.get("shape"), config.get("dtype")])
             yield _node(config.get("keras_history"), wiring)
+        elif isinstance(item, dict) and "class_name" not in item:
+            for name in item:
+                wiring.check_name(name)
+            stack.extend(item.values())
         else:
             wiring.check_argument(item)
 
 
-def _legacy(entry: Any, wiring: Wiring) -> Node:
-    if not isinstance(entry, list) or len(entry) not in (3, 4):
+def _in_structure(node: Any, wiring: Wiring) -> Iterator[Node]:
+    """Of Keras 2: `["layer", 0, 0, {…}]`, lists and dictionaries of such, constants in the places of tensors."""
+    stack = [node]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, dict):
+            for name in item:
+                wiring.check_name(name)
+            stack.extend(item.values())
+        elif not isinstance(item, list):
+            raise Refused("model.bad_graph", "a call of a layer does not name the layer, node and tensor it takes")
+        elif item and isinstance(item[0], str):
+            yield from _call(item, wiring)
+        else:
+            stack.extend(item)
+
+
+def _call(entry: list[Any], wiring: Wiring) -> Iterator[Node]:
+    if len(entry) not in (3, 4):
         raise Refused("model.bad_graph", "a call of a layer does not name the layer, node and tensor it takes")
+    if entry[0] == _CONSTANT and entry[1] == -1:
+        wiring.check_argument(entry[2])
+    else:
+        yield _node(entry[:3], wiring)
     if len(entry) == 4:
         if not isinstance(entry[3], dict):
             raise Refused("model.bad_graph", "the named arguments of a layer are no object")
         for name, value in entry[3].items():
             wiring.check_name(name)
-            wiring.check_argument(value)
-    return _node(entry[:3], wiring)
+            yield from _in_keywords(value, wiring)
+
+
+def _in_keywords(value: Any, wiring: Wiring) -> Iterator[Node]:
+    """Among the named arguments of Keras 2 a list of a name and two numbers is a tensor."""
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, list) and _is_reference(item):
+            yield _node(item, wiring)
+        elif isinstance(item, list):
+            stack.extend(item)
+        elif isinstance(item, dict) and "class_name" not in item and set(item) != {"type", "value"}:
+            for name in item:
+                wiring.check_name(name)
+            stack.extend(item.values())
+        else:
+            wiring.check_argument(item)
+
+
+def _is_reference(item: list[Any]) -> bool:
+    return len(item) == 3 and isinstance(item[0], str) and all(type(number) is int for number in item[1:])
 
 
 def _ends(ends: Any, what: str, wiring: Wiring) -> Iterator[Node]:
-    """`["name", 0, 0]`, or a list of such."""
+    """`["name", 0, 0]`, or a list or a dictionary of such."""
     stack = [ends]
     while stack:
         item = stack.pop()
-        if not isinstance(item, list):
+        if isinstance(item, dict):
+            for name in item:
+                wiring.check_name(name)
+            stack.extend(item.values())
+        elif not isinstance(item, list):
             raise Refused("model.bad_graph", f"{what!r} is no list of layers")
-        if item and isinstance(item[0], str):
+        elif item and isinstance(item[0], str):
             yield _node(item, wiring)
         else:
             stack.extend(item)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
+MAX_LAYERS = 5000
+
 
 class IngestLimits(BaseModel):
     """Sizes in bytes, times in s. `extra_classes` are `module:Class` beside the known ones; `unsandboxed` lets a file
@@ -18,7 +20,7 @@ class IngestLimits(BaseModel):
     timeout_s: float
     extra_classes: tuple[str, ...] = ()
     unsandboxed: bool = False
-    max_layers: int = 5000
+    max_layers: int = MAX_LAYERS
     max_tensor_bytes: int = 1024**3
     max_json_bytes: int = 8 * 1024**2
     max_json_depth: int = 64

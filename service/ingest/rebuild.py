@@ -1,4 +1,4 @@
-"""From a checked upload to a canonical `.keras` file that Keras wrote here, and that computes bit for bit the same."""
+"""From a checked upload to a canonical file that the same Keras wrote here, and that computes bit for bit the same."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import h5py
 import keras
 import numpy as np
 import tensorflow as tf
@@ -18,37 +19,51 @@ from service.ingest import archive, hdf5
 from service.ingest.limits import IngestLimits
 from service.ingest.upload import Checked
 from service.ingest.verdict import Manifest, Refused
-from service.models.loading import build, file_digest, load_file, with_weights
+from service.models.canonical import canonical
+from service.models.graph import Graph
+from service.models.head import find_head, head_of_training
+from service.models.inputs import find_input
+from service.models.loading import file_digest, open_contents
+from service.models.opening import keras3
+from service.models.opening.contents import contents_of_path
+from service.models.opening.library_message import short_sentence
+from service.models.opening.weights import NOT_OF_THE_MODEL
+from service.models.spec import ModelSpec
+from service.models.uploads.record import canonical_name
 
-CANONICAL = "canonical.keras"
 OPEN_SIDE = 224
 OPEN_CHANNELS = 3
-# Of a compiled model: nothing of it is used.
-NOT_OF_THE_MODEL = ("/optimizer/", "/optimizer_weights/")
+# Of a compiled model, under which HDF5 files keep it: nothing of it is used.
+NOT_USED = tuple(f"/{name}" for name in (*NOT_OF_THE_MODEL, "optimizer_weights/"))
 # As the first versions of Keras 3 named it.
 EARLY_LAYERS = "/_layer_checkpoint_dependencies/"
 ZIP_TIME = (2020, 1, 1, 0, 0, 0)
+# Stands for the spec of the upload, which the child is not told.
+UNKNOWN = ModelSpec(id="upload", weights="upload")
 
 
 def rebuilt(found: Checked, files: list[Path], folder: Path, limits: IngestLimits, *, sandboxed: bool) -> Manifest:
     """Writes the canonical file into `folder`. Raises Refused."""
     before = _global_state()
     try:
-        parameters = _size(found.config, limits)
-        model = build(found.config)
-        if not _is_legacy(found.arrays):
-            _check_arrays(model, found.arrays, folder)
-        with_weights(model, found.weights)
+        parameters = _size(found, limits)
+        model = _loaded(found, folder)
+        graph = canonical(model)
     except ModelNotLoadable as error:
         raise Refused("model.not_buildable", error.detail) from None
     except (MemoryError, tf.errors.ResourceExhaustedError):
         raise Refused("model.too_costly", "the model takes more memory than it may while it is built") from None
-    _check_finite(model)
-    images = _images(model)
-    wanted = _outputs(model, images)
-    path = folder / CANONICAL
-    _save(model, path, folder)
-    again = load_file(path)
+    except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
+        raise Refused("model.not_buildable", f"the model cannot be built: {short_sentence(error)}") from None
+    if obstacle := find_input(graph, UNKNOWN).obstacle:
+        raise Refused("model.unsupported", obstacle)
+    _check_finite(graph, model)
+    images = _images(graph)
+    wanted = _outputs(graph, images)
+    version = keras3.VERSION if found.keras == 3 else _version_2()
+    path = folder / canonical_name(version)
+    _save(model, path, folder, found)
+    again = canonical(open_contents(contents_of_path(path), UNKNOWN))
     if any(not np.array_equal(one, other) for one, other in zip(wanted, _outputs(again, images), strict=True)):
         raise Refused("model.not_buildable", "the model computes something else once it is written anew")
     if _global_state() != before:
@@ -58,19 +73,59 @@ def rebuilt(found: Checked, files: list[Path], folder: Path, limits: IngestLimit
         canonical_digest=file_digest(path),
         parameters=parameters,
         classes=dict(found.classes),
-        inputs=tuple(tuple(tensor.shape) for tensor in model.inputs),
-        outputs=tuple(tuple(tensor.shape) for tensor in model.outputs),
-        keras=keras.__version__,
+        inputs=tuple(tensor.shape for tensor in graph.inputs),
+        outputs=tuple(tensor.shape for tensor in graph.outputs),
+        keras=version,
         tensorflow=tf.__version__,
+        head=_head_of_training(graph, found),
         sandboxed=sandboxed,
     )
 
 
-def _size(config: dict[str, Any], limits: IngestLimits) -> int:
+def _loaded(found: Checked, folder: Path) -> Any:
+    """The model with its weights, by the Keras that it belongs to."""
+    if found.keras == 3:
+        model = keras3.build(found.config)
+        if not _is_legacy(found.arrays):
+            _check_arrays(model, found.arrays, folder)
+        keras3.load_weights(model, found.weights)
+        return model
+    from service.models.opening import keras2
+
+    model = keras2.build(keras2.with_new_modules(found.config))
+    keras2.load_weights(model, found.weights)
+    if not _is_legacy(found.arrays):
+        given = sum(not path.startswith(NOT_USED) for path in found.arrays)
+        if given != len({id(weight) for weight in model.weights}):
+            raise Refused("model.bad_weights", f"the file has {given} arrays, the architecture {len(model.weights)}")
+    return keras2.with_old_resizing(model, found.written_by)
+
+
+def _version_2() -> str:
+    from service.models.opening import keras2
+
+    return keras2.VERSION
+
+
+def _head_of_training(graph: Graph, found: Checked) -> Any:
+    """`logits` or `sigmoid` where the training config says so of an output without activation; None elsewhere."""
+    said = head_of_training(found.training, graph.output_names, 0)
+    head = find_head(graph, trained=said)
+    return head.kind if said and head.activation == "linear" and head.kind in ("logits", "sigmoid") else None
+
+
+def _size(found: Checked, limits: IngestLimits) -> int:
     """Parameters, counted from shapes before a byte of them is allocated."""
-    with keras.StatelessScope(initialize_variables=False):
-        variables = build(config).variables
-        sizes = [int(math.prod(variable.shape)) for variable in variables]
+    if found.keras == 3:
+        with keras.StatelessScope(initialize_variables=False):
+            shapes = [tuple(variable.shape) for variable in keras3.build(found.config).variables]
+    else:
+        from service.models.opening import keras2
+
+        # Variables of a graph that nobody runs take no memory.
+        with tf.Graph().as_default():
+            shapes = [tuple(weight.shape) for weight in keras2.build(keras2.with_new_modules(found.config)).weights]
+    sizes = [int(math.prod(shape)) for shape in shapes]
     total, largest = sum(sizes), max(sizes, default=0) * 4
     if total > limits.max_parameters:
         raise Refused("model.too_large", f"the model has {total} parameters, and {limits.max_parameters} are the most")
@@ -82,8 +137,8 @@ def _size(config: dict[str, Any], limits: IngestLimits) -> int:
 
 
 def _is_legacy(arrays: hdf5.Shapes) -> bool:
-    """Whether the weights are named as Keras 2 did; there Keras itself compares their number and shapes."""
-    return not any("/vars/" in path for path in arrays)
+    """Whether the weights are named as HDF5 files of Keras 2 did; there Keras itself compares number and shapes."""
+    return not any("/vars/" in path.replace("\\", "/") for path in arrays)
 
 
 def _check_arrays(model: Any, found: hdf5.Shapes, folder: Path) -> None:
@@ -93,40 +148,43 @@ def _check_arrays(model: Any, found: hdf5.Shapes, folder: Path) -> None:
     expected = hdf5.arrays(expected_file, 2**40, 2**30)
     expected_file.unlink()
     given = {
-        path.replace(EARLY_LAYERS, "/layers/", 1): array
-        for path, array in found.items()
-        if not path.startswith(NOT_OF_THE_MODEL)
+        path.replace(EARLY_LAYERS, "/layers/"): array for path, array in found.items() if not path.startswith(NOT_USED)
     }
-    wanted = expected
-    if given == wanted:
+    if given == expected:
         return
-    for path in sorted(wanted.keys() | given.keys()):
-        if given.get(path) != wanted.get(path):
-            has, needs = given.get(path, "nothing"), wanted.get(path, "nothing")
+    for path in sorted(expected.keys() | given.keys()):
+        if given.get(path) != expected.get(path):
+            has, needs = given.get(path, "nothing"), expected.get(path, "nothing")
             raise Refused("model.bad_weights", f"the weights at {path[:200]!r} are {has}; the architecture has {needs}")
 
 
-def _check_finite(model: Any) -> None:
-    for variable in model.variables:
+def _check_finite(graph: Graph, model: Any) -> None:
+    for variable in graph.dialect.variables(model):
         values = np.asarray(variable.numpy())
         if values.dtype.kind == "f" and not np.isfinite(values).all():
-            raise Refused("model.not_finite", f"the weights {variable.path[:200]!r} hold NaN or infinity")
+            name = getattr(variable, "path", variable.name)
+            raise Refused("model.not_finite", f"the weights {name[:200]!r} hold NaN or infinity")
 
 
-def _images(model: Any) -> list[NDArray[np.float32]]:
+def _images(graph: Graph) -> list[NDArray[np.float32]]:
     """Noise for every input; open sides as networks on ImageNet have them."""
     random = np.random.default_rng(0)
     shapes = []
-    for tensor in model.inputs:
-        sides = tuple(tensor.shape)[1:]
+    for tensor in graph.inputs:
+        sides = tensor.shape[1:]
         open_sides = [OPEN_SIDE] * (len(sides) - 1) + [OPEN_CHANNELS]
         shapes.append((1, *(side or other for side, other in zip(sides, open_sides, strict=True))))
     return [random.random(shape, np.float32) for shape in shapes]
 
 
-def _outputs(model: Any, images: list[NDArray[np.float32]]) -> list[NDArray[Any]]:
+def _outputs(graph: Graph, images: list[NDArray[np.float32]]) -> list[NDArray[Any]]:
+    feeds = [tf.constant(image, tensor.dtype) for image, tensor in zip(images, graph.inputs, strict=True)]
+
+    def run(*values: Any) -> list[Any]:
+        return graph.run(dict(zip(graph.inputs, values, strict=True)), graph.outputs)
+
     try:
-        values = model(images if len(images) > 1 else images[0], training=False)
+        values = tf.function(run, autograph=False)(*feeds)
     except (MemoryError, tf.errors.ResourceExhaustedError):
         raise Refused("model.too_costly", "the model takes more memory than it may for one image") from None
     except Exception as error:
@@ -137,8 +195,15 @@ def _outputs(model: Any, images: list[NDArray[np.float32]]) -> list[NDArray[Any]
     return found
 
 
-def _save(model: Any, path: Path, folder: Path) -> None:
-    """As Keras saves it, without the times: equal uploads give equal files."""
+def _save(model: Any, path: Path, folder: Path, found: Checked) -> None:
+    """As its Keras saves it, without the times: equal uploads give equal files."""
+    if found.keras == 2:
+        model.save(path, include_optimizer=False, save_format="h5")
+        if found.written_by:
+            # What an old Keras computed otherwise follows from its version.
+            with h5py.File(path, "a") as file:
+                file.attrs["keras_version"] = found.written_by
+        return
     fresh = folder / "fresh.keras"
     model.save(fresh)
     with zipfile.ZipFile(fresh) as source, zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as target:

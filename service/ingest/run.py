@@ -19,13 +19,12 @@ from service.ingest.verdict import MAX_BYTES, Verdict
 log = structlog.get_logger(__name__)
 
 ROOT = Path(__file__).resolve().parents[2]
-CANONICAL = "canonical.keras"
 # What the child says beside its verdict, for the log.
 TOLD_BYTES = 4096
 
 
 async def ingest(folder: Path, limits: IngestLimits) -> Verdict:
-    """The verdict on the upload in `folder`, which holds `canonical.keras` when it is accepted.
+    """The verdict on the upload in `folder`, which holds the canonical file when it is accepted.
 
     The child and all it started are ended when its time is over, or when this call is cancelled.
     """
@@ -60,7 +59,7 @@ def _judged(folder: Path, said: bytes, told: bytes, code: int) -> Verdict:
         return Verdict.refused(
             "model.unreadable", f"the process that read the model {how}; the file is damaged or hostile"
         )
-    if verdict.manifest is not None and verdict.manifest.canonical_digest != _digest(folder / CANONICAL):
+    if verdict.manifest is not None and verdict.manifest.canonical_digest != _digest(folder / verdict.manifest.file):
         return Verdict.refused("model.unreadable", "the model was not written as the process that read it said")
     return verdict
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import h5py
 
@@ -14,7 +15,7 @@ from service.ingest import archive, hdf5, strict_json
 from service.ingest.config import Config
 from service.ingest.limits import IngestLimits
 from service.ingest.verdict import Refused
-from service.models.legacy import repair
+from service.models.opening.contents import generation
 
 ARCHIVE, HDF5, ARCHITECTURE, WEIGHTS = "upload.keras", "upload.h5", "upload.json", "upload.weights.h5"
 EXTRACTED = "extracted.weights.h5"
@@ -22,12 +23,16 @@ EXTRACTED = "extracted.weights.h5"
 
 @dataclass(frozen=True)
 class Checked:
-    """A config of Keras 3, the file that holds its weights, the arrays in that, and how often each class is used."""
+    """A config, the Keras that understands it and the version that wrote it, the file that holds its weights, the
+    arrays in that, how often each class is used, and what `compile` was told."""
 
     config: dict[str, Any]
+    keras: Literal[2, 3]
+    written_by: str
     weights: Path
     arrays: hdf5.Shapes
     classes: Counter[str]
+    training: dict[str, Any] | None
 
 
 def files_of(folder: Path) -> list[Path]:
@@ -56,18 +61,43 @@ def checked(files: list[Path], scratch: Path, limits: IngestLimits) -> Checked:
     if not text:
         text = _model_config(weights)
     config = strict_json.parse(text, "the architecture", limits.max_json_bytes, limits.max_json_depth)
+    bare = without_training(config)
+    walk = Config(limits.extra_classes, limits.max_layers)
     try:
-        config = _bare(config)
-        Config(limits.extra_classes, limits.max_layers).check_model(config)
-        # What is repaired is looked at again: it is that which is built.
-        config = repair(config)
-        walk = Config(limits.extra_classes, limits.max_layers)
-        walk.check_model(config)
-    except ModelNotLoadable as error:
-        raise Refused("model.unsupported", error.detail) from None
+        walk.check_model(bare)
+        written_by = _version(config, weights, files)[:40]
+        keras = generation(written_by, bare)
     except RecursionError:
         raise Refused("model.bad_graph", "models are nested too deep") from None
-    return Checked(config, weights, arrays, walk.counts)
+    except ModelNotLoadable as error:
+        raise Refused("model.unsupported", error.detail) from None
+    training = config.get("compile_config") or _training_config(weights)
+    return Checked(
+        bare, keras, written_by, weights, arrays, walk.counts, training if isinstance(training, dict) else None
+    )
+
+
+def _version(config: dict[str, Any], weights: Path, files: list[Path]) -> str:
+    """Of the Keras that wrote the model: an archive's metadata say it, else the JSON, else an attribute of the HDF5."""
+    if _begins(files[0]) == b"PK\x03\x04":
+        return str(archive.metadata(files[0]).get("keras_version") or "")
+    if config.get("keras_version"):
+        return str(config["keras_version"])
+    if len(files) == 2:
+        return ""
+    with h5py.File(weights, "r") as file:
+        version = file.attrs.get("keras_version")
+    return version.decode("ascii", "replace") if isinstance(version, bytes) else str(version or "")
+
+
+def _training_config(weights: Path) -> Any:
+    """What `compile` was told, as an HDF5 file has it; None where it says nothing that can be read."""
+    with h5py.File(weights, "r") as file:
+        text = file.attrs.get("training_config")
+    try:
+        return json.loads(text) if isinstance(text, str | bytes) else None
+    except (ValueError, RecursionError):
+        return None
 
 
 def _begins(path: Path) -> bytes:
@@ -89,11 +119,20 @@ def _model_config(path: Path) -> bytes:
     )
 
 
-def _bare(value: Any) -> Any:
+def without_training(value: Any) -> Any:
     """Without what is not needed to build it, and would be run for nothing."""
     if isinstance(value, list):
-        return [_bare(item) for item in value]
+        return [without_training(item) for item in value]
     if not isinstance(value, dict):
         return value
-    drop = ("build_config", "compile_config", "shared_object_id") if "class_name" in value else ()
-    return {key: _bare(item) for key, item in value.items() if key not in drop}
+    drop = {"build_config", "compile_config", "shared_object_id"} if "class_name" in value else set()
+    inner = value.get("config")
+    if isinstance(inner, dict) and "layers" in inner and _is_shape(value.get("build_config")):
+        # Of a Sequential without an input layer, which says its shape nowhere else.
+        drop.discard("build_config")
+    return {key: without_training(item) for key, item in value.items() if key not in drop}
+
+
+def _is_shape(build_config: Any) -> bool:
+    shape = build_config.get("input_shape") if isinstance(build_config, dict) and len(build_config) == 1 else None
+    return isinstance(shape, list) and all(size is None or type(size) is int for size in shape)

@@ -7,6 +7,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from service.models.spec import HeadKind
+from service.models.uploads.record import canonical_name
+
 MAX_BYTES = 64 * 1024
 Code = Literal[
     "accepted",
@@ -43,7 +46,10 @@ class _Strict(BaseModel):
 
 
 class Manifest(_Strict):
-    """What was read, and what was written: digests of the upload and of the canonical file, and the model's size."""
+    """What was read, and what was written: digests of the upload and of the canonical file, and the model's size.
+
+    `keras` is the version that wrote the canonical file, `head` what the training config says of the first output.
+    """
 
     upload_digest: Digest
     canonical_digest: Digest
@@ -52,8 +58,14 @@ class Manifest(_Strict):
     inputs: tuple[Shape, ...] = Field(max_length=64)
     outputs: tuple[Shape, ...] = Field(max_length=64)
     keras: str = Field(max_length=40)
+    head: HeadKind | None = None
     tensorflow: str = Field(max_length=40)
     sandboxed: bool
+
+    @property
+    def file(self) -> str:
+        """The name of the canonical file: Keras 2 is written as HDF5."""
+        return canonical_name(self.keras)
 
 
 class Verdict(_Strict):

@@ -22,7 +22,7 @@ from service.models.freezing import Room
 from service.models.graph import Graph, Node, Tensor
 from service.models.incremental.occluded import Occluded
 from service.models.incremental.schedule import schedule
-from service.models.interface import CHUNK_S, Plan, ReluRule, Signature, Tensors
+from service.models.interface import CHUNK_S, Plan, ReluRule, Signature, Tensors, sized
 from service.models.plans import PlanCache
 from service.models.relu import with_gradient
 
@@ -81,7 +81,7 @@ class TensorFlowBackend:
         self, key: Hashable, function: Callable[..., Any], signature: Signature, *, freeze: bool = True
     ) -> Callable[..., Any]:
         """As `compiled`, of tensors that stay where they are computed; results have the structure `function` gives."""
-        traced = self.plans.get(key, function, signature, freeze=freeze)
+        traced = self.plans.get(sized(key, signature), function, signature, freeze=freeze)
 
         def run(*tensors: Any) -> Any:
             try:

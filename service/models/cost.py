@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 from weakref import WeakKeyDictionary
 
 import keras
 
+from service.models.dialects.dialect import Dialect, Symbol
 from service.models.graph import Graph, Node, Tensor
 
 FLOAT_BYTES = 4
@@ -55,22 +55,19 @@ def _computed_shapes(graph: Graph, sizes: tuple[int, int]) -> Mapping[Tensor, Sh
     shapes = stated | {tensor: (*sizes, *stated[tensor][2:]) for tensor in graph.inputs}
     try:
         for node in graph.nodes:
-            shapes.update(zip(node.outputs, _outputs(node, shapes), strict=True))
+            shapes.update(zip(node.outputs, _outputs(graph.dialect, node, shapes), strict=True))
     except Exception:  # Whatever a layer raises on a size it cannot take.
         return stated
     return shapes
 
 
-def _outputs(node: Node, shapes: Mapping[Tensor, Shape]) -> list[Shape]:
-    """The shapes of what the node gives; a plain function is an activation and keeps the shape."""
-    if not hasattr(node.op, "compute_output_spec"):
-        return [shapes[node.inputs[0]]]
+def _outputs(dialect: Dialect, node: Node, shapes: Mapping[Tensor, Shape]) -> list[Shape]:
+    """The shapes of what the node gives."""
     args, kwargs = keras.tree.map_structure(
-        lambda item: keras.KerasTensor((None, *shapes[item]), item.dtype) if isinstance(item, Tensor) else item,
+        lambda item: Symbol(0, item.path, (None, *shapes[item]), item.dtype) if isinstance(item, Tensor) else item,
         (node.args, dict(node.kwargs)),
     )
-    specs = keras.tree.flatten(node.op.compute_output_spec(*args, **kwargs))
-    return [tuple(size or 1 for size in spec.shape[1:]) for spec in specs]
+    return [tuple(size or 1 for size in shape[1:]) for shape in dialect.shapes(node.op, args, kwargs)]
 
 
 def _tensors(graph: Graph) -> list[Tensor]:
@@ -85,17 +82,5 @@ def _filled(tensor: Tensor, sizes: tuple[int, int]) -> Shape:
 def node_flops(node: Node, shapes: Mapping[Tensor, Shape]) -> int:
     """Floating-point operations of one node for one image, or for the part of it that `shapes` says."""
     outputs = sum(math.prod(shapes[tensor]) for tensor in node.outputs)
-    kernel = _weights_per_output(node.op)
-    return outputs * (2 * kernel if kernel else 1)
-
-
-def _weights_per_output(op: Any) -> int:
-    """Multiplications that one output value takes."""
-    if isinstance(op, keras.layers.DepthwiseConv2D):
-        return int(math.prod(op.kernel_size))
-    if isinstance(op, keras.layers.SeparableConv2D):
-        return int(math.prod(op.kernel_size)) + int(op.pointwise_kernel.shape[-2])
-    kernel = getattr(op, "kernel", None)
-    if kernel is None or not isinstance(op, keras.Layer) or len(kernel.shape) < 2:
-        return 0
-    return int(math.prod(kernel.shape[:-1]))
+    multiplications = node.traits.multiplications
+    return outputs * (2 * multiplications if multiplications else 1)

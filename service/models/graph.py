@@ -17,6 +17,8 @@ from typing import Any
 import keras
 
 from service.errors import UnknownLayer, nearest
+from service.models.dialects.dialect import Dialect
+from service.models.traits import Traits
 
 LINEAR = ":linear"
 
@@ -40,49 +42,51 @@ class Node:
     kwargs: Mapping[str, Any]
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
+    traits: Traits
 
     @property
     def activation(self) -> str | None:
         """`relu`, `softmax`, … when the node is an activation and nothing else."""
-        if isinstance(self.op, keras.layers.Activation):
-            return str(getattr(self.op.activation, "__name__", type(self.op.activation).__name__)).lower()
-        if isinstance(self.op, (keras.layers.Softmax, keras.layers.ReLU, keras.layers.LeakyReLU)):
-            return type(self.op).__name__.lower()
-        if isinstance(self.op, keras.Layer):
-            return None
-        name = getattr(self.op, "__name__", type(self.op).__name__).lower()
-        return name if hasattr(keras.activations, name) else None
+        return self.traits.activation
 
     @property
     def is_relu(self) -> bool:
         """Whether the node is a ReLU: 0 for every negative input, also ReLU6 and LeakyReLU of slope 0."""
-        if isinstance(self.op, keras.layers.ReLU):
-            return not self.op.negative_slope and not self.op.threshold
-        if isinstance(self.op, keras.layers.LeakyReLU):
-            return not self.op.negative_slope
-        return self.activation in ("relu", "relu6")
+        return self.traits.is_relu
 
     @property
     def ceiling(self) -> float | None:
         """Where a ReLU saturates: 6 for ReLU6; None where it does not."""
-        if isinstance(self.op, keras.layers.ReLU):
-            return None if self.op.max_value is None else float(self.op.max_value)
-        return 6.0 if self.activation == "relu6" else None
+        return self.traits.ceiling
 
 
 @dataclass(frozen=True, eq=False)
 class LayerEntry:
-    """A layer as the file's author knows it; `index` is its place in `model.layers`, None inside nested models."""
+    """A layer as the file's author knows it; `index` is its place in `model.layers`, None inside nested models.
+
+    `is_model` says that it is a nested model, whose own layers are entries too.
+    """
 
     path: str
     index: int | None
     layer: Any
     output: Tensor
+    traits: Traits
+    is_model: bool = False
+
+    @property
+    def kind(self) -> str:
+        """The name of its class, such as `Conv2D`."""
+        return self.traits.kind
 
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """Nodes in order of execution, with the names of every value a caller can ask for."""
+    """Nodes in order of execution, with the names of every value a caller can ask for.
+
+    `output_names` are the author's, one an output; `channels_first` holds the values whose axes the file has in the
+    other order.
+    """
 
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
@@ -90,6 +94,9 @@ class Graph:
     layers: tuple[LayerEntry, ...]
     values: Mapping[str, Tensor]
     producer: Mapping[Tensor, Node] = field(repr=False)
+    dialect: Dialect = field(repr=False)
+    output_names: tuple[str, ...] = ()
+    channels_first: frozenset[Tensor] = frozenset()
 
     def entry(self, name: str) -> LayerEntry:
         """The layer at a path, index or unambiguous name. Raises UnknownLayer with the closest names."""
@@ -184,6 +191,9 @@ class Graph:
             tuple(entry for entry in self.layers if entry.output in kept),
             {name: value for name, value in self.values.items() if value in kept},
             {output: node for output, node in self.producer.items() if output in kept},
+            self.dialect,
+            (tensor.path,),
+            self.channels_first,
         )
 
     def depends_on(self, tensor: Tensor, source: Tensor) -> bool:

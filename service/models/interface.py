@@ -18,6 +18,11 @@ Tensors = list[Any]
 CHUNK_S = 0.5
 
 
+def sized(key: Hashable, signature: Signature) -> Hashable:
+    """What a plan is known by: a network of open input size has one for each size that it is asked about."""
+    return key, tuple(tuple(shape) for shape, _ in signature)
+
+
 class InTurn(Protocol):
     """Calls what is computed, now or once it is its turn, and gives what it gives."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 
 from service.errors import ModelNotLoadable
@@ -35,7 +36,12 @@ def labels_of(spec: ModelSpec) -> tuple[str, ...]:
             f"the label file {spec.labels!r} of model {spec.id!r} cannot be read: it must be text with a name a line, "
             "or a JSON list of names"
         ) from error
-    return tuple(line.strip() for line in text.splitlines() if line.strip())
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    numbered = [re.fullmatch(r"(\d+)[ \t:,]+(.+)", line) for line in lines]
+    if all(match and int(match[1]) == place for place, match in enumerate(numbered)):
+        # As Teachable Machine writes them.
+        return tuple(match[2] for match in numbered if match)
+    return tuple(lines)
 
 
 def _from_json(value: object) -> tuple[str, ...]:

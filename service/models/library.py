@@ -12,9 +12,16 @@ from typing import Any
 from pydantic import ValidationError
 
 from service.errors import ModelNotLoadable, UnknownModel, nearest
+from service.models.opening.strangers import is_pointer, what_it_is
 from service.models.spec import ModelSpec
 from service.models.uploads.store import UploadStore
 
+# Files of other libraries, which are shown for what they are.
+STRANGERS = (".tflite", ".onnx", ".pb", ".pt", ".pth", ".ckpt", ".safetensors")
+# A pointer of Git LFS is smaller.
+POINTER_BYTES = 1024
+# Beside the one model of a folder, as Teachable Machine names it.
+LABELS = "labels.txt"
 CATALOGUE = Path(__file__).parent / "catalogue"
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
 PAIR_SUFFIXES = (".weights.h5", ".h5", ".hdf5", "_weights.h5", "_weights.hdf5")
@@ -57,36 +64,78 @@ class Library:
         for path in sorted(self.models_dir.iterdir()):
             if path.name.startswith("."):
                 continue
-            if path.is_dir():
-                if (path / "model.toml").is_file():
-                    yield _read_spec(path / "model.toml")
-            elif path.suffix in MODEL_SUFFIXES and not _weights_of_a_pair(path):
-                yield _bare(path.stem, path.parent, {"weights": path.name})
-            elif path.suffix == ".json" and (weights := _pair(path)) is not None:
-                yield _bare(path.stem, path.parent, {"weights": weights.name, "architecture": path.name})
+            try:
+                found = _in_folder(path) if path.is_dir() else _of_file(path)
+            except OSError as error:
+                # One that cannot be read hides itself alone.
+                yield _slug(path.stem) or "unnamed", f"{path.name!r} cannot be read: {error.strerror}"
+                continue
+            if found is not None:
+                yield found
 
 
 def spec_of_file(path: Path) -> ModelSpec:
-    """The spec of one file on disk: a `model.toml`, a model file, or the JSON of a pair. Raises ModelNotLoadable."""
-    if path.is_dir():
-        path = path / "model.toml"
-    if not path.is_file():
+    """The spec of one file or folder on disk: a `model.toml`, a model file, the JSON of a pair, a SavedModel.
+
+    Raises ModelNotLoadable.
+    """
+    if not path.exists():
         raise ModelNotLoadable(f"there is no file {path.name!r}")
-    if path.suffix == ".toml":
+    found: ModelSpec | tuple[str, str] | None
+    if path.is_dir():
+        found = _in_folder(path)
+        if found is None:
+            raise ModelNotLoadable(
+                f"the folder {path.name!r} is no model: it has neither model.toml, one model file, nor saved_model.pb"
+            )
+    elif path.suffix == ".toml":
         found = _read_spec(path)
     elif path.suffix == ".json":
-        weights = _pair(path)
-        if weights is None:
+        found = _of_pair(path)
+        if found is None:
             endings = ", ".join(path.stem + suffix for suffix in PAIR_SUFFIXES)
             raise ModelNotLoadable(
                 f"{path.name!r} is an architecture; its weights must lie beside it as one of {endings}"
             )
-        found = _bare(path.stem, path.parent, {"weights": weights.name, "architecture": path.name})
     else:
         found = _bare(path.stem, path.parent, {"weights": path.name})
     if isinstance(found, tuple):
         raise ModelNotLoadable(found[1])
     return found
+
+
+def _of_file(path: Path) -> ModelSpec | tuple[str, str] | None:
+    """A spec, or the ID and reason of what is meant as a model and is none; None for any other file."""
+    suffix = path.suffix.lower()
+    if suffix in STRANGERS:
+        return _slug(path.stem) or "unnamed", f"{path.name!r} cannot be opened: {what_it_is(path)}"
+    if suffix in MODEL_SUFFIXES and not _weights_of_a_pair(path):
+        if path.stat().st_size <= POINTER_BYTES and is_pointer(path):
+            return _slug(path.stem) or "unnamed", f"{path.name!r} cannot be opened: {what_it_is(path)}"
+        return _bare(path.stem, path.parent, {"weights": path.name})
+    return _of_pair(path) if suffix == ".json" else None
+
+
+def _of_pair(path: Path) -> ModelSpec | tuple[str, str] | None:
+    weights = _pair(path)
+    if weights is None:
+        return None
+    return _bare(path.stem, path.parent, {"weights": weights.name, "architecture": path.name})
+
+
+def _in_folder(path: Path) -> ModelSpec | tuple[str, str] | None:
+    """A folder is a model with a spec, as a SavedModel or unpacked archive, or where just one model lies in it."""
+    if (path / "model.toml").is_file():
+        return _read_spec(path / "model.toml")
+    if (path / "saved_model.pb").is_file() or (path / "model.weights.h5").is_file():
+        return _bare(path.name, path.parent, {"weights": path.name})
+    models = [item for item in sorted(path.iterdir()) if item.is_file() and not item.name.startswith(".")]
+    found = [spec for item in models if (spec := _of_file(item)) is not None]
+    if len(found) != 1 or not isinstance(found[0], ModelSpec):
+        return None
+    return _bare(
+        path.name, path, {name: value for name in ("weights", "architecture") if (value := getattr(found[0], name))}
+    )
 
 
 def read_catalogue() -> dict[str, ModelSpec]:
@@ -117,8 +166,12 @@ def _read_spec(path: Path) -> ModelSpec | tuple[str, str]:
 
 def _bare(stem: str, folder: Path, values: dict[str, str]) -> ModelSpec | tuple[str, str]:
     model_id = _slug(stem)
+    labels = next((name for name in (f"{stem}.labels.txt", f"{stem}_labels.txt") if (folder / name).is_file()), None)
+    if labels is None and folder.name == stem and (folder / LABELS).is_file():
+        labels = LABELS
     try:
-        return ModelSpec(**{"id": model_id, "folder": folder, **values})
+        named = {"labels": labels, "labels_found": True} if labels else {}
+        return ModelSpec(**{"id": model_id, "folder": folder, **named, **values})
     except ValidationError as error:
         first = error.errors()[0]
         if "id" not in first["loc"]:

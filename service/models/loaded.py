@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,28 +15,28 @@ import numpy as np
 from service.errors import InvalidParameter, ModelNotLoadable, UnknownLayer
 from service.models.backend import CALL_BYTES, TensorFlowBackend
 from service.models.canonical import canonical
+from service.models.dialects import dialect_of
 from service.models.freezing import Room
 from service.models.graph import Graph
-from service.models.head import Head, find_head
+from service.models.head import Head, find_head, head_of_training
+from service.models.inputs import find_input
 from service.models.labels import labels_of
 from service.models.loading import load
 from service.models.memory import enough_memory
-from service.models.preprocess import InputShape
-from service.models.spec import ModelSpec, Preprocessing, PreprocessingMode
+from service.models.preprocess import InputShape, input_problem
+from service.models.scaling import find_scaling
+from service.models.spec import ModelSpec, Preprocessing
 
-DEFAULT_SIZE_PX = 224
-# Preprocessing of well-known families, by the name Keras gives the network; the first match counts.
-KNOWN_FAMILIES: Sequence[tuple[str, PreprocessingMode]] = (
-    (r"^(vgg|resnet\d+$)", "caffe"),
-    (r"^densenet", "torch"),
-    (r"^(mobilenet_|mobilenetv2|inception|xception|nasnet|resnet\d+v2)", "tf"),
-)
-_SCALING_LAYERS = ("Rescaling", "Normalization")
+SUMMARY_WIDTH = 110
 
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
-    """Everything an explainer needs, made once at load. `weight_bytes` is what the registry's budget counts."""
+    """Everything an explainer needs, made once at load. `weight_bytes` is what the registry's budget counts.
+
+    `obstacle` says, as a sentence, why no image can be explained by it: it takes a volume, or several inputs. None
+    where one can.
+    """
 
     spec: ModelSpec
     keras_model: Any
@@ -52,6 +51,12 @@ class LoadedModel:
     backend: TensorFlowBackend
     summary: str
     notes: tuple[str, ...] = ()
+    obstacle: str | None = None
+
+    @property
+    def written_by(self) -> int:
+        """The generation of Keras that the model belongs to, 2 or 3."""
+        return self.graph.dialect.version
 
     @cached_property
     def fingerprint(self) -> str:
@@ -65,13 +70,14 @@ class LoadedModel:
         return self.heads[0]
 
     def head_of(self, output: str | None) -> Head:
-        """The head of an output by name or index; the first for None. Raises InvalidParameter."""
-        names = [head.output.path for head in self.heads]
+        """The head of an output by name, path or index; the first for None. Raises InvalidParameter."""
         if output is None:
             return self.heads[0]
-        if output in names:
-            return self.heads[names.index(output)]
-        if output.isdecimal() and int(output) < len(names):
+        names, paths = self.graph.output_names, [head.output.path for head in self.heads]
+        for known in (names, paths):
+            if output in known:
+                return self.heads[list(known).index(output)]
+        if output.isdecimal() and int(output) < len(paths):
             return self.heads[int(output)]
         raise InvalidParameter(f"there is no output {output!r}; the model has {', '.join(names)}")
 
@@ -81,74 +87,74 @@ class LoadedModel:
 
 
 @enough_memory("to load the model")
-def load_model(spec: ModelSpec, cache_dir: Path, call_bytes: int = CALL_BYTES, room: Room | None = None) -> LoadedModel:
+def load_model(
+    spec: ModelSpec,
+    cache_dir: Path,
+    call_bytes: int = CALL_BYTES,
+    room: Room | None = None,
+    *,
+    trusted: bool = False,
+) -> LoadedModel:
     """Loads and examines; `call_bytes` bounds one step of a call, `room` what its plans hold as constants.
 
-    Raises ModelNotLoadable, WeightsUnavailable or OutOfMemory.
+    Code in the model's files is run only where `trusted`. Raises ModelNotLoadable, WeightsUnavailable or OutOfMemory.
     """
-    model, digest = load(spec, cache_dir)
+    model, digest, training = load(spec, cache_dir, trusted=trusted)
     graph = canonical(model)
     if spec.cam_layer:
         _check_cam_layer(graph, spec)
-    heads = tuple(find_head(graph, spec.head, output) for output in range(len(graph.outputs)))
-    head = heads[0]
-    labels = labels_of(spec)
-    notes = []
-    if labels and head.classes is not None and len(labels) != head.classes:
-        if spec.labels != "imagenet":
-            raise ModelNotLoadable(f"model {spec.id!r} has {head.classes} classes and its spec {len(labels)} labels")
-        notes.append(f"the ImageNet labels are left out: the model has {head.classes} classes")
-        labels = ()
-    preprocessing, assumed = infer_preprocessing(model.name, graph, spec)
-    if assumed:
-        notes.append(f"preprocessing {preprocessing.mode!r} is assumed; say it in model.toml if it is another")
-    lines: list[str] = []
-    model.summary(print_fn=lambda line, line_break=True: lines.append(line), line_length=110)
+    heads = _heads(graph, spec, training)
+    labels, notes = _labels(spec, heads[0])
+    found = find_input(graph, spec)
+    scaling = find_scaling(model.name, graph, found.tensor, spec.preprocessing)
+    if found.obstacle is None and (problem := input_problem(found.shape, spec.input, scaling.preprocessing)):
+        raise ModelNotLoadable(f"model {spec.id!r}: {problem}")
+    if scaling.assumed and found.obstacle is None:
+        mode = scaling.preprocessing.mode
+        notes.append(f"preprocessing {mode!r} is assumed; say it in model.toml if it is another")
+    notes += found.notes
+    dialect = dialect_of(model)
+    variables = dialect.variables(model)
     return LoadedModel(
         spec=spec,
         keras_model=model,
         graph=graph,
         heads=heads,
         labels=labels,
-        input_shape=infer_input_shape(graph, spec),
-        preprocessing=preprocessing,
-        preprocessing_assumed=assumed,
+        input_shape=found.shape,
+        preprocessing=scaling.preprocessing,
+        preprocessing_assumed=scaling.assumed,
         digest=digest,
-        weight_bytes=_weight_bytes(model),
-        backend=TensorFlowBackend(call_bytes=call_bytes, variables=model.variables, room=room),
-        summary="\n".join(lines) + "\n",
+        weight_bytes=sum(math.prod(variable.shape) * _item_bytes(variable) for variable in variables),
+        # Weights of Keras 2 stay variables in compiled plans.
+        backend=TensorFlowBackend(
+            call_bytes=call_bytes, variables=variables if dialect.version == 3 else (), room=room
+        ),
+        summary=dialect.summary(model, SUMMARY_WIDTH),
         notes=tuple(notes),
+        obstacle=found.obstacle,
     )
 
 
-def infer_input_shape(graph: Graph, spec: ModelSpec) -> InputShape:
-    """The one image input. Open sizes are the spec's, else 224 px. Raises ModelNotLoadable for any other input."""
-    if len(graph.inputs) != 1:
-        names = ", ".join(repr(tensor.path) for tensor in graph.inputs)
-        raise ModelNotLoadable(f"the model has {len(graph.inputs)} inputs ({names}); only one image can be its input")
-    sizes = graph.inputs[0].shape[1:]
-    if len(sizes) not in (2, 3):
-        raise ModelNotLoadable(f"the model's input has the shape {sizes}; an image is (height, width, channels)")
-    if len(sizes) == 3 and sizes[0] in (1, 3) and sizes[2] not in (1, 3, 4, None):
-        raise ModelNotLoadable(f"the model's input {sizes} has its channels first; only channels last is supported")
-    height = spec.input.height or sizes[0] or DEFAULT_SIZE_PX
-    width = spec.input.width or sizes[1] or DEFAULT_SIZE_PX
-    for name, stated, fixed in (("height", height, sizes[0]), ("width", width, sizes[1])):
-        if fixed is not None and stated != fixed:
-            raise ModelNotLoadable(f"the spec of model {spec.id!r} says {name} {stated}, its file says {fixed}")
-    return InputShape(height, width, (sizes[2] or 3) if len(sizes) == 3 else 1, rank3=len(sizes) == 2)
+def _heads(graph: Graph, spec: ModelSpec, training: Mapping[str, Any] | None) -> tuple[Head, ...]:
+    """One an output. What the spec states is about the first."""
+    names = graph.output_names
+    return tuple(
+        find_head(graph, spec.head if place == 0 else None, place, head_of_training(training, names, place))
+        for place in range(len(graph.outputs))
+    )
 
 
-def infer_preprocessing(name: str, graph: Graph, spec: ModelSpec) -> tuple[Preprocessing, bool]:
-    """What the spec says; else none for a network that scales by itself; else its family's; else x/255, assumed."""
-    if spec.preprocessing is not None:
-        return spec.preprocessing, False
-    if any(type(entry.layer).__name__ in _SCALING_LAYERS for entry in graph.layers[:6]):
-        return Preprocessing(mode="none"), False
-    for pattern, mode in KNOWN_FAMILIES:
-        if re.match(pattern, name.lower()):
-            return Preprocessing(mode=mode), True
-    return Preprocessing(mode="rescale01"), True
+def _labels(spec: ModelSpec, head: Head) -> tuple[tuple[str, ...], list[str]]:
+    """The class names, and notes. Raises ModelNotLoadable where their number does not fit."""
+    labels = labels_of(spec)
+    if not labels or head.classes is None or len(labels) == head.classes:
+        return labels, []
+    if spec.labels_found:
+        return (), [f"the {len(labels)} labels in {spec.labels!r} are left out: the model has {head.classes} classes"]
+    if spec.labels != "imagenet":
+        raise ModelNotLoadable(f"model {spec.id!r} has {head.classes} classes and its spec {len(labels)} labels")
+    return (), [f"the ImageNet labels are left out: the model has {head.classes} classes"]
 
 
 def _check_cam_layer(graph: Graph, spec: ModelSpec) -> None:
@@ -158,7 +164,6 @@ def _check_cam_layer(graph: Graph, spec: ModelSpec) -> None:
         raise ModelNotLoadable(f"the spec of model {spec.id!r} names a cam_layer, but {error.detail}") from error
 
 
-def _weight_bytes(model: Any) -> int:
-    """Bytes of every variable, shared ones once."""
-    unique = {id(variable): variable for variable in model.variables}
-    return sum(math.prod(variable.shape) * np.dtype(variable.dtype).itemsize for variable in unique.values())
+def _item_bytes(variable: Any) -> int:
+    """Of one number of a variable, of either Keras."""
+    return int(np.dtype(getattr(variable.dtype, "as_numpy_dtype", variable.dtype)).itemsize)

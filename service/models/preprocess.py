@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from service.errors import InvalidParameter
+from service.models.channels import CONVERTIBLE, Pixels, converted, counted, mode_problem, normalise, ordered
 from service.models.spec import InputSpec, Preprocessing
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
-# Weights of ITU-R BT.601, as Pillow's mode L.
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-Pixels = NDArray[np.uint8] | NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -32,12 +26,19 @@ class Region:
 
 @dataclass(frozen=True)
 class InputShape:
-    """What the network takes: sizes in px; `rank3` when it has no channel axis at all, as some MNIST networks."""
+    """What the network takes: sizes in px; `rank3` when it has no channel axis at all, as some MNIST networks.
+
+    `open_height` and `open_width` say that the network takes any size there, and `height` and `width` are what images
+    are resized to; `channels_first` that its file has (C, H, W), though batches are (1, h, w, c) everywhere.
+    """
 
     height: int
     width: int
     channels: int
     rank3: bool = False
+    open_height: bool = False
+    open_width: bool = False
+    channels_first: bool = False
 
     @property
     def batch(self) -> tuple[int, ...]:
@@ -49,12 +50,16 @@ class InputShape:
 class NetworkInput:
     """One image as the network takes it: `batch` (1, h, w, c) float32, and the region of the photograph it shows.
 
-    `colour` gives the network's (c,) float32 values of a colour of three levels 0..255.
+    `colour` gives the network's (c,) float32 values of a colour of three levels 0..255, and raises InvalidParameter
+    for a colour that the network cannot be shown. `drawn` are the one or three channels of the array that was sent
+    which are drawn, None for the usual ones; `channels_first` says that this array was (C, H, W).
     """
 
     batch: NDArray[np.float32]
     region: Region
     colour: Callable[[tuple[float, float, float]], NDArray[np.float32]]
+    drawn: tuple[int, ...] | None = None
+    channels_first: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -66,82 +71,108 @@ class NetworkInput:
         return self.batch.shape[1], self.batch.shape[2]
 
 
+def input_problem(shape: InputShape, spec: InputSpec, mode: Preprocessing) -> str | None:
+    """What keeps the spec from fitting a network of `shape.channels` channels; None when nothing does."""
+    beyond = [channel for channel in spec.channels or () if channel >= shape.channels]
+    if beyond:
+        return f"'channels' names channel {beyond[0]}, and the input has the channels 0 to {shape.channels - 1}"
+    return mode_problem(mode, shape.channels)
+
+
 def prepare(image: Pixels, shape: InputShape, spec: InputSpec, mode: Preprocessing) -> NetworkInput:
-    """(H, W, C) of 0..255, C in {1, 3, 4} → the network's input."""
+    """Makes the network's input of (H, W, C) levels 0..255, C the network's own number or one that it is converted
+    from. Raises InvalidParameter for other channels, and for a mode that is not for them.
+    """
+    have = image.shape[2]
+    if have != shape.channels and not {have, shape.channels} <= set(CONVERTIBLE):
+        raise InvalidParameter(
+            f"the model takes {counted(shape.channels)} and the image has {have}; "
+            f"send an array (height, width, {shape.channels})"
+        )
     pixels, region = fit(image, shape, spec)
-    pixels = _channels(pixels, shape.channels)
-    if spec.colour_order == "bgr" and shape.channels == 3 and mode.mode != "caffe":
-        pixels = pixels[..., ::-1]
+    pixels = ordered(converted(pixels, shape.channels), spec, mode)
     values = normalise(pixels.astype(np.float32), mode)
     batch = np.ascontiguousarray(values.reshape(shape.batch), dtype=np.float32)
-    return NetworkInput(batch, region, lambda levels: _colour(levels, shape, spec, mode))
+    # Three channels of levels are red, green and blue, whatever the network makes of them.
+    drawn = spec.channels if have == shape.channels and have not in (1, 3) else None
+    return NetworkInput(batch, region, lambda levels: _colour(levels, shape, spec, mode), drawn)
 
 
-def as_is(image: Pixels, shape: InputShape) -> NetworkInput:
-    """An array that is already what the network takes. Raises InvalidParameter when its shape is another."""
+def as_is(image: Pixels, shape: InputShape, spec: InputSpec, mode: Preprocessing) -> NetworkInput:
+    """Takes an array that is already what the network takes: (H, W, C), or (C, H, W) where the network's file has its
+    channels first. Raises InvalidParameter when its shape is another.
+    """
     given = tuple(image.shape)
-    if given != (shape.height, shape.width, shape.channels):
-        raise InvalidParameter(
-            f"with preprocess=false the array must be ({shape.height}, {shape.width}, {shape.channels}), got {given}"
-        )
-    batch = np.ascontiguousarray(image.reshape(shape.batch), dtype=np.float32)
-    region = Region(0.0, 0.0, float(shape.height), float(shape.width))
-    return NetworkInput(batch, region, lambda levels: _colour(levels, shape, InputSpec(), Preprocessing(mode="none")))
+    height, width = None if shape.open_height else shape.height, None if shape.open_width else shape.width
+    last, first = (height, width, shape.channels), (shape.channels, height, width)
+    turned = shape.channels_first and _fits(given, first)
+    if not turned and not _fits(given, last):
+        wanted = f"{_written(first)} or {_written(last)}" if shape.channels_first else _written(last)
+        raise InvalidParameter(f"with preprocess=false the array must be {wanted}, got {given}")
+    values = np.moveaxis(image, 0, -1) if turned else image
+    height, width = values.shape[:2]
+    batch = np.ascontiguousarray(values[..., 0] if shape.rank3 else values, dtype=np.float32)[None]
+    bgr = (2, 1, 0) if shape.channels == 3 and (spec.colour_order == "bgr" or mode.mode == "caffe") else None
+    region = Region(0.0, 0.0, float(height), float(width))
+    return NetworkInput(
+        batch, region, lambda levels: _colour(levels, shape, spec, mode), spec.channels or bgr, channels_first=turned
+    )
 
 
 def nothing(shape: InputShape, spec: InputSpec, mode: Preprocessing) -> NetworkInput:
-    """Zeros, for methods that take no image; a colour is what the network takes for it all the same."""
-    zeros = as_is(np.zeros((shape.height, shape.width, shape.channels), np.float32), shape)
-    return replace(zeros, colour=lambda levels: _colour(levels, shape, spec, mode))
+    """Gives zeros, for methods that take no image; a colour is what the network takes for it all the same."""
+    region = Region(0.0, 0.0, float(shape.height), float(shape.width))
+    return NetworkInput(np.zeros(shape.batch, np.float32), region, lambda levels: _colour(levels, shape, spec, mode))
 
 
 def fit(image: Pixels, shape: InputShape, spec: InputSpec) -> tuple[Pixels, Region]:
-    """The photograph at the input's size: stretched, its centre cropped, or padded with black (or what 0 is)."""
+    """The photograph at the input's size: stretched, its centre cropped, or padded with black (or what 0 is).
+
+    The region is that of the whole pixels that were cut or filled, so a map of the input lies where the input was.
+    """
     height, width = image.shape[:2]
     if spec.resize == "stretch":
         return _resize(image, shape.height, shape.width, spec), Region(0.0, 0.0, float(height), float(width))
     ratios = (height / shape.height, width / shape.width)
-    scale = min(ratios) if spec.resize == "crop" else max(ratios)
-    region = Region(
-        (height - shape.height * scale) / 2,
-        (width - shape.width * scale) / 2,
-        shape.height * scale,
-        shape.width * scale,
-    )
     if spec.resize == "crop":
-        top, left = round(region.top), round(region.left)
-        crop = image[top : top + max(1, round(region.height)), left : left + max(1, round(region.width))]
+        scale = min(ratios)
+        tall, wide = max(1, round(shape.height * scale)), max(1, round(shape.width * scale))
+        top, left = round((height - shape.height * scale) / 2), round((width - shape.width * scale) / 2)
+        crop = image[top : top + tall, left : left + wide]
+        region = Region(float(top), float(left), float(crop.shape[0]), float(crop.shape[1]))
         return _resize(crop, shape.height, shape.width, spec), region
+    scale = max(ratios)
     inner_height, inner_width = max(1, round(height / scale)), max(1, round(width / scale))
     canvas = np.zeros((shape.height, shape.width, image.shape[2]), image.dtype)
     top, left = (shape.height - inner_height) // 2, (shape.width - inner_width) // 2
     canvas[top : top + inner_height, left : left + inner_width] = _resize(image, inner_height, inner_width, spec)
-    return canvas, region
-
-
-def normalise(pixels: NDArray[np.float32], mode: Preprocessing) -> NDArray[np.float32]:
-    """(..., C) float32 in 0..255, RGB → the values of `mode`, float32."""
-    if mode.mode == "none":
-        return pixels
-    if mode.mode == "rescale01":
-        return pixels / np.float32(255)
-    if mode.mode == "tf":
-        return pixels / np.float32(127.5) - np.float32(1)
-    if mode.mode == "caffe":
-        flipped = pixels[..., ::-1] if pixels.shape[-1] == 3 else pixels
-        return flipped - np.array(CAFFE_MEAN_BGR[: pixels.shape[-1]], np.float32)
-    mean, std = (mode.mean, mode.std) if mode.mode == "mean_std" else (IMAGENET_MEAN, IMAGENET_STD)
-    scaled = pixels if mode.mode == "mean_std" else pixels / np.float32(255)
-    return np.asarray((scaled - np.array(mean, np.float32)) / np.array(std, np.float32), np.float32)
+    # Rounded sides give each axis a scale of its own.
+    row, column = height / inner_height, width / inner_width
+    return canvas, Region(-top * row, -left * column, shape.height * row, shape.width * column)
 
 
 def _colour(
     levels: tuple[float, float, float], shape: InputShape, spec: InputSpec, mode: Preprocessing
 ) -> NDArray[np.float32]:
-    pixel = _channels(np.array(levels, np.float32).reshape(1, 1, 3), shape.channels)
-    if spec.colour_order == "bgr" and shape.channels == 3:
-        pixel = pixel[..., ::-1]
+    pixel: Pixels = np.array(levels, np.float32).reshape(1, 1, 3)
+    if shape.channels in CONVERTIBLE:
+        pixel = ordered(converted(pixel, shape.channels), spec, mode)
+    elif len(set(levels)) == 1:
+        pixel = np.full((1, 1, shape.channels), levels[0], np.float32)
+    else:
+        raise InvalidParameter(
+            f"a colour of red, green and blue is for 1, 3 or 4 channels and the model takes {shape.channels}; "
+            "use gray, or one number"
+        )
     return normalise(pixel.astype(np.float32), mode).reshape(-1)
+
+
+def _fits(given: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
+    return len(given) == len(wanted) and all(one in (size, None) for size, one in zip(given, wanted, strict=True))
+
+
+def _written(shape: tuple[int | None, ...]) -> str:
+    return f"({', '.join('any' if size is None else str(size) for size in shape)})"
 
 
 def _resize(image: Pixels, height: int, width: int, spec: InputSpec) -> Pixels:
@@ -156,21 +187,3 @@ def _resize(image: Pixels, height: int, width: int, spec: InputSpec) -> Pixels:
         for channel in range(image.shape[2])
     ]
     return np.stack(planes, axis=-1)
-
-
-def _channels(image: Pixels, wanted: int) -> Pixels:
-    """Grey to colour by repeating, colour to grey by luma, a fourth channel dropped or, where wanted, made opaque."""
-    have = image.shape[2]
-    if have == wanted:
-        return image
-    if have == 4:
-        image = image[..., :3]
-    if wanted == 1:
-        return np.asarray((image.astype(np.float32) @ LUMA)[..., None], np.float32) if image.shape[2] == 3 else image
-    if image.shape[2] == 1:
-        image = np.concatenate([image] * 3, axis=2)
-    if wanted == 3:
-        return image
-    if wanted == 4:
-        return np.concatenate([image, np.full((*image.shape[:2], 1), 255, image.dtype)], axis=2)
-    raise InvalidParameter(f"the model takes {wanted} channels; send an array (H, W, {wanted}) with preprocess=false")

@@ -12,7 +12,7 @@ ModelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 # With the version of an uploaded model: `mine@2`.
 ModelId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}(@[1-9][0-9]{0,5})?$")]
 PreprocessingMode = Literal["none", "rescale01", "tf", "caffe", "torch", "mean_std"]
-HeadKind = Literal["softmax", "sigmoid", "logits"]
+HeadKind = Literal["softmax", "sigmoid", "probabilities", "values", "logits"]
 
 
 class Frozen(BaseModel):
@@ -49,6 +49,15 @@ class InputSpec(Frozen):
     colour_order: Literal["rgb", "bgr"] = "rgb"
     resize: Literal["stretch", "crop", "pad"] = "stretch"
     interpolation: Literal["nearest", "box", "bilinear", "bicubic", "lanczos"] = "bilinear"
+    channels: tuple[Annotated[int, Field(ge=0, lt=64)], ...] | None = Field(
+        None, description="The one or three of the input's channels that are drawn, counted from 0."
+    )
+
+    @model_validator(mode="after")
+    def _one_or_three_are_drawn(self) -> Self:
+        if self.channels is not None and len(self.channels) not in (1, 3):
+            raise ValueError("'channels' names the one or three channels that are drawn")
+        return self
 
 
 class ModelSpec(Frozen):
@@ -66,8 +75,13 @@ class ModelSpec(Frozen):
     labels: Literal["imagenet"] | tuple[str, ...] | str | None = None
     head: HeadKind | None = None
     cam_layer: str | None = None
+    trusted: bool = Field(False, description="Whether code in the file is run: Lambda layers, classes of its own.")
+    custom_objects: str | None = Field(
+        None, description="Own classes for a trusted model: `layers.py:MyLayer, layers.py:my_function`."
+    )
     licence: str = ""
     origin: str = ""
+    labels_found: bool = Field(False, exclude=True, description="Whether the labels were found and not stated.")
     folder: Path | None = Field(None, exclude=True, description="Where relative file names start.")
 
     @model_validator(mode="after")
@@ -79,6 +93,8 @@ class ModelSpec(Frozen):
         for name in (self.weights, self.architecture, self.labels):
             if isinstance(name, str):
                 self.path(name)
+        if self.custom_objects and not self.trusted:
+            raise ValueError("'custom_objects' are code that is run; say 'trusted = true' to allow it")
         return self
 
     def path(self, name: str) -> Path:
@@ -90,11 +106,16 @@ class ModelSpec(Frozen):
         return path
 
     def files(self) -> Sequence[Path]:
-        """Every file the model is made of; empty for sources that are no files."""
+        """Every file the model is made of, those of a folder one by one; empty for sources that are no files."""
         if self.source != "file":
             return ()
-        return [self.path(name) for name in (self.architecture, self.weights) if name]
+        named = [self.path(name) for name in (self.architecture, self.weights) if name]
+        return [file for path in named for file in (_files_in(path) if path.is_dir() else [path])]
 
     def public(self) -> dict[str, Any]:
         """The spec as callers may see it: no path of this machine."""
-        return self.model_dump(mode="json", exclude={"folder", "labels"})
+        return self.model_dump(mode="json", exclude={"folder", "labels", "labels_found"})
+
+
+def _files_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))

@@ -22,13 +22,13 @@ class ModelSettings(BaseModel):
     data_dir: Path = setting(default_data_dir, "folder", "Where the service keeps converted models and its own files.")
     models_dir: Path | None = setting(None, "folder", "Your models; `models` inside `data_dir` when absent.")
     trust_models_dir: bool = setting(
-        False, "on/off", "Whether models in `models_dir` are loaded that the scan of uploads would refuse."
+        False, "on/off", "Whether code in the models of `models_dir` is run: Lambda layers, classes of their own."
     )
     allowed_layers: str = setting(
         "",
         "list",
-        "Comma-separated `module:Class` of layers that models may hold beside the known ones, such as "
-        "`keras.layers:Masking`.",
+        "Comma-separated `module:Class` of layers that uploads may hold beside the known ones, such as "
+        "`keras.layers:StringLookup`.",
     )
     preload: str = setting(
         "shapes,efficientnet-lite0",

@@ -7,36 +7,34 @@ from pathlib import Path
 
 from service.engine.describe import layer_row, model_details
 from service.errors import ModelNotLoadable
-from service.ingest.trusted import scan
+from service.ingest.trusted import Trust, require_allowed, require_no_code
 from service.models.library import spec_of_file
-from service.models.loaded import load_model
-from service.models.spec import ModelSpec
+from service.models.loaded import LoadedModel, load_model
 
 LAYERS_SHOWN = 12
 
 
-def _refusal(spec: ModelSpec) -> str | None:
-    try:
-        scan(spec, ())
-    except ModelNotLoadable as error:
-        return f"refused: {error.detail}"
-    return None
+def report(path: Path, cache_dir: Path, *, trust_all: bool = False) -> Iterator[str]:
+    """Lines of text. Does what loading does, `trust_all` being the setting KERASCOPE_TRUST_MODELS_DIR.
 
-
-def report(path: Path, cache_dir: Path) -> Iterator[str]:
-    """Lines of text. Raises ModelNotLoadable or WeightsUnavailable with the reason."""
+    Raises ModelNotLoadable or WeightsUnavailable with the reason.
+    """
     spec = spec_of_file(path)
-    refusal = _refusal(spec)
-    model = load_model(spec, cache_dir)
+    trusted = trust_all or spec.trusted
+    require_allowed(spec, Trust.WHOLE if trusted else Trust.NO_CODE, ())
+    model = load_model(spec, cache_dir, trusted=trusted)
     found = model_details(model, "cpu")
-    shape, head, preprocessing = found["input"], found["head"], found["preprocessing"]
     yield f"{'id':<15} {model.spec.id}"
     yield f"{'digest':<15} {found['digest']}"
-    yield f"{'scan':<15} {refusal or 'passed: an upload of it would be taken'}"
-    yield f"{'input':<15} {shape['height']}×{shape['width']} px, {shape['channels']} channels, {shape['resize']}"
-    origin = "assumed; say it in model.toml if it is another" if preprocessing["assumed"] else "known"
-    yield f"{'preprocessing':<15} {preprocessing['mode']} ({origin})"
+    yield f"{'keras':<15} {found['keras']}"
+    yield f"{'code':<15} {_code(model) if trusted else 'none'}"
+    yield from _input(model, found)
+    outputs = ", ".join(f"{each['name']} {each['shape']}" for each in found["outputs"])
+    yield f"{'outputs':<15} {outputs}"
+    head = found["head"]
     yield f"{'head':<15} {head['kind']}, last activation {head['activation']}, {head['classes'] or 'no'} classes"
+    if model.head.doubt:
+        yield f"{'':<15} {model.head.doubt}"
     yield f"{'labels':<15} {len(found['labels']) or 'none'}"
     yield f"{'parameters':<15} {found['parameters']:,}"
     yield f"{'CAM layer':<15} {found['cam_layer'] or 'none: the network has no spatial map'}"
@@ -47,3 +45,30 @@ def report(path: Path, cache_dir: Path) -> Iterator[str]:
         yield f"  {index:>4} {row['path']:<40} {row['class']:<22} {row['output_shape']}"
     if len(rows) > LAYERS_SHOWN:
         yield f"       … and {len(rows) - LAYERS_SHOWN} more"
+
+
+def _code(model: LoadedModel) -> str:
+    """What trust was needed for."""
+    try:
+        require_no_code(model.spec)
+    except ModelNotLoadable as error:
+        return f"run, for the model is trusted: {error.detail.partition(': ')[2].rpartition('. If you trust')[0]}"
+    return "none, though the model is trusted"
+
+
+def _input(model: LoadedModel, found: dict[str, object]) -> Iterator[str]:
+    inputs = ", ".join(f"{tensor.path} {list(tensor.shape[1:])}" for tensor in model.graph.inputs)
+    if model.obstacle:
+        yield f"{'input':<15} {inputs}"
+        yield f"{'methods':<15} none: {model.obstacle}"
+        return
+    shape = model.input_shape
+    order = ", channels first in the file" if shape.channels_first else ""
+    yield (
+        f"{'input':<15} {shape.height}×{shape.width} px, {shape.channels} channels, {model.spec.input.resize}{order}"
+    )
+    origin = "assumed; say it in model.toml if it is another" if model.preprocessing_assumed else "known"
+    yield f"{'preprocessing':<15} {model.preprocessing.mode} ({origin})"
+    for note in found["notes"] if isinstance(found["notes"], list) else ():
+        if "assumed" not in note:
+            yield f"{'note':<15} {note}"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -46,10 +45,12 @@ def split_names(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Scene:
-    """Which part of the photograph the network saw (top, left, height, width), at which size in px."""
+    """Which part of the photograph the network saw (top, left, height, width), at which size in px; and which one or
+    three channels of it are drawn, None for the usual ones."""
 
     region: tuple[float, float, float, float]
     input_size: tuple[int, int]
+    channels: Sequence[int] | None = None
 
 
 def draw(
@@ -63,7 +64,8 @@ def draw(
 ) -> dict[str, Pixels]:
     """(H, W, 3) uint8 RGB pictures by name."""
     if explainer.picture is Kind.HEATMAP and isinstance(params, HeatmapParams) and image is not None:
-        return _heatmap_pictures(params, scene, result, arrays, visible(image), outputs) if outputs else {}
+        seen = visible(image, scene.channels)
+        return _heatmap_pictures(params, scene, result, arrays, seen, outputs) if outputs else {}
     if explainer.picture is Kind.TILES and isinstance(params, TileParams) and outputs:
         return _tile_pictures(params, result["titles"], arrays)
     if isinstance(params, MaximizationParams):
@@ -102,13 +104,21 @@ def encode(pictures: Mapping[str, Pixels], together: bool) -> tuple[Picture, ...
     )
 
 
-def visible(image: NDArray[Any]) -> Pixels:
-    """Any (H, W, C) array as RGB: floats outside 0..255 or within 0..1 are spread over the whole range."""
-    colours = image[..., :3] if image.shape[2] >= 3 else np.repeat(image[..., :1], 3, axis=2)
+def visible(image: NDArray[Any], channels: Sequence[int] | None = None) -> Pixels:
+    """Any (H, W, C) array as RGB (H, W, 3): of the one or three `channels`, else of the first three, else of the first.
+
+    Numbers that are no levels 0..255 (some below 0 or above 255, or all within 0..1 and not all 0) are spread from
+    their least to their largest.
+    """
+    if channels:
+        colours = image[..., list(channels) if len(channels) == 3 else [channels[0]] * 3]
+    else:
+        colours = image[..., :3] if image.shape[2] >= 3 else np.repeat(image[..., :1], 3, axis=2)
     if colours.dtype == np.uint8:
         return np.ascontiguousarray(colours)
-    in_range = colours.min() >= 0 and colours.max() <= 255 and colours.max() > 1
-    unit = colours / 255 if in_range else render.scale_unit(colours, "minmax")
+    low, high = colours.min(), colours.max()
+    levels = low >= 0 and (1 < high <= 255 or high == 0)
+    unit = colours / 255 if levels else render.scale_unit(colours, "minmax")
     return np.asarray(np.rint(unit * 255), np.uint8)
 
 
@@ -126,7 +136,7 @@ def _heatmap_pictures(
         which = name.removeprefix("heatmap")
         photograph, size, region = _canvas(params, scene, image, arrays[name].shape)
         values = clipped(arrays[name], effective.get("clip"))
-        unit = render.scale_unit(render.resize_map(values, size, region), effective["normalize"])
+        unit = _unit(render.resize_map(values, size, region), region, effective["normalize"])
         mask = arrays.get(f"mask{which}")
         for output in outputs:
             if output == "heatmap":
@@ -158,18 +168,19 @@ def _canvas(
     if params.size == "original":
         return photograph, (photograph.shape[0], photograph.shape[1]), scene.region
     size = scene.input_size if params.size == "input" else (map_size[0], map_size[1])
-    return _crop_to_region(photograph, scene.region, size), size, None
+    return render.shown(photograph, scene.region, size), size, None
 
 
-def _crop_to_region(photograph: Pixels, region: tuple[float, float, float, float], size: tuple[int, int]) -> Pixels:
-    """What the network saw of the photograph, at `size`; black where its input was padded."""
-    top, left, height, width = region
-    matrix = np.array(
-        [[size[1] / width, 0, -left * size[1] / width], [0, size[0] / height, -top * size[0] / height]], np.float64
-    )
-    if (top, left, height, width) == (0, 0, *photograph.shape[:2]):
-        return np.asarray(cv2.resize(photograph, (size[1], size[0]), interpolation=cv2.INTER_AREA), np.uint8)
-    return np.asarray(cv2.warpAffine(photograph, matrix, (size[1], size[0]), flags=cv2.INTER_LINEAR), np.uint8)
+def _unit(
+    laid: NDArray[np.float32], region: tuple[float, float, float, float] | None, scale: render.Scale
+) -> NDArray[np.float32]:
+    """A map (H, W) in [0, 1] by the values it has where the network looked; elsewhere what stands for nothing."""
+    if region is None:
+        return render.scale_unit(laid, scale)
+    seen = render.inside((laid.shape[0], laid.shape[1]), region)
+    unit = np.full(laid.shape, 0.5 if scale == "symmetric" else 0, np.float32)
+    unit[seen] = render.scale_unit(laid[seen], scale)
+    return unit
 
 
 def _tile_pictures(

@@ -14,7 +14,7 @@ from service.models.library import Library
 from service.tracing import Span, no_span
 from service.usecases.answer import Answer
 from service.usecases.request import ExplainRequest, decode_input, engine_payload
-from service.usecases.results import Computed, check_size, results, wanted_outputs
+from service.usecases.results import Computed, as_seen, check_size, results, wanted_outputs
 
 
 class Explain:
@@ -63,8 +63,9 @@ class Explain:
         check_size(request.options, reply.arrays, self._max_response_bytes // request.instances)
         before_draw = time.perf_counter()
         computed = Computed(reply.payload, reply.arrays)
+        image = as_seen(image, reply.payload)
         with self._span("render", **about):
-            found = await loop.run_in_executor(self._threads, results, request, computed, image.pixels)
+            found = await loop.run_in_executor(self._threads, results, request, computed, image)
         ended = time.perf_counter()
         return Answer(
             model=reply.payload["model"],

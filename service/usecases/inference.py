@@ -48,12 +48,12 @@ async def explain_each(explain: Explain, requests: Sequence[ExplainRequest], pla
 
 
 def class_vector(answer: Answer, name: str) -> list[float] | None:
-    """`probability` or `logit` of every class in the order of their indices; None where the model gives none."""
+    """`probability`, `logit` or `score` of every class in the order of their indices; None where there is none."""
     (result,) = answer.results
     rows: list[dict[str, Any]] = sorted(result.body["predictions"], key=lambda row: row["class_index"])
     return None if any(row[name] is None for row in rows) else [row[name] for row in rows]
 
 
 def own_output(answer: Answer) -> list[float]:
-    """Probabilities of every class; logits of a model whose output is none."""
-    return class_vector(answer, "probability") or class_vector(answer, "logit") or []
+    """Probabilities of every class; the plain values of a model whose output is none."""
+    return class_vector(answer, "probability") or class_vector(answer, "score") or []

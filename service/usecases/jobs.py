@@ -21,7 +21,7 @@ from service.telemetry import request_id
 from service.usecases import archive
 from service.usecases.answer import Answer
 from service.usecases.request import ExplainRequest, decode_input, engine_payload, from_document, to_document
-from service.usecases.results import Computed, check_size, results, wanted_outputs
+from service.usecases.results import Computed, as_seen, check_size, results, wanted_outputs
 from service.usecases.run_job import IMAGE
 
 log = structlog.get_logger(__name__)
@@ -119,8 +119,8 @@ class BackgroundJobs:
 
     def _draw(self, stored: Stored, asked: ExplainRequest) -> Answer:
         check_size(asked.options, stored.arrays, self._max_response_bytes)
-        image = decode_input(asked, self._limits)
         reply = stored.payload["reply"]
-        found = results(asked, Computed(reply, stored.arrays), image.pixels)
+        image = as_seen(decode_input(asked, self._limits), reply)
+        found = results(asked, Computed(reply, stored.arrays), image)
         times = {"engine": stored.payload["engine_ms"]}
         return Answer(reply["model"], image.notes, found, times, reply.get("fingerprint", ""))

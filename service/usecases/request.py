@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import InvalidParameter
 from service.explainers import BY_NAME
-from service.explainers.base import Cost, Explainer
+from service.explainers.base import Cost, Explainer, Warned
 from service.explainers.params import ExplainerParams
-from service.imaging.decode import DecodedImage, DecodeLimits, decode, decode_npy
+from service.imaging.decode import DecodedImage, DecodeLimits, decode
+from service.imaging.levels import as_levels
+from service.imaging.npy import decode_npy
 from service.usecases.answer import AnswerOptions
 
 UNITS = {Cost.READ: 1, Cost.FORWARD: 1, Cost.BACKWARD: 2, Cost.SAMPLES: 8, Cost.ASCENT: 8}
+ARRAY_RANGE = "array_range"
 
 
 @dataclass(frozen=True)
@@ -64,10 +68,15 @@ class ExplainRequest:
 
 @dataclass(frozen=True)
 class InputImage:
-    """The decoded image: `pixels` (H, W, C) uint8 or float32, None where there is none; how it was decoded."""
+    """The decoded image: `pixels` (H, W, C) uint8 or float32, None where there is none; how it was decoded; and what
+    there is to warn of.
+
+    With `preprocess` False the array may be (C, H, W): the model knows, and `usecases.results.as_seen` turns it.
+    """
 
     pixels: NDArray[Any] | None
     notes: Mapping[str, Any] | None
+    warnings: tuple[Warned, ...] = ()
 
     @property
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -85,8 +94,18 @@ def decode_input(request: ExplainRequest, limits: DecodeLimits) -> InputImage:
         decoded: DecodedImage = decode(image.data, limits)
         return InputImage(decoded.pixels, decoded.notes)
     array = decode_npy(image.data, limits)
-    height, width, channels = array.shape
-    return InputImage(array, {"format": "npy", "height": height, "width": width, "channels": channels})
+    notes = array_notes(array.shape)
+    if not request.preprocess:
+        return InputImage(array if array.dtype == np.uint8 else array.astype(np.float32, copy=False), notes)
+    levels = as_levels(array)
+    warnings = (Warned(ARRAY_RANGE, levels.problem),) if levels.problem else ()
+    return InputImage(levels.values, notes | ({"scaled": levels.scaled} if levels.scaled else {}), warnings)
+
+
+def array_notes(shape: Sequence[int]) -> dict[str, Any]:
+    """What is said of an array (H, W, C)."""
+    height, width, channels = shape
+    return {"format": "npy", "height": height, "width": width, "channels": channels}
 
 
 def engine_payload(request: ExplainRequest) -> dict[str, Any]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import InvalidParameter, TooLarge, nearest
 from service.explainers.base import Explainer, Picture
 from service.usecases.answer import ANIMATED, AnswerOptions, Result
 from service.usecases.draw import Scene, animate, draw, encode, known_outputs
-from service.usecases.request import ExplainRequest
+from service.usecases.request import ExplainRequest, InputImage, array_notes
 
 
 @dataclass(frozen=True)
@@ -23,22 +24,39 @@ class Computed:
     arrays: Mapping[str, NDArray[Any]]
 
 
-def results(request: ExplainRequest, computed: Computed, image: NDArray[Any] | None) -> tuple[Result, ...]:
-    """Each method's arrays and pictures. Takes its time: for a drawing thread."""
+def as_seen(image: InputImage, payload: Mapping[str, Any]) -> InputImage:
+    """The image as the model took it: an array that the engine found to be (C, H, W) becomes (H, W, C)."""
+    if image.pixels is None or not _drawn_as(payload)["channels_first"]:
+        return image
+    pixels = np.moveaxis(image.pixels, 0, -1)
+    return replace(image, pixels=pixels, notes=array_notes(pixels.shape) | {"channels_first": True})
+
+
+def results(request: ExplainRequest, computed: Computed, image: InputImage) -> tuple[Result, ...]:
+    """Each method's arrays and pictures, of an image `as_seen`. Takes its time: for a drawing thread."""
     outputs = wanted_outputs(request)
     top, left, height, width = computed.payload["region"]
-    size = computed.payload["input_size"]
-    scene = Scene((top, left, height, width), (size[0], size[1]))
+    size, channels = computed.payload["input_size"], _drawn_as(computed.payload)["channels"]
+    scene = Scene((top, left, height, width), (size[0], size[1]), channels)
     found = []
-    for place, (call, body) in enumerate(zip(request.methods, computed.payload["results"], strict=True)):
+    for place, (call, said) in enumerate(zip(request.methods, computed.payload["results"], strict=True)):
         prefix = f"{place}/"
         own = {name.removeprefix(prefix): array for name, array in computed.arrays.items() if name.startswith(prefix)}
-        pixels = draw(call.explainer, call.params, scene, body, own, image, outputs[place])
+        looked_at = call.explainer.wants_image(call.params)
+        more = [{"code": item.code, "detail": item.detail} for item in image.warnings] if looked_at else []
+        body = said | {"warnings": [*said["warnings"], *more]}
+        pixels = draw(call.explainer, call.params, scene, body, own, image.pixels, outputs[place])
         pictures = encode(pixels, together=request.options.format == "png")
         if "animation" in outputs[place]:
             pictures += animate(call.params, body, own, "gif" if request.options.format == "gif" else "webp")
         found.append(Result(call.name, body, pictures, own, body["primary"]))
     return tuple(found)
+
+
+def _drawn_as(payload: Mapping[str, Any]) -> Mapping[str, Any]:
+    # Jobs that ran before arrays of any channels were taken say nothing of it.
+    drawn: Mapping[str, Any] = payload.get("drawn", {"channels": None, "channels_first": False})
+    return drawn
 
 
 def check_size(options: AnswerOptions, arrays: Mapping[str, NDArray[Any]], most: int) -> None:

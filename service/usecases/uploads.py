@@ -102,15 +102,19 @@ class Uploads:
             log.warning("model refused", model=wanted.model_id, owner=owner, code=verdict.code, detail=verdict.detail)
             raise ModelRefused(verdict.detail, errors=[FieldError(("model",), verdict.code)])
         _check_labels(wanted.spec.get("labels"), verdict.manifest)
+        spec = wanted.spec
+        if verdict.manifest.head and not spec.get("head"):
+            # The training config is not kept, and only it says that linear units are logits.
+            spec = spec | {"head": verdict.manifest.head}
         manifest = verdict.manifest.model_dump(mode="json")
         record = await asyncio.to_thread(
             self._store.add,
             wanted.model_id,
             owner,
             wanted.visibility,
-            wanted.spec,
+            spec,
             manifest,
-            folder / "canonical.keras",
+            folder / verdict.manifest.file,
         )
         log.info("model uploaded", model=record.id, version=record.default, owner=owner)
         return record

@@ -100,10 +100,11 @@ async function choose(id) {
     Object.assign(context, {
       details: whole, layers: layers.layers, methods: Object.fromEntries(methods.methods.map((each) => [each.name, each])),
     });
-    const { input, head, licence, origin } = whole;
-    by("model-note").textContent = `${input.height ?? "?"}×${input.width ?? "?"}×${input.channels ?? "?"} px, `
-      + `${head.classes ?? "?"} classes (${head.kind}), ${whole.parameters.toLocaleString("en")} parameters`
-      + `${licence ? `, ${licence}` : ""}${origin ? `; ${origin}` : ""}.`;
+    const { input, head, licence, origin, obstacle } = whole;
+    const taken = input ? `${input.height ?? "?"}×${input.width ?? "?"}×${input.channels ?? "?"} px` : "no picture";
+    by("model-note").textContent = `${taken}, ${head.classes ?? "no"} classes (${head.kind}), `
+      + `${whole.parameters.toLocaleString("en")} parameters`
+      + `${licence ? `, ${licence}` : ""}${origin ? `; ${origin}` : ""}.${obstacle ? ` Note: ${obstacle}.` : ""}`;
     predict();
     await show();
   } catch (error) {

@@ -78,7 +78,7 @@ class TestMetadata:
             name: [item["name"] for item in pencils.client.get(f"/v2/models/{name}").json()["outputs"]]
             for name in ("relu", "segmentation", "binary")
         }
-        assert names == {"relu": ["logits"], "segmentation": [], "binary": ["probabilities", "logits"]}
+        assert names == {"relu": ["values"], "segmentation": [], "binary": ["probabilities", "logits"]}
 
     def test_health(self, service: Service) -> None:
         assert service.client.get("/v2/health/live").json() == {"live": True}
@@ -138,9 +138,9 @@ class TestInfer:
     def test_probabilities_of_a_model_that_has_none(self, pencils: Service) -> None:
         shape = pencils.client.get("/v2/models/relu").json()["inputs"][0]["shape"][1:]
         given = tensor(np.ones(shape).ravel().tolist(), [1, *shape])
-        assert list(outputs(infer(pencils, given, "/v2/models/relu"))) == ["logits"]
+        assert list(outputs(infer(pencils, given, "/v2/models/relu"))) == ["values"]
         answer = infer(pencils, given, "/v2/models/relu", outputs=[{"name": "probabilities"}])
-        error(answer, 422, "gives no probabilities; ask for logits")
+        error(answer, 422, "gives no probabilities; ask for values")
 
 
 FULL = [1, 28, 28, 3]

@@ -82,14 +82,14 @@ class TestOcclusion:
         query = {"target": "0", "patch": "1", "stride": "1", "value": "zero", "measure": "logit_drop", "arrays": "list"}
         body = body_of(pencil(pencils, "additive", "occlusion", **query))
         np.testing.assert_allclose(arrays(body)["heatmap"], [[1, -4, -3], [0, -6, -4]], rtol=1e-5, atol=1e-6)
-        assert (body["target"]["score_kind"], body["target"]["score"]) == ("logit", -16)
+        assert (body["target"]["score_kind"], body["target"]["score"]) == ("value", -16)
 
     @pytest.mark.parametrize("target", ["0-1", "neuron:scores:0"])
-    def test_where_no_probability_can_drop_the_logit_does(self, pencils: Service, target: str) -> None:
+    def test_where_no_probability_can_drop_the_score_does(self, pencils: Service, target: str) -> None:
         query = {"target": target, "patch": "1", "stride": "1", "value": "zero", "arrays": "list"}
         body = body_of(pencil(pencils, "additive", "occlusion", **query))
         np.testing.assert_allclose(arrays(body)["heatmap"], [[1, -4, -3], [0, -6, -4]], rtol=1e-5, atol=1e-6)
-        assert body["method"]["parameters"]["measure"] == "logit_drop"
+        assert body["method"]["parameters"]["measure"] == "score_drop"
         assert body["target"]["probability"] is None or body["target"]["minus"]
 
     def test_effective_parameters(self, service: Service) -> None:
@@ -351,7 +351,7 @@ class TestRefused:
     def test_a_probability_of_what_has_none(self, service: Service) -> None:
         answer = post(service, OCCLUSION, target="0-1", measure="probability")
         problem(
-            answer, 422, "method-not-valid", "measure=probability", "contrast or a neuron", "use measure=logit_drop"
+            answer, 422, "method-not-valid", "measure=probability", "contrast or a neuron", "use measure=score_drop"
         )
 
     def test_a_target_that_does_not_reach_the_layer(self, service: Service) -> None:

@@ -19,7 +19,7 @@ from service.keys.scope import Scope
 from service.keys.store import KeyStore
 from service.settings import Settings
 from tests.conftest import ROOT, Service
-from tests.ingest.test_trusted import masked
+from tests.ingest.corpus import with_lambda
 from tests.jobs.helpers import Postgres
 
 NAMES = [
@@ -92,11 +92,11 @@ def test_folders_that_are_not_there(tmp_path: Path) -> None:
 
 @pytest.mark.soak
 def test_a_model_that_the_scan_refuses(tmp_path: Path) -> None:
-    masked().save(tmp_path / "odd.keras")
+    with_lambda().save(tmp_path / "odd.keras")
     code, found = checks(tmp_path, "--models-dir", str(tmp_path))
     assert (code, found["model folder"]["level"]) == (1, "failed")
     assert found["model folder"]["found"].startswith("odd: ")
-    assert "'Masking'" in found["model folder"]["found"]
+    assert "'odd' is a Lambda" in found["model folder"]["found"]
     trusted = checks(tmp_path, "--models-dir", str(tmp_path), KERASCOPE_TRUST_MODELS_DIR="true")
     assert (trusted[0], trusted[1]["model folder"]["found"]) == (0, f"{tmp_path}: 1 models")
 

@@ -32,7 +32,7 @@ def prepared(levels: np.ndarray, channels: int, mode: Preprocessing, **spec: Any
 @pytest.mark.parametrize(("low", "high"), RANGES)
 def test_it_gives_what_the_preprocessing_gives(mode: Preprocessing, order: str, low: float, high: float) -> None:
     levels = np.random.default_rng(0).uniform(0, 255, (4, 5, 3))
-    image = prepared(levels, 3, mode, colour_order="rgb" if mode.mode == "caffe" else order)
+    image = prepared(levels, 3, mode, colour_order=order)
     found = colour_map(image, low, high)
     values = levels / 255 * (high - low) + low
     np.testing.assert_allclose(values @ found.matrix + found.offset, image.batch[0], rtol=1e-4, atol=1e-3)
@@ -72,7 +72,7 @@ def test_alpha_is_opaque() -> None:
 
 
 def test_other_channels_have_no_levels() -> None:
-    image = as_is(np.zeros((2, 2, 5), np.float32), InputShape(2, 2, 5))
+    image = as_is(np.zeros((2, 2, 5), np.float32), InputShape(2, 2, 5), InputSpec(), Preprocessing(mode="tf"))
     assert colours_of(image) == 5
     found = colour_map(image, -1, 1)
     assert np.array_equal(found.matrix, np.eye(5))

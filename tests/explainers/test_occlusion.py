@@ -97,12 +97,12 @@ def test_drop_of_the_probability_and_the_probability_itself() -> None:
     assert heatmap(model, measure="logit_drop", **params)[1, 2] == pytest.approx(0, abs=1e-6)
 
 
-def test_where_there_is_no_probability_the_drop_is_that_of_the_logit() -> None:
+def test_where_there_is_no_probability_the_drop_is_that_of_the_score() -> None:
     model = nets.loaded(nets.pencil("relu"))
     params = {"patch": "1", "stride": "1", "value": "zero"}
     found = nets.explain(model, "occlusion", target="0", **params)
-    assert found.parameters["measure"] == "logit_drop"
-    with pytest.raises(MethodNotValid, match="use measure=logit_drop"):
+    assert found.parameters["measure"] == "score_drop"
+    with pytest.raises(MethodNotValid, match="use measure=score_drop"):
         heatmap(model, measure="probability", **params)
 
 

@@ -72,7 +72,8 @@ def test_a_single_sigmoid_unit_has_two_rows() -> None:
 def test_a_relu_head_has_no_probabilities() -> None:
     rows = ask(nets.loaded(nets.pencil("relu")), "predict")[0]["predictions"]
     assert [(row["class_index"], row["probability"]) for row in rows] == [(1, None), (0, None), (2, None), (3, None)]
-    np.testing.assert_allclose([row["logit"] for row in rows], [9, 7, 0, 0], rtol=1e-6)
+    np.testing.assert_allclose([row["score"] for row in rows], [9, 7, 0, 0], rtol=1e-6)
+    assert [row["logit"] for row in rows] == [None] * 4
 
 
 def test_the_answer_names_everything(pencil: LoadedModel) -> None:
@@ -102,7 +103,7 @@ def test_top1_and_contrast(pencil: LoadedModel) -> None:
 
 
 def test_score_kind_of_a_relu_head() -> None:
-    assert ask(nets.loaded(nets.pencil("relu")), "cam")[0]["target"]["score_kind"] == "output"
+    assert ask(nets.loaded(nets.pencil("relu")), "cam")[0]["target"]["score_kind"] == "value"
 
 
 def test_preprocessing(pencil: LoadedModel) -> None:

@@ -22,6 +22,9 @@ NETWORKS: dict[str, Callable[[], Any]] = {
     "random": nets.random_net,
     "conv_head": nets.conv_head,
 }
+# The same networks as models of Keras 2.
+IN_KERAS_2 = ("pencil", "flat", "sigmoid", "random", "conv_head")
+NETWORKS |= {f"{name} of keras 2": (lambda make=NETWORKS[name]: nets.in_keras_2(make())) for name in IN_KERAS_2}
 CALLS = [
     (explainer.name, variant.name if len(explainer.variants) > 1 else None)
     for explainer in EXPLAINERS
@@ -52,7 +55,7 @@ def ask(model: LoadedModel, name: str, variant: str | None, seed: int = 1, **mor
     chosen = "preset" if name == "maximization" else "method"
     params = {**PARAMS.get(name, {}), **({chosen: variant} if variant else {}), **more}
     if name in OF_A_LAYER:
-        params["layer"] = "first" if model is network("random") else "conv"
+        params["layer"] = "first" if "first" in model.graph.values else "conv"
     return dict(nets.explain(model, name, image_for(model, seed), **params).arrays)
 
 

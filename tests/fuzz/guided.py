@@ -16,7 +16,8 @@ import atheris
 with atheris.instrument_imports():
     from service.api.body import _collected
     from service.errors import KerascopeError
-    from service.imaging.decode import DecodeLimits, decode, decode_base64, decode_npy
+    from service.imaging.decode import DecodeLimits, decode, decode_base64
+    from service.imaging.npy import decode_npy
     from service.ingest import archive, hdf5, strict_json
     from service.ingest.config import Config
     from service.ingest.verdict import Refused

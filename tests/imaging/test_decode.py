@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from service.errors import ImageTooLarge, UndecodableImage
-from service.imaging.decode import DecodeLimits, decode, decode_base64, decode_npy, to_rgb
+from service.imaging.decode import DecodeLimits, decode, decode_base64, to_rgb
 
 LIMITS = DecodeLimits()
 WHITE, BLACK, RED, GREEN, BLUE = (255, 255, 255), (0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255)
@@ -327,93 +327,6 @@ def test_threads_get_equal_pixels_and_leave_pillow_as_it_was() -> None:
     with ThreadPoolExecutor(4) as pool:
         assert len(set(pool.map(read, range(8)))) == 1
     assert before == Image.MAX_IMAGE_PIXELS
-
-
-def npy(array: np.ndarray, version: tuple[int, int] = (1, 0)) -> bytes:
-    stream = io.BytesIO()
-    np.lib.format.write_array(stream, array, version, allow_pickle=True)
-    return stream.getvalue()
-
-
-def npy_header(text: str, content: bytes = b"") -> bytes:
-    head = text.encode().ljust(117) + b"\n"
-    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head + content
-
-
-@pytest.mark.parametrize(
-    ("dtype", "result"),
-    [
-        ("u1", "u1"),
-        ("<f4", "f4"),
-        (">f4", "f4"),
-        ("<f8", "f4"),
-        ("<f2", "f4"),
-        (">i2", "f4"),
-        ("<u4", "f4"),
-        ("i1", "f4"),
-    ],
-)
-@pytest.mark.parametrize("order", ["C", "F"])
-@pytest.mark.parametrize("version", [(1, 0), (2, 0)])
-def test_npy_numbers(dtype: str, result: str, order: str, version: tuple[int, int]) -> None:
-    array = np.asarray(np.arange(24).reshape(2, 4, 3), dtype, order=order)
-    decoded = decode_npy(npy(array, version), LIMITS)
-    assert decoded.dtype == np.dtype(result)
-    assert decoded.flags.c_contiguous
-    np.testing.assert_array_equal(decoded, np.arange(24).reshape(2, 4, 3))
-
-
-def test_npy_without_channels_gets_one() -> None:
-    np.testing.assert_array_equal(decode_npy(npy(np.uint8([[1, 2, 3]])), LIMITS), [[[1], [2], [3]]])
-
-
-@pytest.mark.parametrize(
-    ("data", "sentence"),
-    [
-        (b"", "header is damaged"),
-        (b"\x93NUMPY\x01\x00\xff\xff", "header is damaged"),
-        (npy(np.zeros((2, 2, 3), np.uint8))[:-1], "announces 12 bytes of numbers, and 11 follow"),
-        (npy(np.zeros((2, 2, 3), np.uint8)) + b"x", "announces 12 bytes of numbers, and 13 follow"),
-        (npy(np.zeros((2, 2, 2), np.uint8)), r"shape \(2, 2, 2\)"),
-        (npy(np.zeros((2, 2, 3, 1), np.uint8)), r"shape \(2, 2, 3, 1\)"),
-        (npy(np.zeros(5, np.uint8)), r"shape \(5,\)"),
-        (npy(np.zeros((0, 4, 3), np.uint8)), "it has no pixel"),
-        (npy(np.zeros((2, 2), bool)), "holds bool"),
-        (npy(np.zeros((2, 2), complex)), "holds complex128"),
-        (npy(np.array([[{}]], object)), "holds object"),
-        (npy(np.full((1, 1), np.nan, np.float32)), "NaN, infinity"),
-        (npy(np.full((1, 1), -np.inf, np.float32)), "NaN, infinity"),
-        (npy(np.full((1, 1), 1e300)), "beyond float32"),
-        (
-            npy_header("{'descr': '<f8', 'fortran_order': False, 'shape': (7000, 7000, 3)}"),
-            "announces 1176000000 bytes",
-        ),
-        (npy_header("{'descr': '<f8', 'fortran_order': False, 'shape': (-1, 2, 3)}"), "it has no pixel"),
-        (npy_header("{'descr': '|O', 'fortran_order': False, 'shape': (1, 1)}", b"cos\nsystem"), "holds object"),
-        (npy_header("(" * 100), "header is damaged"),
-        (npy_header("__import__('os').getcwd()"), "header is damaged"),
-    ],
-)
-def test_npy_that_is_refused(data: bytes, sentence: str) -> None:
-    with pytest.raises(UndecodableImage, match=sentence):
-        decode_npy(data, LIMITS)
-
-
-def test_npy_beyond_the_limit_is_refused_by_its_header() -> None:
-    with pytest.raises(ImageTooLarge, match="16000 x 16000 pixels"):
-        decode_npy(npy_header("{'descr': '|u1', 'fortran_order': False, 'shape': (16000, 16000, 3)}"), LIMITS)
-
-
-@pytest.mark.filterwarnings("ignore")
-@settings(max_examples=60, deadline=None, derandomize=True)
-@given(st.binary(max_size=200))
-def test_npy_of_anything_is_read_or_refused(tail: bytes) -> None:
-    whole = npy(np.zeros((2, 2), np.uint8))
-    for data in (tail, whole[:10] + tail, whole[:40] + tail, whole + tail):
-        try:
-            decode_npy(data, LIMITS)
-        except (UndecodableImage, ImageTooLarge):
-            continue
 
 
 PNG_TEXT = base64.b64encode(SEEDS["png"]).decode()

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from service.imaging.colormaps import lookup
-from service.imaging.render import Scale, encode_png, heatmap, overlay, resize_map, scale_unit
+from service.imaging.render import Scale, encode_png, heatmap, inside, overlay, resize_map, scale_unit, shown
 
 
 def test_png_gives_back_the_pixels_and_nothing_else() -> None:
@@ -101,6 +101,46 @@ def test_a_region_between_pixels_takes_the_pixels_whose_centre_it_holds() -> Non
 
 def test_a_long_thin_picture_needs_no_square_in_memory() -> None:
     assert resize_map(np.ones((7, 7), np.float32), (16_384, 2), (0, -8191, 16_384, 16_384)).min() == pytest.approx(1)
+
+
+def test_a_map_that_shrinks_is_averaged() -> None:
+    """From four cells to two each pixel reaches two cells far: shares 3, 3, 1, 0 and 0, 1, 3, 3 of 7."""
+    np.testing.assert_allclose(resize_map(np.float32([[0, 0, 14, 0]]), (1, 2)), [[2, 6]], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("size", "region", "expected"),
+    [
+        ((4, 6), (0, 0, 4, 6), (slice(0, 4), slice(0, 6))),
+        ((4, 6), (1, 2, 2, 3), (slice(1, 3), slice(2, 5))),
+        ((4, 6), (0.4, 0.6, 2, 3), (slice(0, 2), slice(1, 4))),
+        ((4, 6), (-3, -1.5, 20, 4), (slice(0, 4), slice(0, 2))),
+        ((2, 2), (5, 5, 4, 4), (slice(2, 2), slice(2, 2))),
+    ],
+)
+def test_inside(size: tuple[int, int], region: tuple[float, ...], expected: tuple[slice, slice]) -> None:
+    assert inside(size, region) == expected
+
+
+@pytest.mark.parametrize(
+    ("region", "size", "expected"),
+    [
+        ((0, 0, 1, 4), (1, 4), [10, 20, 30, 40]),
+        ((0, 0, 1, 4), (1, 2), [15, 35]),
+        ((0, 1, 1, 2), (1, 2), [20, 30]),
+        ((0, 1, 1, 2), (1, 4), [20, 22.5, 27.5, 30]),
+        ((0, -2, 1, 8), (1, 8), [0, 0, 10, 20, 30, 40, 0, 0]),
+        ((0, -2, 1, 8), (1, 4), [0, 15, 35, 0]),
+        ((0, -0.5, 1, 4), (1, 4), [10, 15, 25, 35]),
+    ],
+)
+def test_what_a_region_shows(region: tuple[float, ...], size: tuple[int, int], expected: list[float]) -> None:
+    picture = np.repeat(np.uint8([10, 20, 30, 40])[None, :, None], 3, axis=2)
+    found = shown(picture, region, size)
+    assert found.shape == (*size, 3)
+    assert np.abs(found[0, :, 0] - np.array(expected)).max() <= 0.5
+    turned = shown(picture.transpose(1, 0, 2).copy(), (region[1], region[0], region[3], region[2]), size[::-1])
+    np.testing.assert_array_equal(turned, found.transpose(1, 0, 2))
 
 
 def test_heatmap() -> None:

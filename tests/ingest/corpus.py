@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import keras
 import numpy as np
 
 from service.ingest.limits import IngestLimits
@@ -91,6 +92,13 @@ def legacy(config: Any) -> bytes:
         file.attrs["model_config"] = json.dumps(config)
         file.create_group("model_weights").attrs["layer_names"] = np.array([], "S1")
     return buffer.getvalue()
+
+
+def with_lambda() -> keras.Model:
+    """A network with code in it."""
+    x = keras.Input((8, 8, 3))
+    y = keras.layers.Lambda(lambda value: value + 1, output_shape=(8, 8, 3), name="odd")(x)
+    return keras.Model(x, keras.layers.Dense(2)(keras.layers.Flatten()(y)))
 
 
 def put(folder: Path, data: bytes, name: str | None = None) -> Path:

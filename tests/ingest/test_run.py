@@ -6,6 +6,7 @@ import asyncio
 import io
 import os
 import resource
+import shutil
 import signal
 import threading
 import time
@@ -18,21 +19,33 @@ import h5py
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from service.ingest import sandbox
 from service.ingest.limits import IngestLimits
 from service.ingest.run import ingest
 from service.ingest.verdict import Verdict
-from service.models.loading import load_file
 from tests import nets
 from tests.conftest import DATA
 from tests.ingest.corpus import LIMITS, archive, dense, functional, hdf5, put, sequential
+from tests.models.kept_files import Kept, own
 
 UNSANDBOXED = LIMITS.model_copy(update={"unsandboxed": sandbox.why_not() is not None})
 FAMILIES = (
     "VGG16", "ResNet50", "ResNet50V2", "MobileNet", "MobileNetV2", "MobileNetV3Small", "DenseNet121", "InceptionV3",
     "InceptionResNetV2", "Xception", "NASNetMobile", "EfficientNetB0", "EfficientNetV2B0", "ConvNeXtTiny",
 )  # fmt: skip
+
+# All of them take minutes; without `make soak` one of each kind goes through the sandbox.
+SOME = (
+    "k202_sequential", "k202_bilinear", "tf115_scaled", "tf202_transfer", "tf212_sequential", "tf213_pair",
+    "tf214_windows", "tf215_transfer", "k300_deep", "k303_metadata", "k308_lambda", "k315_ops", "k315_volumes",
+)  # fmt: skip
+KEPT = [
+    pytest.param(kept, marks=[] if kept.id in SOME else [pytest.mark.soak])
+    for kept in own()
+    if not kept.path.is_dir() and "needs" not in kept.about
+]
 
 WILD = sorted((DATA / "models").glob("*")) if DATA.is_dir() else []
 
@@ -43,7 +56,7 @@ def judged(folder: Path, limits: IngestLimits = UNSANDBOXED) -> Verdict:
 
 def same(model: Any, folder: Path) -> None:
     """The canonical file computes what `model` does, to the last bit."""
-    canonical = load_file(folder / "canonical.keras")
+    canonical = nets.opened(folder / "canonical.keras")
     shape = [side or 96 for side in model.input_shape[1:]]
     image = np.random.default_rng(1).random((2, *shape), np.float32)
     np.testing.assert_array_equal(np.asarray(canonical(image)), np.asarray(model(image)))
@@ -123,6 +136,31 @@ class TestM12HonestModels:
         weights_changed(tmp_path / "upload.keras", whole)
         assert judged(tmp_path).code == "model.bad_weights"
 
+    @pytest.mark.parametrize("kept", KEPT, ids=lambda kept: kept.id)
+    def test_a_file_that_people_keep(self, kept: Kept, tmp_path: Path) -> None:
+        """Of either Keras and of every form: taken and computing the same, or refused for a reason that is true."""
+        if kept.path.suffix == ".json":
+            shutil.copy(kept.path, tmp_path / "upload.json")
+            shutil.copy(kept.path.parent / kept.about["weights"], tmp_path / "upload.weights.h5")
+        else:
+            put(tmp_path, kept.path.read_bytes())
+        verdict = judged(tmp_path)
+        inputs = len(kept.inputs)
+        if kept.about["expect"] == "refused":
+            assert verdict.code == "model.forbidden_class"
+        elif inputs > 1:
+            assert (verdict.code, verdict.detail[:26]) == ("model.unsupported", f"the model takes {inputs} inputs (")
+        elif kept.inputs[0].ndim == 5:
+            assert (verdict.code, verdict.detail[:33]) == ("model.unsupported", "the model takes volumes or sequen")
+        else:
+            assert verdict.manifest, verdict
+            canonical = nets.opened(tmp_path / verdict.manifest.file)
+            found = np.asarray(tf.nest.flatten(canonical(kept.inputs[0], training=False))[0])
+            np.testing.assert_allclose(found, kept.outputs[0], atol=kept.tolerance)
+            assert verdict.manifest.file == (
+                "canonical.keras" if kept.about["writer"].startswith("Keras 3") else "canonical.h5"
+            )
+
     @pytest.mark.soak
     @pytest.mark.parametrize("family", FAMILIES)
     def test_a_family_of_keras_applications(self, family: str, tmp_path: Path) -> None:
@@ -145,7 +183,7 @@ class TestM12HonestModels:
             assert verdict.code == "model.unsupported"
         else:
             assert verdict.manifest, verdict
-            same(load_file(file), tmp_path)
+            same(nets.opened(file), tmp_path)
 
 
 class TestM11Weights:

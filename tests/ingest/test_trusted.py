@@ -1,69 +1,344 @@
-"""The operator's own folder goes through the same scan, unless the operator says otherwise."""
+"""The operator's own folder: whatever computes is loaded, and nothing that is code leaves a trace without trust."""
 
 from __future__ import annotations
 
+import base64
+import json
+import marshal
 from pathlib import Path
+from typing import Any
 
+import h5py
 import keras
+import numpy as np
 import pytest
+import tensorflow as tf
+import tf_keras
 
 from service.errors import ModelNotLoadable
-from service.ingest.trusted import scan
+from service.ingest.trusted import Trust, require_allowed, trust_in
 from service.models.library import spec_of_file
+from service.models.loaded import LoadedModel, load_model
+from service.models.spec import ModelSpec
 from tests import nets
 from tests.checks import PNG, problem, saved, triangle
 from tests.conftest import DATA, start_service
+from tests.ingest.corpus import archive, dense, functional, tensor, with_lambda
 
 WILD = sorted((DATA / "models").glob("*")) if DATA.is_dir() else []
 
 
-def masked() -> keras.Model:
-    """A network with a layer that is on nobody's list."""
-    return keras.Sequential(
-        [keras.Input((4, 4, 1)), keras.layers.Flatten(), keras.layers.Dense(2), keras.layers.Masking(name="odd")]
+def allowed(path: Path) -> ModelSpec:
+    spec = spec_of_file(path)
+    require_allowed(spec, Trust.NO_CODE, ())
+    return spec
+
+
+def trusted(path: Path) -> LoadedModel:
+    spec = spec_of_file(path)
+    require_allowed(spec, Trust.WHOLE, ())
+    return load_model(spec, path.parent, trusted=True)
+
+
+def refused(path: Path, trace: Path) -> str:
+    """The sentence of the refusal; nothing was run, and loading as the engine does it would come later."""
+    with pytest.raises(ModelNotLoadable) as caught:
+        allowed(path)
+    assert not trace.exists()
+    return caught.value.detail
+
+
+def code_that_writes(trace: Path) -> str:
+    """Byte code as Keras keeps that of a Lambda, which writes a file and hands its input on."""
+    space: dict[str, Any] = {}
+    exec(f"f = lambda x: (open({str(trace)!r}, 'w').write('run') and None) or x", space)
+    return base64.b64encode(marshal.dumps(space["f"].__code__)).decode()
+
+
+def small(first: Any, module: Any = tf_keras) -> Any:
+    x = module.Input((4, 4, 1), name="image")
+    return module.Model(x, module.layers.Dense(2, name="scores")(module.layers.Flatten()(first(x))))
+
+
+class TestHonest:
+    def test_a_layer_that_no_table_knows(self, tmp_path: Path) -> None:
+        """As a later Keras will have some: it is for the loader to say that there is none."""
+        layer = dense("later") | {"class_name": "LayerOfTomorrow", "module": "keras.layers"}
+        (tmp_path / "later.keras").write_bytes(archive(functional(layer)))
+        allowed(tmp_path / "later.keras")
+
+    def test_augmentation_attention_and_recurrence(self, tmp_path: Path) -> None:
+        x = keras.Input((8, 8, 3))
+        y = keras.layers.RandAugment()(keras.layers.RandomRotation(0.1)(x))
+        y = keras.ops.mean(keras.ops.stack([y / 255.0, y * 2.0]), axis=0)
+        y = keras.layers.Reshape((8, 24))(y)
+        y = keras.layers.Bidirectional(keras.layers.LSTM(2, return_sequences=True))(y)
+        y = keras.layers.MultiHeadAttention(1, 2)(y, y)
+        keras.Model(x, keras.layers.TimeDistributed(keras.layers.Dense(2))(y)).save(tmp_path / "many.keras")
+        allowed(tmp_path / "many.keras")
+
+    @pytest.mark.parametrize("ending", ["h5", "keras"])
+    def test_functions_of_tensorflow(self, ending: str, tmp_path: Path) -> None:
+        model = small(lambda x: tf.nn.relu(tf.image.resize(x / 255.0 - 0.5, (4, 4))))
+        model.save(tmp_path / f"functions.{ending}")
+        allowed(tmp_path / f"functions.{ending}")
+
+    @pytest.mark.parametrize("path", WILD, ids=lambda path: path.name)
+    def test_files_from_the_wild(self, path: Path) -> None:
+        if "notop" in path.name:
+            pytest.raises(ModelNotLoadable, allowed, path).match("no architecture")
+        else:
+            allowed(path)
+
+
+class TestAttacks:
+    """Each of these leaves a file behind where `tf_keras` alone loads it with `safe_mode=True`."""
+
+    def lambda_config(self, trace: Path) -> Any:
+        model = small(tf_keras.layers.Lambda(lambda x: x, name="evil"))
+        config = json.loads(model.to_json())
+        layer = next(layer for layer in config["config"]["layers"] if layer["class_name"] == "Lambda")
+        layer["config"]["function"] = {"class_name": "__lambda__", "config": {
+            "code": code_that_writes(trace), "defaults": None, "closure": None}}  # fmt: skip
+        return model, config
+
+    @pytest.mark.parametrize("version", ["2.15.0", "3.15.1", "2.2.4"])
+    def test_byte_code_in_hdf5(self, version: str, tmp_path: Path) -> None:
+        trace = tmp_path / "trace"
+        model, config = self.lambda_config(trace)
+        model.save(tmp_path / "evil.h5")
+        with h5py.File(tmp_path / "evil.h5", "a") as file:
+            file.attrs["model_config"] = json.dumps(config)
+            file.attrs["keras_version"] = version
+        assert "'evil' is a Lambda: it carries Python code" in refused(tmp_path / "evil.h5", trace)
+
+    def test_the_old_lambda_as_a_list(self, tmp_path: Path) -> None:
+        """Keras 2.0 to 2.2 wrote the byte code as the first of a list."""
+        trace = tmp_path / "trace"
+        model, config = self.lambda_config(trace)
+        layer = next(layer for layer in config["config"]["layers"] if layer["class_name"] == "Lambda")
+        layer["config"]["function"] = [code_that_writes(trace), None, None]
+        model.save(tmp_path / "evil.h5")
+        with h5py.File(tmp_path / "evil.h5", "a") as file:
+            file.attrs["model_config"] = json.dumps(config)
+        assert "Lambda" in refused(tmp_path / "evil.h5", trace)
+
+    def test_byte_code_in_a_saved_model(self, tmp_path: Path) -> None:
+        trace = tmp_path / "trace"
+        model, _ = self.lambda_config(trace)
+        model.save(tmp_path / "evil", save_format="tf")
+        assert "'evil' is a Lambda" in refused(tmp_path / "evil", trace)
+
+    def test_a_function_of_any_module_in_an_archive_of_keras_2(self, tmp_path: Path) -> None:
+        trace = tmp_path / "trace"
+        evil = {
+            "module": "keras.layers", "class_name": "Lambda", "registered_name": None, "name": "evil",
+            "config": {"name": "evil", "arguments": {"command": f"touch {trace}"}, "function": {
+                "module": "os", "class_name": "function", "config": "system", "registered_name": "function"}},
+            "inbound_nodes": [[["image", 0, 0, {}]]],
+        }  # fmt: skip
+        config = functional(evil, dense())
+        (tmp_path / "evil.keras").write_bytes(archive(config, **{"metadata.json": b'{"keras_version": "2.15.0"}'}))
+        said = refused(tmp_path / "evil.keras", trace)
+        assert "Lambda" in said
+        assert "'system' of 'os'" in said
+
+    @pytest.mark.parametrize("key", ["activation", "kernel_initializer", "kernel_regularizer", "kernel_constraint"])
+    def test_a_foreign_function(self, key: str, tmp_path: Path) -> None:
+        function = {"module": "os", "class_name": "function", "config": "system", "registered_name": "function"}
+        (tmp_path / "evil.keras").write_bytes(archive(functional(dense(**{key: function}))))
+        assert "'dense' holds the function 'system' of 'os'" in refused(tmp_path / "evil.keras", tmp_path / "trace")
+
+    @pytest.mark.parametrize("form", ["h5", "json", "savedmodel"])
+    def test_functions_of_tensorflow_that_write_files(self, form: str, tmp_path: Path) -> None:
+        trace = tmp_path / "trace"
+        model = small(lambda x: tf.math.add(x, 1.0))
+        config = json.loads(model.to_json())
+        layer = next(layer for layer in config["config"]["layers"] if layer["class_name"] == "TFOpLambda")
+        layer["config"]["function"] = "io.write_file"
+        layer["inbound_nodes"] = [["_CONSTANT_VALUE", -1, str(trace), {"contents": "run"}]]
+        if form == "savedmodel":
+            model.save(tmp_path / "evil", save_format="tf")
+            name = tmp_path / "evil"
+            data = (name / "keras_metadata.pb").read_bytes()
+            # Of the same length, so that the message around it stays whole.
+            assert b'"function": "math.add"' in data
+            (name / "keras_metadata.pb").write_bytes(data.replace(b"math.add", b"io.write"))
+            expected = "'io.write'"
+        elif form == "json":
+            name = tmp_path / "evil.json"
+            name.write_text(json.dumps(config))
+            model.save_weights(tmp_path / "evil.weights.h5")
+            expected = "'io.write_file'"
+        else:
+            name = tmp_path / "evil.h5"
+            model.save(name)
+            with h5py.File(name, "a") as file:
+                file.attrs["model_config"] = json.dumps(config)
+            expected = "'io.write_file'"
+        assert f"calls the function {expected} of TensorFlow" in refused(name, trace)
+
+    @pytest.mark.parametrize(
+        ("node", "said"),
+        [
+            ({"name": "w", "op": "WriteFile", "input": ["a", "b"], "attr": {}}, "the operation 'WriteFile'"),
+            ({"name": "r", "op": "ReadFile", "input": ["a"], "attr": {}}, "the operation 'ReadFile'"),
+            ({"name": "p", "op": "PyFuncStateless", "input": ["a"], "attr": {}}, "the operation 'PyFuncStateless'"),
+            ({"name": "a", "op": "AddV2", "input": ["a"], "attr": {"f": {"func": {"name": "x"}}}}, "with a function"),
+            ({"name": "a", "op": "AddV2", "input": ["a"], "attr": {}, "device": "/gpu:0"}, "with the key 'device'"),
+            ("CgF3EglXcml0ZUZpbGU=", "in a form that cannot be judged"),
+        ],
     )
+    def test_operations_of_tensorflow(self, node: Any, said: str, tmp_path: Path) -> None:
+        layer = {
+            "class_name": "TensorFlowOpLayer", "name": "op",
+            "config": {"name": "op", "node_def": node, "constants": {}},
+            "inbound_nodes": [[["image", 0, 0, {}]]],
+        }  # fmt: skip
+        (tmp_path / "evil.keras").write_bytes(archive(functional(layer)))
+        assert said in refused(tmp_path / "evil.keras", tmp_path / "trace")
+
+    def test_everything_at_fault_is_said_at_once(self, tmp_path: Path) -> None:
+        own = dense("mine") | {"class_name": "MyLayer", "module": "my.layers", "registered_name": "my>MyLayer"}
+        odd = dense("odd", activation="my_swish")
+        table = {
+            "module": "keras.layers", "class_name": "StringLookup", "registered_name": None, "name": "words",
+            "config": {"name": "words", "vocabulary": "/etc/passwd"},
+            "inbound_nodes": [{"args": [tensor("odd")], "kwargs": {}}],
+        }  # fmt: skip
+        (tmp_path / "many.keras").write_bytes(archive(functional(own, odd, table)))
+        said = refused(tmp_path / "many.keras", tmp_path / "trace")
+        assert "'mine' is of the class 'my>MyLayer'" in said
+        assert "'odd' has as activation 'my_swish', which is no function of Keras" in said
+        assert "'words' opens the file '/etc/passwd'" in said
+        assert 'custom_objects = "layers.py:MyLayer"' in said
+
+    def test_what_compile_was_told_is_never_deserialised(self, tmp_path: Path) -> None:
+        """Of a nested model Keras 3 makes an optimizer and a loss, whatever `compile=False` says."""
+        trace = tmp_path / "trace"
+        inner = nets.pencil()
+        x = keras.Input((2, 3, 1))
+        keras.Model(x, inner(x)).save(tmp_path / "fine.keras")
+        with pytest.MonkeyPatch.context() as patch:
+            import zipfile
+
+            with zipfile.ZipFile(tmp_path / "fine.keras") as file:
+                members = {name: file.read(name) for name in file.namelist()}
+            config = json.loads(members["config.json"])
+            nested = next(layer for layer in config["config"]["layers"] if layer["class_name"] == "Functional")
+            nested["compile_config"] = {"optimizer": "adam", "loss": {
+                "module": "no.such.module", "class_name": "Loss", "config": {}, "registered_name": "Loss"}}  # fmt: skip
+            members["config.json"] = json.dumps(config).encode()
+            with zipfile.ZipFile(tmp_path / "nested.keras", "w") as file:
+                for name, data in members.items():
+                    file.writestr(name, data)
+            called: list[Any] = []
+            patch.setattr(keras.Model, "compile_from_config", lambda self, config: called.append(config))
+            model = load_model(allowed(tmp_path / "nested.keras"), tmp_path)
+        assert called == []
+        assert not trace.exists()
+        np.testing.assert_allclose(nets.explain(model, "predict").scores, nets.LOGITS, rtol=1e-6)
+
+    def test_a_link_to_another_file(self, tmp_path: Path) -> None:
+        nets.pencil().save(tmp_path / "linked.h5")
+        with h5py.File(tmp_path / "linked.h5", "a") as file:
+            file["model_weights/out"] = h5py.ExternalLink("/etc/passwd", "/x")
+        assert "a link to another file" in refused(tmp_path / "linked.h5", tmp_path / "trace")
 
 
-def test_an_honest_model(tmp_path: Path) -> None:
-    nets.pencil().save(tmp_path / "pencil.keras")
-    scan(spec_of_file(tmp_path / "pencil.keras"), ())
+class TestTrust:
+    def test_a_lambda_computes_once_the_spec_trusts_it(self, tmp_path: Path) -> None:
+        x = keras.Input((2, 3, 1), name="image")
+        doubled = keras.layers.Lambda(lambda value: value * 2, output_shape=(2, 3, 1), name="double")(x)
+        keras.Model(x, nets.pencil("bare")(doubled)).save(tmp_path / "net.keras")
+        (tmp_path / "model.toml").write_text('id = "double"\nweights = "net.keras"\ntrusted = true\n')
+        assert spec_of_file(tmp_path).trusted
+        scores = nets.explain(trusted(tmp_path), "predict").scores
+        # Twice the image: twice the logits without their bias.
+        np.testing.assert_allclose(scores, 2 * (nets.LOGITS - nets.BIAS) + nets.BIAS, rtol=1e-6)
 
+    @pytest.mark.parametrize("version", [2, 3])
+    def test_own_classes_from_a_file_beside_the_model(self, version: int, tmp_path: Path) -> None:
+        """The very file that people wrote: for a model of Keras 2 its imports mean Keras 2."""
+        (tmp_path / "layers.py").write_text(
+            "import tensorflow as tf\n"
+            "from tensorflow.keras import layers\n"
+            "class Tripled(layers.Layer):\n"
+            "    def call(self, x):\n"
+            "        return tf.identity(x) * 3\n"
+            "def shifted(x):\n"
+            "    return x + 1.0\n"
+        )
+        module = tf_keras if version == 2 else keras
 
-@pytest.mark.parametrize("path", WILD, ids=lambda path: path.name)
-def test_files_from_the_wild(path: Path) -> None:
-    """Those that are no models are left to the loader, which says more of them."""
-    scan(spec_of_file(path), ())
+        class Tripled(module.layers.Layer):  # type: ignore[misc, name-defined]
+            def call(self, x: Any) -> Any:
+                return x * 3
 
+        def shifted(x: Any) -> Any:
+            return x + 1.0
 
-def test_what_is_not_on_the_list_says_how_to_let_it_in(tmp_path: Path) -> None:
-    masked().save(tmp_path / "odd.keras")
-    spec = spec_of_file(tmp_path / "odd.keras")
-    with pytest.raises(ModelNotLoadable, match=r"'Masking'.*KERASCOPE_ALLOWED_LAYERS.*KERASCOPE_TRUST_MODELS_DIR"):
-        scan(spec, ())
-    scan(spec, ("keras.layers:Masking",))
+        image = module.Input((1, 1, 1), name="image")
+        flat = module.layers.Flatten()(Tripled(name="tripled")(image))
+        out = module.layers.Dense(1, activation=shifted, kernel_initializer="ones", name="scores")(flat)
+        module.Model(image, out).save(tmp_path / "net.h5")
+        text = (
+            'id = "own"\nweights = "net.h5"\ntrusted = true\ncustom_objects = "layers.py:Tripled, layers.py:shifted"\n'
+        )
+        (tmp_path / "model.toml").write_text(text)
+        model = trusted(tmp_path)
+        scores = nets.explain(model, "predict", np.full((1, 1, 1, 1), 2, np.float32)).scores
+        np.testing.assert_allclose(scores, [7.0])
 
+    @pytest.mark.parametrize(
+        ("objects", "said"),
+        [
+            ("layers.py:Missing", "the file 'layers.py' of model 'own' defines no 'Missing'"),
+            ("layers", "custom_objects of model 'own' has 'layers'; write file and name"),
+            ("other.py:X", "the file 'other.py' of model 'own' cannot be run: FileNotFoundError"),
+            ("broken.py:X", "the file 'broken.py' of model 'own' cannot be run: ZeroDivisionError: division by zero"),
+        ],
+    )
+    def test_custom_objects_that_are_not_there(self, objects: str, said: str, tmp_path: Path) -> None:
+        nets.pencil().save(tmp_path / "net.keras")
+        (tmp_path / "layers.py").write_text("X = 1\n")
+        (tmp_path / "broken.py").write_text("1 / 0\n")
+        text = f'id = "own"\nweights = "net.keras"\ntrusted = true\ncustom_objects = "{objects}"\n'
+        (tmp_path / "model.toml").write_text(text)
+        with pytest.raises(ModelNotLoadable) as caught:
+            trusted(tmp_path)
+        assert caught.value.detail.startswith(said)
 
-def test_the_engine_asks_for_it(tmp_path: Path) -> None:
-    models = tmp_path / "models"
-    models.mkdir()
-    masked().save(models / "odd.keras")
-    running = start_service(tmp_path, models_dir=models, preload="")
-    try:
-        answer = running.client.post("/v1/models/odd/predict", content=saved(triangle()), headers=PNG)
-        problem(answer, 409, "model-not-loadable", "'Masking'")
-    finally:
-        running.stop()
+    def test_code_is_named_with_trust_alone(self, tmp_path: Path) -> None:
+        nets.pencil().save(tmp_path / "net.keras")
+        (tmp_path / "model.toml").write_text('id = "own"\nweights = "net.keras"\ncustom_objects = "layers.py:X"\n')
+        with pytest.raises(ModelNotLoadable, match="say 'trusted = true' to allow it"):
+            spec_of_file(tmp_path)
 
+    def test_where_trust_comes_from(self, tmp_path: Path) -> None:
+        models, uploads = tmp_path / "models", tmp_path / "data" / "uploads"
+        mine = ModelSpec(id="m", weights="m.keras", folder=models / "m", trusted=True)
+        for spec, all_of_folder, expected in (
+            (mine, False, Trust.WHOLE),
+            (mine.model_copy(update={"trusted": False}), False, Trust.NO_CODE),
+            (mine.model_copy(update={"trusted": False}), True, Trust.WHOLE),
+            (mine.model_copy(update={"folder": uploads / "x"}), True, Trust.UPLOAD),
+            (mine.model_copy(update={"folder": tmp_path / "elsewhere"}), True, Trust.SHIPPED),
+        ):
+            assert trust_in(spec, models, uploads, all_of_folder=all_of_folder) is expected
 
-@pytest.mark.soak
-@pytest.mark.parametrize("setting", [{"trust_models_dir": "true"}, {"allowed_layers": "keras.layers:Masking"}])
-def test_a_setting_lets_it_in(setting: dict[str, str], tmp_path: Path) -> None:
-    models = tmp_path / "models"
-    models.mkdir()
-    masked().save(models / "odd.keras")
-    running = start_service(tmp_path, models_dir=models, preload="", **setting)
-    try:
-        answer = running.client.post("/v1/models/odd/predict", content=saved(triangle()), headers=PNG)
-        assert answer.status_code == 200, answer.text
-    finally:
-        running.stop()
+    def test_the_engine_asks_for_it(self, tmp_path: Path) -> None:
+        models = tmp_path / "models"
+        models.mkdir()
+        with_lambda().save(models / "odd.keras")
+        running = start_service(tmp_path, models_dir=models, preload="")
+        try:
+            answer = running.client.post("/v1/models/odd/predict", content=saved(triangle()), headers=PNG)
+            problem(answer, 409, "model-not-loadable", "'odd' is a Lambda: it carries Python code")
+            (models / "safe").mkdir()
+            (models / "odd.keras").rename(models / "safe" / "odd.keras")
+            (models / "safe" / "model.toml").write_text('id = "odd"\nweights = "odd.keras"\ntrusted = true\n')
+            answer = running.client.post("/v1/models/odd/predict", content=saved(triangle()), headers=PNG)
+            assert answer.status_code == 200, answer.text
+        finally:
+            running.stop()

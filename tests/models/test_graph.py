@@ -14,7 +14,6 @@ from keras import layers
 
 from service.errors import ModelNotLoadable, UnknownLayer
 from service.models.canonical import canonical
-from service.models.loading import load_file
 
 DATA_MODELS = (
     "cifar_10_model__cnn_model.h5",
@@ -160,7 +159,7 @@ def test_applications_are_bitwise_equal(name: str, size: int) -> None:
 
 @pytest.mark.parametrize("name", DATA_MODELS)
 def test_real_files_are_bitwise_equal(data: Path, name: str) -> None:
-    model = load_file(data / "models" / name)
+    model = nets.opened(data / "models" / name)
     before = nets.state(model)
     batch = np.random.default_rng(0).uniform(-1, 1, (2, *model.input_shape[1:])).astype(np.float32)
     graph = canonical(model)

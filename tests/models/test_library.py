@@ -8,6 +8,7 @@ import keras
 import pytest
 
 from service.errors import ModelNotLoadable, UnknownModel
+from service.models.labels import labels_of
 from service.models.library import Library, read_catalogue, spec_of_file
 
 
@@ -83,7 +84,8 @@ def test_folders_with_a_spec(tmp_path: Path) -> None:
     write(tmp_path, "other/model.toml", text='id = "named"\nweights = "net.h5"\n[input]\nresize = "pad"\n')
     write(tmp_path, "Cats/net.h5", "no_spec/net.h5")
     specs = library(tmp_path).specs()
-    assert set(specs) == {"cats", "named"}
+    assert set(specs) == {"cats", "named", "no_spec"}
+    assert specs["no_spec"].files() == [(tmp_path / "no_spec" / "net.h5").resolve()]
     assert specs["cats"].labels == ("cat", "tiger")
     assert specs["cats"].files() == [(tmp_path / "Cats" / "net.h5").resolve()]
     assert specs["named"].input.resize == "pad"
@@ -177,3 +179,64 @@ def test_spec_of_file(tmp_path: Path) -> None:
     ):
         with pytest.raises(ModelNotLoadable, match=reason):
             spec_of_file(tmp_path / name)
+
+
+class TestFoldersThatAreModels:
+    def test_teachable_machines_export(self, tmp_path: Path) -> None:
+        """A zip of theirs holds `keras_model.h5` and `labels.txt`, whose lines begin with their own number."""
+        write(tmp_path, "fruit/labels.txt", text="0 Good Apple\n1 Bad Apple\n2 Hand\n")
+        write(tmp_path, "fruit/keras_model.h5")
+        spec = library(tmp_path).specs()["fruit"]
+        assert spec.files() == [(tmp_path / "fruit" / "keras_model.h5").resolve()]
+        assert (spec.labels, spec.labels_found) == ("labels.txt", True)
+        assert labels_of(spec) == ("Good Apple", "Bad Apple", "Hand")
+
+    @pytest.mark.parametrize(
+        ("text", "labels"),
+        [
+            ("0 a\n1 b\n", ("a", "b")),
+            ("0: a b\n1: c\n", ("a b", "c")),
+            ("1 a\n2 b\n", ("1 a", "2 b")),
+            ("7 up\n0 x\n", ("7 up", "0 x")),
+        ],
+    )
+    def test_numbers_before_labels(self, tmp_path: Path, text: str, labels: tuple[str, ...]) -> None:
+        write(tmp_path, "net.h5")
+        write(tmp_path, "net.labels.txt", text=text)
+        assert labels_of(library(tmp_path).specs()["net"]) == labels
+
+    def test_saved_models_and_unpacked_archives(self, tmp_path: Path) -> None:
+        write(tmp_path, "saved/saved_model.pb", "saved/variables/variables.index", "saved/keras_metadata.pb")
+        write(tmp_path, "unpacked/config.json", "unpacked/metadata.json", "unpacked/model.weights.h5")
+        write(tmp_path, "several/a.h5", "several/b.h5", "empty/notes.txt")
+        specs = library(tmp_path).specs()
+        found = {name: [path.name for path in specs[name].files()] for name in ("saved", "unpacked")}
+        assert found == {
+            "saved": ["keras_metadata.pb", "saved_model.pb", "variables.index"],
+            "unpacked": ["config.json", "metadata.json", "model.weights.h5"],
+        }
+        assert not {"several", "empty"} & set(specs)
+
+    def test_one_that_cannot_be_read_hides_itself_alone(self, tmp_path: Path) -> None:
+        write(tmp_path, "good.h5")
+        (tmp_path / "dangling.keras").symlink_to(tmp_path / "nowhere")
+        loop = tmp_path / "loop.h5"
+        loop.symlink_to(loop)
+        found = library(tmp_path)
+        assert "good" in found.specs()
+        assert set(found.broken()) == {"dangling", "loop"}
+        assert "cannot be read" in found.broken()["dangling"]
+
+    @pytest.mark.parametrize(
+        ("name", "data", "said"),
+        [
+            ("net.tflite", b"\x1c\x00\x00\x00TFL3", "it is a TensorFlow Lite model"),
+            ("net.onnx", b"\x08\x07", "it is an ONNX model"),
+            ("net.pth", b"\x80\x02}", "it is a pickle, which is never opened"),
+            ("net.h5", b"version https://git-lfs.github.com/spec/v1\n", "run 'git lfs pull' where it came from"),
+            ("frozen.pb", b"\x0a", "name the folder that holds saved_model.pb"),
+        ],
+    )
+    def test_strangers_are_named(self, tmp_path: Path, name: str, data: bytes, said: str) -> None:
+        (tmp_path / name).write_bytes(data)
+        assert said in library(tmp_path).broken()[name.partition(".")[0]]

@@ -14,9 +14,11 @@ from keras import layers
 from service.engine.describe import cam_layer, layer_details, layer_row, model_details
 from service.errors import ModelNotLoadable
 from service.models.canonical import canonical
+from service.models.inputs import find_input
 from service.models.library import spec_of_file
-from service.models.loaded import infer_input_shape, infer_preprocessing, load_model
+from service.models.loaded import load_model
 from service.models.preprocess import InputShape
+from service.models.scaling import Scaling, find_scaling
 from service.models.spec import ModelSpec, Preprocessing
 
 
@@ -27,6 +29,10 @@ def spec(**values: Any) -> ModelSpec:
 def net(*shape: int | None, name: str = "net", first: Any = None) -> Any:
     x = keras.Input(shape)
     return keras.Model(x, (first or layers.Dense(2))(x), name=name)
+
+
+def scaling(name: str, graph: Any, stated: Preprocessing | None = None) -> Scaling:
+    return find_scaling(name, graph, graph.inputs[0], stated)
 
 
 def load_pencil(folder: Path, head: str = "softmax-string", text: str = "") -> Any:
@@ -72,36 +78,41 @@ def test_imagenet_labels_that_do_not_fit_are_left_out(tmp_path: Path) -> None:
     ("shape", "values", "expected"),
     [
         ((32, 48, 3), {}, InputShape(32, 48, 3)),
-        ((None, None, 3), {}, InputShape(224, 224, 3)),
-        ((None, None, 1), {"input": {"height": 10, "width": 20}}, InputShape(10, 20, 1)),
-        ((None, 30, 3), {"input": {"height": 10}}, InputShape(10, 30, 3)),
-        ((None, None, None), {}, InputShape(224, 224, 3)),
+        ((None, None, 3), {}, InputShape(224, 224, 3, open_height=True, open_width=True)),
+        ((None, None, 1), {"input": {"height": 10, "width": 20}}, InputShape(10, 20, 1, False, True, True)),
+        ((None, 30, 3), {"input": {"height": 10}}, InputShape(10, 30, 3, open_height=True)),
+        ((None, None, None), {}, InputShape(224, 224, 3, open_height=True, open_width=True)),
+        ((32, 32, 5), {}, InputShape(32, 32, 5)),
+        ((3, 32, 48), {}, InputShape(32, 48, 3, channels_first=True)),
         ((28, 28), {}, InputShape(28, 28, 1, rank3=True)),
         ((3, 32, 3), {}, InputShape(3, 32, 3)),
     ],
 )
 def test_input_shape(shape: tuple[int | None, ...], values: dict[str, Any], expected: InputShape) -> None:
     model = net(*shape, first=layers.Activation("relu"))
-    assert infer_input_shape(canonical(model), spec(**values)) == expected
+    found = find_input(canonical(model), spec(**values))
+    assert (found.shape, found.obstacle) == (expected, None)
 
 
 @pytest.mark.parametrize(
     ("shape", "reason"),
     [
-        ((5,), r"the model's input has the shape \(5,\); an image is \(height, width, channels\)"),
-        ((4, 8, 8, 3), r"the model's input has the shape \(4, 8, 8, 3\)"),
-        ((3, 32, 32), r"the model's input \(3, 32, 32\) has its channels first"),
+        ((5,), "the model's input has the shape (5), and methods take pictures: (height, width, channels)"),
+        ((4, 8, 8, 3), "the model takes volumes or sequences of pictures of the shape (4, 8, 8, 3), and methods take"),
+        ((8, 8, 65), "the model's input has 65 channels, and methods take pictures of at most 64"),
     ],
 )
-def test_inputs_that_are_no_image(shape: tuple[int, ...], reason: str) -> None:
-    with pytest.raises(ModelNotLoadable, match=reason):
-        infer_input_shape(canonical(net(*shape)), spec())
+def test_inputs_that_are_no_image_are_loaded_and_said(shape: tuple[int, ...], reason: str) -> None:
+    obstacle = find_input(canonical(net(*shape)), spec()).obstacle
+    assert obstacle is not None
+    assert obstacle.startswith(reason)
 
 
 def test_two_inputs() -> None:
     inputs = [keras.Input((4, 4, 1), name=name) for name in ("left", "right")]
-    with pytest.raises(ModelNotLoadable, match=r"the model has 2 inputs \('left', 'right'\); only one image"):
-        infer_input_shape(canonical(keras.Model(inputs, layers.Add()(inputs))), spec())
+    obstacle = find_input(canonical(keras.Model(inputs, layers.Add()(inputs))), spec()).obstacle
+    inputs_said = "'left' [4, 4, 1], 'right' [4, 4, 1]"
+    assert obstacle == f"the model takes 2 inputs ({inputs_said}), and methods take one image and nothing beside it"
 
 
 @pytest.mark.parametrize(
@@ -116,21 +127,28 @@ def test_two_inputs() -> None:
         ("inception_resnet_v2", "tf"),
         ("Xception", "tf"),
         ("resnet_of_mine", "rescale01"),
+        ("resnet20", "rescale01"),
+        ("resnet152v2", "tf"),
+        ("efficientnetb0", "none"),
+        ("mobilenetv3small", "none"),
+        ("MobilenetV3large", "none"),
+        ("convnext_tiny", "none"),
+        ("nasnet", "tf"),
         ("sequential_3", "rescale01"),
     ],
 )
 def test_preprocessing_by_name_is_assumed(name: str, mode: str) -> None:
-    assert infer_preprocessing(name, canonical(net(8, 8, 3)), spec()) == (Preprocessing(mode=mode), True)
+    assert scaling(name, canonical(net(8, 8, 3))) == Scaling(Preprocessing(mode=mode), assumed=True)
 
 
 def test_preprocessing_inside_the_network() -> None:
     graph = canonical(net(8, 8, 3, first=layers.Rescaling(1 / 255)))
-    assert infer_preprocessing("vgg16", graph, spec()) == (Preprocessing(mode="none"), False)
+    assert scaling("vgg16", graph) == Scaling(Preprocessing(mode="none"), assumed=False)
 
 
 def test_preprocessing_of_the_spec() -> None:
     stated = Preprocessing(mode="tf")
-    assert infer_preprocessing("vgg16", canonical(net(8, 8, 3)), spec(preprocessing=stated)) == (stated, False)
+    assert scaling("vgg16", canonical(net(8, 8, 3)), stated) == Scaling(stated, assumed=False)
 
 
 @pytest.mark.parametrize(("text", "assumed"), [("", True), ('[preprocessing]\nmode = "tf"\n', False)])
@@ -145,6 +163,10 @@ def test_details(tmp_path: Path) -> None:
     model = load_pencil(tmp_path, text='[input]\nresize = "pad"\n')
     assert model_details(model, "cpu") == {
         "digest": model.digest,
+        "keras": 3,
+        "inputs": [{"name": "image", "shape": [2, 3, 1], "dtype": "float32"}],
+        "outputs": [{"name": "scores", "layer": "scores", "shape": [4], "kind": "softmax", "classes": 4}],
+        "obstacle": None,
         "input": {"height": 2, "width": 3, "channels": 1, "resize": "pad", "colour_order": "rgb"},
         "preprocessing": {"mode": "rescale01", "mean": [], "std": [], "assumed": True},
         "head": {"kind": "softmax", "activation": "softmax", "classes": 4, "inferred": True},

@@ -20,10 +20,11 @@ from keras import layers
 from PIL import Image
 
 from service.errors import ModelNotLoadable, WeightsUnavailable
+from service.ingest.trusted import Trust, require_allowed
 from service.models.labels import imagenet_labels
 from service.models.library import spec_of_file
 from service.models.loaded import LoadedModel, load_model
-from service.models.loading import load, load_file
+from service.models.loading import load
 from service.models.preprocess import prepare
 from service.models.spec import InputSpec, ModelSpec, Preprocessing
 
@@ -73,7 +74,9 @@ def keras2_config(as_list: bool = False) -> dict[str, Any]:
 
 def read(path: Path) -> Any:
     """The Keras model of a file, as the service finds it."""
-    return load(spec_of_file(path), path.parent)[0]
+    spec = spec_of_file(path)
+    require_allowed(spec, Trust.NO_CODE, ())
+    return load(spec, path.parent)[0]
 
 
 def expect_pencil(model: Any) -> None:
@@ -125,11 +128,11 @@ def test_full_model_of_keras_2(tmp_path: Path, as_list: bool, name: str) -> None
 
 def test_the_first_bytes_count_and_not_the_name(tmp_path: Path) -> None:
     keras2_h5(tmp_path / "really_hdf5.keras", keras2_config())
-    expect_pencil(load_file(tmp_path / "really_hdf5.keras"))
+    expect_pencil(nets.opened(tmp_path / "really_hdf5.keras"))
     nets.pencil().save(tmp_path / "net.keras")
     for name in ("really_zip.h5", "no_suffix"):
         shutil.copy(tmp_path / "net.keras", tmp_path / name)
-        expect_pencil(load_file(tmp_path / name))
+        expect_pencil(nets.opened(tmp_path / name))
     keras2_h5(tmp_path / "model.v1.2.h5", keras2_config())
     expect_pencil(read(tmp_path / "model.v1.2.h5"))
 
@@ -196,17 +199,20 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
         "'text.h5' is no model file: it starts with b'hell', neither a .keras",
     ),
     "text.keras": (lambda path: path.write_text("x"), "'text.keras' is no model file: it starts with b'x'"),
-    "empty.keras": (lambda path: path.write_bytes(b""), "'empty.keras' is no model file: it starts with b''"),
+    "empty.keras": (lambda path: path.write_bytes(b""), "'empty.keras' is no model file: it is empty"),
     "zip.keras": (no_config, "'zip.keras' is a zip archive but not a .keras file: it has no config.json"),
     "truncated.keras": (truncated, "'truncated.keras' is a damaged or incomplete zip archive"),
-    "truncated.h5": (truncated, "'truncated.h5' cannot be loaded: Unable to synchronously open file (truncated file"),
+    "truncated.h5": (
+        truncated,
+        "'truncated.h5' is a damaged or incomplete HDF5 file: Unable to synchronously open file (truncated file",
+    ),
     "json.keras": (keras_with("{nope"), "the config.json in 'json.keras' is not valid JSON"),
     "deep.keras": (keras_with("[" * 100_000), "the config.json in 'deep.keras' is not valid JSON"),
     "array.keras": (keras_with("[1, 2]"), "the architecture is a 'list'; only Sequential and Functional models"),
     "own.keras": (keras_with('{"class_name": "Own"}'), "the architecture is a 'Own'; only Sequential and Functional"),
     "noweights.keras": (
         lambda path: keras_with(nets.pencil().to_json())(path),
-        "'noweights.keras' cannot be loaded: ",
+        "'noweights.keras' ",
     ),
     "weights.h5": (
         weights_of_keras_3,
@@ -255,8 +261,7 @@ def test_an_unknown_layer_is_named(tmp_path: Path, legacy_weights: Path) -> None
     (tmp_path / "net.json").write_text(json.dumps(config))
     shutil.copy(legacy_weights, tmp_path / "net.h5")
     detail = refusal(tmp_path / "net.json")
-    assert detail.startswith(f"the architecture cannot be built with Keras {keras.__version__}: ")
-    assert "MyConv" in detail
+    assert detail.startswith("model 'net' holds code or opens files: 'conv' is of the class 'MyConv'. If you trust")
 
 
 def test_an_unknown_argument_is_named(tmp_path: Path, legacy_weights: Path) -> None:
@@ -264,7 +269,7 @@ def test_an_unknown_argument_is_named(tmp_path: Path, legacy_weights: Path) -> N
     config["config"]["layers"][0]["config"]["magic"] = 1
     (tmp_path / "net.json").write_text(json.dumps(config))
     shutil.copy(legacy_weights, tmp_path / "net.h5")
-    assert refusal(tmp_path / "net.json").endswith("Unrecognized keyword arguments passed to Conv2D: {'magic': 1}")
+    assert "'Keyword argument not understood:', 'magic'" in refusal(tmp_path / "net.json")
 
 
 @pytest.mark.parametrize("layout", ["keras 3", "keras 2"])
@@ -296,7 +301,7 @@ def test_lambda_is_refused_and_nothing_runs(tmp_path: Path, name: str) -> None:
     else:
         model.save(tmp_path / name)
     trap.unlink(missing_ok=True)
-    assert refusal(tmp_path / name) == "layer 'trap' is a Lambda: it carries Python code, so it cannot be loaded"
+    assert "'trap' is a Lambda: it carries Python code" in refusal(tmp_path / name)
     assert not trap.exists()
 
 
@@ -317,7 +322,7 @@ def test_applications(tmp_path: Path, legacy_weights: Path, monkeypatch: pytest.
     assert "Errno" not in caught.value.detail
     assert load(application("VGG16", "random", tmp_path), tmp_path)[1].startswith("sha256:")
     shutil.copy(legacy_weights, tmp_path / "mine.h5")
-    model, digest = load(application("VGG16", "mine.h5", tmp_path), tmp_path)
+    model, digest, _ = load(application("VGG16", "mine.h5", tmp_path), tmp_path)
     expect_pencil(model)
     assert digest == f"sha256:{hashlib.sha256(legacy_weights.read_bytes()).hexdigest()}"
     with pytest.raises(ModelNotLoadable, match=r"model 'app' names the weights 'other.h5', which is not in its folder"):
@@ -397,7 +402,7 @@ def test_mlperf_resnet(data: Path, tmp_path: Path, image: str, least: float) -> 
 
 def test_cifar_relu_head(data: Path, tmp_path: Path) -> None:
     model = real(data, "cifar_10_model__cnn_model.h5", tmp_path)
-    assert (model.head.kind, model.head.activation, model.head.score_kind) == ("logits", "relu", "output")
+    assert (model.head.kind, model.head.activation, model.head.score_kind) == ("values", "relu", "value")
     found = probabilities(model, photograph(data, "sozykin_frog.jpg"), "none")
     assert CIFAR10[int(found.argmax())] == "frog"
     assert found.min() == 0
@@ -435,7 +440,7 @@ def test_tensorspace_mnist(data: Path, tmp_path: Path) -> None:
 
 def test_squeezenet_without_architecture(data: Path) -> None:
     with pytest.raises(ModelNotLoadable) as caught:
-        load_file(data / "models" / "rcmalli__squeezenet_notop.h5")
+        nets.opened(data / "models" / "rcmalli__squeezenet_notop.h5")
     assert caught.value.detail == (
         "'rcmalli__squeezenet_notop.h5' holds the weights of 62 layers and no architecture. Save the whole model "
         "(model.save('rcmalli__squeezenet_notop.keras')), or put the architecture beside it as "

@@ -22,10 +22,10 @@ from service.models.loaded import load_model
     ],
 )
 def test_loading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raised: Exception, expected: type[Exception]) -> None:
-    def fails(path: Path) -> None:
+    def fails(*_: object, **__: object) -> None:
         raise raised
 
-    monkeypatch.setattr(loading, "load_file", fails)
+    monkeypatch.setattr(loading, "open_contents", fails)
     with pytest.raises(expected) as caught:
         load_model(spec_of_file(CATALOGUE / "shapes" / "shapes.keras"), tmp_path)
     assert getattr(caught.value, "retry_after_s", None) == (5 if expected is OutOfMemory else None)

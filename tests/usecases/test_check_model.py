@@ -15,11 +15,13 @@ SHAPES = CATALOGUE / "shapes"
 
 def test_a_spec_and_its_weights(tmp_path: Path) -> None:
     lines = list(report(SHAPES, tmp_path))
-    facts = {line[:15].strip(): line[16:] for line in lines[:10]}
+    facts = {line[:15].strip(): line[16:] for line in lines[:12]}
     assert facts.pop("digest").startswith("sha256:")
     assert facts == {
         "id": "shapes",
-        "scan": "passed: an upload of it would be taken",
+        "keras": "3",
+        "code": "none",
+        "outputs": "dense_1 [3]",
         "input": "28×28 px, 3 channels, stretch",
         "preprocessing": "rescale01 (known)",
         "head": "softmax, last activation softmax, 3 classes",
@@ -28,8 +30,8 @@ def test_a_spec_and_its_weights(tmp_path: Path) -> None:
         "CAM layer": "conv2d_5",
         "layers": "17",
     }
-    assert len(lines) == 10 + LAYERS_SHOWN + 1
-    assert lines[11].split() == ["0", "conv2d", "Conv2D", "[28,", "28,", "32]"]
+    assert len(lines) == 12 + LAYERS_SHOWN + 1
+    assert lines[13].split() == ["0", "conv2d", "Conv2D", "[28,", "28,", "32]"]
     assert lines[-1].strip() == "… and 5 more"
 
 

@@ -123,6 +123,27 @@ class TestHeatmap:
         assert (picture[:2].max(), picture[6:].max()) == (0, 0)
         assert picture[3:5].min() == 200
 
+    @pytest.mark.parametrize(
+        ("scale", "levels"),
+        [("max", [0, 191, 255, 0]), ("minmax", [0, 0, 255, 0]), ("symmetric", [128, 223, 255, 128])],
+    )
+    def test_the_scale_is_that_of_what_the_network_saw(self, scale: Any, levels: list[int]) -> None:
+        """The two middle columns of four hold 3 and 4; the others were never looked at, and are no least value."""
+        arrays, params = {"heatmap": np.float32([[3, 4]])}, CamParams(colormap="gray")
+        said, scene = result(params, arrays, scale), Scene((0, 1, 1, 2), (1, 2))
+        picture = draw(CAM, params, scene, said, arrays, np.zeros((1, 4, 3), np.uint8), ("heatmap",))["heatmap"]
+        assert np.abs(picture[0, :, 0] - np.array(levels)).max() <= 1
+
+    def test_the_photograph_lies_under_the_map_at_the_inputs_size(self) -> None:
+        """Of 40×70 px the network saw the 35 px from column 17 on, at 7 px: a white square is where it was."""
+        image = np.zeros((40, 70, 3), np.uint8)
+        image[10:15, 27:32] = 255
+        region = (0, 17, 40, 35)
+        picture = heatmaps(np.zeros((8, 7)), image, alpha=0, size="map", region=region)["overlay"]
+        expected = np.zeros((8, 7))
+        expected[2, 2] = 255
+        np.testing.assert_array_equal(picture[..., 0], expected)
+
     def test_outputs_are_drawn_in_the_order_asked_for(self) -> None:
         arrays = {"heatmap": np.ones((2, 2), np.float32)}
         said = result(CamParams(), arrays)
@@ -264,11 +285,37 @@ class TestVisible:
 
     @pytest.mark.parametrize(
         ("values", "expected"),
-        [([0.0, 127.4, 255.0], [0, 127, 255]), ([0.0, 0.5, 1.0], [0, 128, 255]), ([-1.0, 0.0, 1.0], [0, 128, 255])],
+        [
+            ([0.0, 127.4, 255.0], [0, 127, 255]),
+            ([0.0, 0.5, 1.0], [0, 128, 255]),
+            ([-1.0, 0.0, 1.0], [0, 128, 255]),
+            ([0.0, 500.0, 1000.0], [0, 128, 255]),
+            ([0.0, 0.0, 0.0], [0, 0, 0]),
+        ],
     )
     def test_floats(self, values: list[float], expected: list[int]) -> None:
         image = np.array(values, np.float32).reshape(1, 3, 1)
         np.testing.assert_array_equal(visible(image)[0, :, 0], expected)
+
+    @pytest.mark.parametrize(
+        ("channels", "stated", "expected"),
+        [
+            (2, None, [10, 10, 10]),
+            (2, (1,), [11, 11, 11]),
+            (5, None, [10, 11, 12]),
+            (5, (4, 0, 2), [14, 10, 12]),
+            (4, (3, 3, 0), [13, 13, 10]),
+        ],
+    )
+    @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+    def test_channels(self, channels: int, stated: Any, expected: list[int], dtype: Any) -> None:
+        image = np.broadcast_to(np.arange(10, 10 + channels).astype(dtype), (2, 3, channels))
+        np.testing.assert_array_equal(visible(image, stated), np.broadcast_to(expected, (2, 3, 3)))
+
+    def test_only_what_is_drawn_is_spread(self) -> None:
+        image = np.array([[[-4, 0, 900], [0, 2, 900], [4, 4, 900]]], np.float32)
+        np.testing.assert_array_equal(visible(image, (1,))[0, :, 0], [0, 2, 4])
+        np.testing.assert_array_equal(visible(image, (0,))[0, :, 0], [0, 128, 255])
 
     def test_a_constant_is_no_division_by_zero(self) -> None:
         assert visible(np.full((2, 2, 1), 0.5, np.float32)).dtype == np.uint8

@@ -73,7 +73,7 @@ class Objective:
 def no_objective(entry: LayerEntry) -> str | None:
     """Why a layer cannot be maximized, as half a sentence; None when it can."""
     shape, dtype = entry.output.shape, entry.output.dtype
-    if type(entry.layer).__name__ == "InputLayer":
+    if entry.kind == "InputLayer":
         return "it is the image itself"
     if "float" not in dtype:
         return f"its values are {dtype} and have no gradient"

@@ -57,6 +57,11 @@ class Record(BaseModel):
         return owner is None or self.visibility == "shared" or self.owner == owner
 
 
+def canonical_name(keras: str) -> str:
+    """The file that a model is kept as, by the version of Keras that wrote it: HDF5 for Keras 2."""
+    return "canonical.h5" if keras.startswith("2.") else "canonical.keras"
+
+
 def split_id(model_id: str) -> tuple[str, int | None]:
     """`("name", 2)` of `name@2`, `("name", None)` of `name`."""
     name, at, number = model_id.partition("@")

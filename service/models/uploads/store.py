@@ -25,6 +25,7 @@ from service.models.uploads.record import (
     Record,
     Version,
     Visibility,
+    canonical_name,
     read_record,
     split_id,
     sync_folder,
@@ -33,7 +34,6 @@ from service.models.uploads.record import (
 
 UPLOADS = "uploads"
 INCOMING = "incoming"
-WEIGHTS = "canonical.keras"
 # Uploads that take longer than this to arrive have been left behind.
 ABANDONED_S = 3600
 
@@ -65,7 +65,14 @@ class UploadStore:
         version = record.version(number)
         folder = self._place(name) / str(version.number)
         digest = version.manifest["canonical_digest"].removeprefix("sha256:")
-        fixed = {"id": f"{name}@{version.number}", "weights": WEIGHTS, "sha256": digest, "folder": folder}
+        fixed = {
+            "id": f"{name}@{version.number}",
+            "weights": canonical_name(str(version.manifest.get("keras", ""))),
+            "sha256": digest,
+            "folder": folder,
+            "trusted": False,
+            "custom_objects": None,
+        }
         return ModelSpec(**version.spec | fixed)
 
     def records(self) -> list[Record]:
@@ -124,7 +131,7 @@ class UploadStore:
             ready = file.parent / "ready"
             ready.mkdir()
             file.chmod(0o400)
-            os.replace(file, ready / WEIGHTS)
+            os.replace(file, ready / canonical_name(str(manifest.get("keras", ""))))
             place = self._place(model_id)
             place.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(place / str(number), ignore_errors=True)

@@ -15,7 +15,7 @@ export async function predictions(host, { model, picture, signal }, chosen) {
     bar.style.width = `${Math.max(1, share * 100)}%`;
     const name = each.label ?? `class ${each.class_index}`;
     return h("li", {}, h("button", { type: "button", title: "Explain this class", onclick: () => chosen(each.class_index) },
-      bar, h("span", {}, name.replaceAll("_", " ")), h("span", {}, each.probability === null ? "" : percent(share))));
+      bar, h("span", {}, name.replaceAll("_", " ")), h("span", {}, each.probability === null ? each.score.toPrecision(4) : percent(share))));
   });
   host.replaceChildren(h("ol", {}, rows));
   return result;
