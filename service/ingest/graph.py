@@ -20,11 +20,11 @@ class Wiring:
     check_argument: Callable[[Any], None]
 
 
-def check_functional(config: dict[str, Any], wiring: Wiring) -> None:
+def check_functional(config: dict[str, Any], wiring: Wiring, *, leftovers: bool = False) -> None:
     """Raises Refused with `model.bad_graph`, or what `wiring` raises.
 
     A node that leads to no output would still be run when the model is built: that is how a file could have a function
-    called by it.
+    called by it. `leftovers` lets such nodes be.
     """
     sources: dict[Node, list[Node]] = {}
     names: set[str] = set()
@@ -51,7 +51,7 @@ def check_functional(config: dict[str, Any], wiring: Wiring) -> None:
     wired = {node: [places.of(source) for source in nodes] for node, nodes in sources.items()}
     reached = _reached([places.of(node) for node in outputs], wired)
     left = sorted(name for name, _ in set(wired) - reached)
-    if left:
+    if left and not leftovers:
         raise Refused("model.bad_graph", f"the layer {left[0]!r} leads to no output")
     if not inputs <= names:
         raise Refused("model.bad_graph", f"the input {min(inputs - names)!r} is no layer")

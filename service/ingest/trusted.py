@@ -10,12 +10,13 @@ from pathlib import Path
 from service.errors import ModelNotLoadable
 from service.ingest.code import code_in, needs_hub
 from service.ingest.config import Config
+from service.ingest.graph import Wiring, check_functional
 from service.ingest.hdf5 import link_in
 from service.ingest.limits import MAX_LAYERS
 from service.ingest.upload import without_training
 from service.ingest.verdict import Refused
 from service.models.loading import require_files
-from service.models.opening.contents import Contents, contents_of
+from service.models.opening.contents import Contents, contents_of, objects_in
 from service.models.spec import ModelSpec
 
 _SAID_AT_MOST = 12
@@ -80,6 +81,21 @@ def require_no_code(spec: ModelSpec) -> None:
     if found:
         raise ModelNotLoadable(f"model {spec.id!r} holds code or opens files: {_said(found)}. {_hint(found)}")
     require_hub(contents)
+    if contents.keras == 2:
+        require_wired(contents)
+
+
+def require_wired(contents: Contents) -> None:
+    """Raises ModelNotLoadable for a call of a layer that is not there, for which `tf_keras` would wait for ever."""
+    for item in objects_in(contents.config):
+        layers = item.get("layers")
+        if isinstance(layers, list) and "output_layers" in item and all(isinstance(layer, dict) for layer in layers):
+            try:
+                check_functional(item, Wiring(str, lambda _: None), leftovers=True)
+            except Refused as refused:
+                raise ModelNotLoadable(
+                    f"the architecture in {contents.path.name!r} is damaged: {refused.detail}"
+                ) from None
 
 
 def require_hub(contents: Contents) -> None:

@@ -342,3 +342,24 @@ class TestTrust:
             assert answer.status_code == 200, answer.text
         finally:
             running.stop()
+
+
+@pytest.mark.parametrize(
+    ("reference", "said"),
+    [
+        (["nowhere", 0, 0, {}], "the layer 'nowhere' is called from node 0, which is not there"),
+        (["flatten", 3, 0, {}], "the layer 'flatten' is called from node 3, which is not there"),
+        (["scores", 0, 0, {}], "the layer 'scores' follows from itself"),
+    ],
+)
+def test_a_call_that_tf_keras_would_wait_for(reference: list[Any], said: str, tmp_path: Path) -> None:
+    x = tf_keras.Input((4, 4, 1), name="image")
+    model = tf_keras.Model(x, tf_keras.layers.Dense(2, name="scores")(tf_keras.layers.Flatten(name="flatten")(x)))
+    model.save(tmp_path / "net.h5")
+    config = json.loads(model.to_json())
+    config["config"]["layers"][2]["inbound_nodes"] = [[reference]]
+    with h5py.File(tmp_path / "net.h5", "a") as file:
+        file.attrs["model_config"] = json.dumps(config)
+    with pytest.raises(ModelNotLoadable) as caught:
+        allowed(tmp_path / "net.h5")
+    assert caught.value.detail == f"the architecture in 'net.h5' is damaged: {said}"
