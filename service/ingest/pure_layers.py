@@ -191,10 +191,14 @@ VALUES: frozenset[str] = _words("__bytes__ __ellipsis__ __keras_tensor__ __numpy
 VALUES_2: frozenset[str] = _words("TensorShape __ellipsis__ __tuple__")
 
 
+# What a file may name without a module: HDF5 and JSON of Keras 2, and operations in HDF5 of Keras 3.
+WITHOUT_MODULE: frozenset[str] = LAYERS | APPLICATION_NAMES | OP_LAYER_NAMES | frozenset().union(*OPERATIONS.values())
+
+
 def is_pure(module: str | None, name: str, registered: str | None) -> bool:
     """Whether a layer or operation of that class, as a config names it, is one of the tables."""
     if module is None:
-        return registered in (None, name) and name in LAYERS | APPLICATION_NAMES | OP_LAYER_NAMES
+        return registered in (None, name) and name in WITHOUT_MODULE
     if module in LAYER_MODULES:
         return registered in (None, name) and name in LAYERS
     if name in APPLICATION_LAYERS.get(module, ()):

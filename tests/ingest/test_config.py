@@ -341,7 +341,7 @@ def _without_modules(value: Any) -> Any:
 def _known(position: str) -> set[tuple[str, str]]:
     """What may stand there, by whatever module Keras exports it."""
     allowed = {
-        "layer": pure_layers.LAYERS,
+        "layer": pure_layers.WITHOUT_MODULE,
         "function": pure_layers.LAYERS,
         "value": pure_layers.INITIALIZERS | pure_layers.ACTIVATION_LAYERS,
         "argument": frozenset[str](),

@@ -122,9 +122,9 @@ class Keras2:
         return self.twin(layer, padding="valid") if hasattr(layer, "padding") else layer
 
     def shapes(self, operation: Any, args: Any, kwargs: Mapping[str, Any]) -> list[Shape]:
-        # TensorFlow itself infers them, from the operation built in a graph of its own that nobody runs.
-        graph = tf.Graph()
-        with graph.as_default():
+        # TensorFlow itself infers them, from the operation built in a graph of its own that nobody runs; only one of a
+        # function may read variables from outside.
+        with tf.__internal__.FuncGraph("shapes").as_default():
             args, kwargs = tf.nest.map_structure(
                 lambda item: tf.compat.v1.placeholder(item.dtype, item.shape) if isinstance(item, Symbol) else item,
                 (args, dict(kwargs)),

@@ -28,7 +28,7 @@ def open_model(contents: Contents, objects: Mapping[str, Any], *, trusted: bool)
 
     Raises ModelNotLoadable, and what tf_keras raises for a file that it cannot read.
     """
-    with tf_keras.saving.custom_object_scope(dict(objects)), SafeModeScope(not trusted):
+    with tf_keras.saving.custom_object_scope(_of_applications() | dict(objects)), SafeModeScope(not trusted):
         if contents.form == "saved_model":
             return _of_saved_model(contents)
         if contents.form in ("hdf5", "pair"):
@@ -38,12 +38,24 @@ def open_model(contents: Contents, objects: Mapping[str, Any], *, trusted: bool)
         return _of_archive(contents, trusted=trusted)
 
 
+def _of_applications() -> dict[str, Any]:
+    """Layers of `tf_keras.applications` that are in no public module, and that it does not find by itself."""
+    from tf_keras.src.applications import convnext, inception_resnet_v2
+
+    return {
+        "LayerScale": convnext.LayerScale,
+        "StochasticDepth": convnext.StochasticDepth,
+        "CustomScaleLayer": inception_resnet_v2.CustomScaleLayer,
+    }
+
+
 def build(config: Mapping[str, Any]) -> Any:
     """The model of a config, with fresh weights. Raises ModelNotLoadable for one that states no input."""
     renamed: dict[str, str] = {}
     buildable = _with_scope_names(_with_calls_that_are_there(without_training(config)), renamed)
     try:
-        model = tf_keras.models.model_from_json(json.dumps(buildable))
+        with tf_keras.saving.custom_object_scope(_of_applications()):
+            model = tf_keras.models.model_from_json(json.dumps(buildable))
     except Exception as error:
         raise ModelNotLoadable(
             f"the architecture cannot be built with Keras {VERSION}: {short_sentence(error)}"

@@ -24,6 +24,11 @@ _CONTAINERS = {
     "Functional": "keras.src.models.functional",
     "Model": "keras.src.models.functional",
 }
+_OF_APPLICATIONS = {
+    "LayerScale": "keras.src.applications.convnext",
+    "StochasticDepth": "keras.src.applications.convnext",
+    "CustomScaleLayer": "keras.src.applications.inception_resnet_v2",
+}
 _OF_EVERY_LAYER = (
     "name", "trainable", "dtype", "autocast", "activity_regularizer", "input_shape", "batch_shape", "input_dim",
     "layer",
@@ -106,6 +111,7 @@ def _object(item: Config) -> Config:
     module = None if "trainable" in inner or "dtype" in inner else _module_of(name)
     if module is None and hasattr(keras.layers, name):
         return item | {"module": "keras.layers", "registered_name": None}
+    module = module or _OF_APPLICATIONS.get(name)
     # Keras looks for classes of the operator's by their registered name alone.
     return item | {"module": module, "registered_name": name.removeprefix("Custom>")}
 
