@@ -32,6 +32,8 @@ _OBJECT_MODULES = {
 }  # fmt: skip
 # Classes of KerasHub's own package, which its extra installs.
 HUB = ("keras_hub.src.models.", "keras_hub.src.layers.", "keras_hub.src.utils.")
+# What tf_keras decodes a second time, in the place of a tensor.
+_COMPOSITE = "_COMPOSITE_TYPE"
 _NEVER_BUILT = ("compile_config", "build_config", "training_config")
 
 
@@ -49,11 +51,25 @@ def needs_hub(config: Any) -> bool:
 
 
 def _found(config: Any) -> Iterator[str]:
+    if any(_COMPOSITE in item for item in _lists(config)):
+        yield "the architecture holds a composite tensor, which is read as another document"
     for item, name in _objects(config):
         where = f"{name!r}" if name else "the architecture"
         if why := _why(item):
             yield f"{where} {why}"
         yield from (f"{where} {why}" for why in _words(item))
+
+
+def _lists(config: Any) -> Iterator[list[Any]]:
+    """Every JSON list, from the outside inwards."""
+    waiting = [config]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, list):
+            yield item
+            waiting.extend(item)
+        elif isinstance(item, dict):
+            waiting.extend(item.values())
 
 
 def _objects(config: Any) -> Iterator[tuple[dict[str, Any], str | None]]:
@@ -107,8 +123,9 @@ def _is_keras(kind: str, module: str | None) -> bool:
     if module is None:
         return kind in _OBJECTS or pure_layers.is_pure(None, kind, None)
     if module in pure_layers.LAYER_MODULES:
-        # What a later Keras adds is not known here, and passes: the loader says whether there is such a layer.
-        return True
+        # What a later Keras adds is not known here, and passes: the loader says whether there is such a layer. Small
+        # letters begin functions, which are no layers.
+        return kind[:1].isupper() and ">" not in kind
     if module in _OBJECT_MODULES:
         return kind in _OBJECTS
     if module in ("keras", "keras.mixed_precision", "keras.dtype_policies"):

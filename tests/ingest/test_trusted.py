@@ -239,6 +239,22 @@ class TestAttacks:
         assert not trace.exists()
         np.testing.assert_allclose(nets.explain(model, "predict").scores, nets.LOGITS, rtol=1e-6)
 
+    def test_a_document_in_the_document(self, tmp_path: Path) -> None:
+        """A constant that tf_keras decodes a second time, into a type of the file's choice."""
+        layer = {
+            "class_name": "TFOpLambda", "name": "op", "config": {"name": "op", "function": "math.add"},
+            "inbound_nodes": [["_CONSTANT_VALUE", -1, ["_COMPOSITE_TYPE", "{}"], {"y": ["image", 0, 0]}]],
+        }  # fmt: skip
+        (tmp_path / "evil.keras").write_bytes(archive(functional(layer)))
+        assert "a composite tensor, which is read as another document" in refused(
+            tmp_path / "evil.keras", tmp_path / "x"
+        )
+
+    @pytest.mark.parametrize("name", ["deserialize", "get_file", "Custom>Evil"])
+    def test_what_is_no_layer_of_keras(self, name: str, tmp_path: Path) -> None:
+        (tmp_path / "evil.keras").write_bytes(archive(functional(dense() | {"class_name": name})))
+        assert f"'dense' is of the class {name!r}" in refused(tmp_path / "evil.keras", tmp_path / "trace")
+
     def test_a_link_to_another_file(self, tmp_path: Path) -> None:
         nets.pencil().save(tmp_path / "linked.h5")
         with h5py.File(tmp_path / "linked.h5", "a") as file:
