@@ -28,13 +28,20 @@ _OBJECTS = (
     | frozenset().union(*pure_layers.OTHER_OBJECTS.values())
 )
 _OBJECT_MODULES = {
-    "keras.initializers", "keras.regularizers", "keras.constraints", *(m for m in pure_layers.OTHER_OBJECTS if m),
-}  # fmt: skip
+    "tensorflow.python.ops.init_ops_v2",
+    "keras.initializers",
+    "keras.regularizers",
+    "keras.constraints",
+    *(module for module in pure_layers.OTHER_OBJECTS if module),
+}
 # Classes of KerasHub's own package, which its extra installs.
 HUB = ("keras_hub.src.models.", "keras_hub.src.layers.", "keras_hub.src.utils.")
 # What tf_keras decodes a second time, in the place of a tensor.
 _COMPOSITE = "_COMPOSITE_TYPE"
-_NEVER_BUILT = ("compile_config", "build_config", "training_config")
+# What is taken out before Keras gets the rest.
+_NEVER_BUILT = ("compile_config",)
+# Beside such a key tf_keras makes an object of whatever stands there, in any place, while it reads the text.
+PASSIVE = "__passive_serialization__"
 
 
 def code_in(config: Any) -> list[str]:
@@ -55,6 +62,8 @@ def _found(config: Any) -> Iterator[str]:
         yield "the architecture holds a composite tensor, which is read as another document"
     for item, name in _objects(config):
         where = f"{name!r}" if name else "the architecture"
+        if PASSIVE in item:
+            yield f"{where} holds an object that is made while the text is read"
         if why := _why(item):
             yield f"{where} {why}"
         yield from (f"{where} {why}" for why in _words(item))
@@ -102,6 +111,8 @@ def _why(item: dict[str, Any]) -> str | None:
         return None if pure_layers.is_activation_function(item) else f"holds the function {_place(item)}"
     if kind == "__lambda__":
         return "holds Python code"
+    if registered is not None and str(registered).rpartition(">")[2] != kind.rpartition(">")[2]:
+        return f"is of the class {kind!r}, registered as {registered!r:.100}"
     if isinstance(registered, str) and ">" in registered and not _is_hubs(module):
         return None if pure_layers.is_pure(module, kind, registered) else f"is of the class {registered!r}"
     kind = kind.removeprefix("Custom>") if kind in pure_layers.APPLICATION_NAMES else kind

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from service.ingest import pure_layers
+from service.ingest.code import PASSIVE
 from service.ingest.graph import Wiring, check_functional
 from service.ingest.operations import check_operation, is_operation
 from service.ingest.values import (
@@ -25,6 +26,7 @@ from service.ingest.values import (
     short,
 )
 from service.ingest.verdict import Refused
+from service.models.opening.contents import objects_in
 
 _OBJECT_KEYS = VALUE_KEYS | {"name", "inbound_nodes", "build_config"}
 _MODEL_KEYS = _OBJECT_KEYS | {"compile_config", "keras_version", "backend"}
@@ -54,6 +56,8 @@ class Config:
             raise Refused(
                 "model.unsupported", f"the architecture is a {short(name)}, neither Sequential nor Functional"
             )
+        if any(PASSIVE in item for item in objects_in(config)):
+            raise Refused("model.forbidden_class", "the model holds an object that is made while the text is read")
         try:
             self._container(config)
         except Refused as refused:
@@ -68,6 +72,9 @@ class Config:
         module, registered = item.get("module"), item.get("registered_name")
         if module not in pure_layers.CONTAINERS[name] or registered not in (None, name):
             raise forbidden(item)
+        for key in ("keras_version", "backend", "name"):
+            if not isinstance(item.get(key), str | None):
+                raise Refused("model.forbidden_value", f"{key!r} is {short(item[key])}; it must be text")
         config = item.get("config")
         if name == "Sequential" and isinstance(config, list):
             config = {"layers": config}
@@ -80,6 +87,10 @@ class Config:
                 check_dtype(value)
             elif key not in ("layers", "input_layers", "output_layers"):
                 check_plain(key, value)
+        if name == "Sequential" and any(
+            isinstance(layer, dict) and layer.get("inbound_nodes") for layer in config["layers"]
+        ):
+            raise Refused("model.bad_graph", "a layer of a Sequential says what it is called with")
         before = len(self.problems)
         for layer in config["layers"]:
             self._collected(layer)

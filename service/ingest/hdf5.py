@@ -99,25 +99,6 @@ class _Walk:
         self.arrays[path] = (tuple(shape), h5py.h5t.py_create(kind.dtype).dtype.name)
 
 
-def link_in(path: Path) -> str | None:
-    """The place of a link that leads out of an HDF5 file; None where there is none. Raises Refused for no HDF5."""
-    try:
-        with h5py.File(path, "r") as opened:
-            waiting = [("", opened)]
-            while waiting:
-                place, group = waiting.pop()
-                for name in group:
-                    inner = f"{place}/{name}"
-                    if isinstance(group.get(name, getlink=True), h5py.ExternalLink):
-                        return inner
-                    item = group.get(name)
-                    if isinstance(item, h5py.Group) and inner.count("/") <= MAX_DEPTH:
-                        waiting.append((inner, item))
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
-        raise Refused("model.unreadable", f"the HDF5 file cannot be read: {str(error)[:200]}") from None
-    return None
-
-
 def arrays(path: Path, max_bytes: int, max_attribute_bytes: int) -> Shapes:
     """Shape and dtype of every array by its path. `max_bytes` bounds them all together. Raises Refused."""
     with path.open("rb") as file:

@@ -11,12 +11,12 @@ from service.errors import ModelNotLoadable
 from service.ingest.code import code_in, needs_hub
 from service.ingest.config import Config
 from service.ingest.graph import Wiring, check_functional
-from service.ingest.hdf5 import link_in
 from service.ingest.limits import MAX_LAYERS
 from service.ingest.upload import without_training
 from service.ingest.verdict import Refused
 from service.models.loading import require_files
 from service.models.opening.contents import Contents, contents_of, objects_in
+from service.models.opening.weights import foreign_storage
 from service.models.spec import ModelSpec
 
 _SAID_AT_MOST = 12
@@ -76,7 +76,7 @@ def require_no_code(spec: ModelSpec) -> None:
         return
     contents = contents_of(spec)
     found = code_in(contents.config)
-    if contents.form in ("hdf5", "pair") and (link := link_in(contents.path)):
+    if contents.form in ("hdf5", "pair") and (link := foreign_storage(contents.path)):
         found.append(f"the file has a link to another file, at {link!r}")
     if found:
         raise ModelNotLoadable(f"model {spec.id!r} holds code or opens files: {_said(found)}. {_hint(found)}")

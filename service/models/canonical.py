@@ -96,7 +96,9 @@ class _Builder:
         plain = operation
         if self.dialect.is_layer(operation):
             plain = self.dialect.without_activation(operation) if activation else self.dialect.twin(operation)
-        around = layout.around(plain, self.dialect)
+        flat = keras.tree.flatten((tuple(args), dict(kwargs)))
+        turns = tuple(isinstance(item, Tensor) and item in self.first for item in flat)
+        around = layout.around(plain, self.dialect, turns)
         traits = self.dialect.traits(plain if isinstance(around, Turned) else around, _constants(args, kwargs))
         if isinstance(around, Turned):
             traits = replace(traits, spatial=None)
@@ -108,7 +110,7 @@ class _Builder:
             self.values[path + LINEAR] = before
             applied = self.dialect.traits(activation, ((None,), {}))
             if applied.activation in ALONG_CHANNELS:
-                activation = layout.around(activation, self.dialect)
+                activation = layout.around(activation, self.dialect, (True,))
             self._append(path, activation, (before,), {}, outputs, applied)
         if self.dialect.is_layer(operation):
             self._remember(path, operation, outputs[0], traits)

@@ -87,13 +87,13 @@ class ChannelsFirst:
             gives_first = takes_first
         return cls(takes_first, gives_first, stated == "channels_first")
 
-    def around(self, operation: Any, dialect: Dialect) -> Any:
-        """What computes the same of values that have channels last."""
+    def around(self, operation: Any, dialect: Dialect, turns: tuple[bool, ...]) -> Any:
+        """What computes the same of values that have channels last; `turns` says which of all arguments are such."""
         if not self.takes_first and not self.gives_first:
             return operation
         if self.knows_format and self.takes_first and (twin := dialect.channels_last(operation)) is not None:
             return twin
-        return Turned(operation, self.takes_first, self.gives_first)
+        return Turned(operation, turns, self.gives_first)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,12 +101,17 @@ class Turned:
     """An operation of values with channels first, called with values that have them last."""
 
     operation: Any
-    takes_first: bool
+    turns: tuple[bool, ...]
     gives_first: bool
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self.takes_first:
-            args, kwargs = keras.tree.map_structure(lambda item: _turned(item, _TO_FIRST), (args, kwargs))
+        given = (args, kwargs)
+        # Constants of the file are in its own order already.
+        values = [
+            _turned(item, _TO_FIRST) if turn else item
+            for item, turn in zip(keras.tree.flatten(given), self.turns, strict=True)
+        ]
+        args, kwargs = keras.tree.pack_sequence_as(given, values)
         result = self.operation(*args, **kwargs)
         return keras.tree.map_structure(lambda item: _turned(item, _TO_LAST), result) if self.gives_first else result
 

@@ -255,6 +255,80 @@ class TestAttacks:
         (tmp_path / "evil.keras").write_bytes(archive(functional(dense() | {"class_name": name})))
         assert f"'dense' is of the class {name!r}" in refused(tmp_path / "evil.keras", tmp_path / "trace")
 
+    @pytest.mark.parametrize("key", ["training_config", "build_config", "compile_config", "keras_version", "name"])
+    def test_an_object_that_is_made_while_the_text_is_read(self, key: str, tmp_path: Path) -> None:
+        """tf_keras makes whatever is marked so, in any place of the JSON, before it looks at the model."""
+        trace = tmp_path / "trace"
+        model, config = self.lambda_config(trace)
+        hidden = {"class_name": "Functional", "__passive_serialization__": True, "config": config["config"]}
+        plain = small(tf_keras.layers.Dense(1))
+        plain.save(tmp_path / "evil.h5")
+        with h5py.File(tmp_path / "evil.h5", "a") as file:
+            file.attrs["model_config"] = json.dumps(json.loads(plain.to_json()) | {key: hidden})
+        if key == "compile_config":
+            # It is taken out before Keras reads the rest, wherever it stands.
+            load_model(allowed(tmp_path / "evil.h5"), tmp_path)
+            assert not trace.exists()
+        else:
+            assert "made while the text is read" in refused(tmp_path / "evil.h5", trace)
+
+    def test_another_class_by_its_registered_name(self, tmp_path: Path) -> None:
+        layer = dense() | {"class_name": "Foo", "registered_name": "StringLookup"}
+        (tmp_path / "evil.keras").write_bytes(archive(functional(layer)))
+        assert "'Foo', registered as 'StringLookup'" in refused(tmp_path / "evil.keras", tmp_path / "trace")
+
+    @pytest.mark.parametrize("how", ["external", "virtual"])
+    @pytest.mark.parametrize("ending", ["h5", "keras"])
+    def test_weights_that_lie_in_another_file(self, how: str, ending: str, tmp_path: Path) -> None:
+        import io
+        import zipfile
+
+        model = small(tf_keras.layers.Dense(1))
+        model.save(tmp_path / f"net.{ending}")
+        (tmp_path / "raw.bin").write_bytes(np.full(200, 5, np.float32).tobytes())
+        if ending == "h5":
+            data = (tmp_path / "net.h5").read_bytes()
+        else:
+            with zipfile.ZipFile(tmp_path / "net.keras") as old:
+                members = {name: old.read(name) for name in old.namelist()}
+            data = members["model.weights.h5"]
+        buffer = io.BytesIO(data)
+        with h5py.File(buffer, "a") as file:
+            names: list[str] = []
+            file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
+            name, shape = names[0], file[names[0]].shape
+            del file[name]
+            if how == "external":
+                file.create_dataset(
+                    name, shape, "f4", external=[(str(tmp_path / "raw.bin"), 0, 4 * int(np.prod(shape)))]
+                )
+            else:
+                layout = h5py.VirtualLayout(shape, "f4")
+                layout[...] = h5py.VirtualSource(str(tmp_path / "other.h5"), "x", shape)
+                file.create_virtual_dataset(name, layout)
+        if ending == "h5":
+            (tmp_path / "net.h5").write_bytes(buffer.getvalue())
+        else:
+            with zipfile.ZipFile(tmp_path / "net.keras", "w") as new:
+                for member, content in (members | {"model.weights.h5": buffer.getvalue()}).items():
+                    new.writestr(member, content)
+        with pytest.raises(ModelNotLoadable, match="another file"):
+            load_model(allowed(tmp_path / f"net.{ending}"), tmp_path)
+
+    def test_groups_that_hold_themselves_end(self, tmp_path: Path) -> None:
+        nets.pencil().save(tmp_path / "round.h5")
+        with h5py.File(tmp_path / "round.h5", "a") as file:
+            group = file.create_group("zz")
+            group["a"], group["b"], group["c"] = group, group, h5py.SoftLink("/zz")
+        allowed(tmp_path / "round.h5")
+
+    @pytest.mark.parametrize("name", ["model_config", "training_config", "keras_version"])
+    def test_odd_attributes_are_said_to_be_damaged(self, name: str, tmp_path: Path) -> None:
+        nets.pencil().save(tmp_path / "odd.h5")
+        with h5py.File(tmp_path / "odd.h5", "a") as file:
+            file.attrs[name] = np.arange(3)
+        pytest.raises(ModelNotLoadable, allowed, tmp_path / "odd.h5").match("damaged")
+
     def test_a_link_to_another_file(self, tmp_path: Path) -> None:
         nets.pencil().save(tmp_path / "linked.h5")
         with h5py.File(tmp_path / "linked.h5", "a") as file:

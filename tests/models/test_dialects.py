@@ -135,3 +135,14 @@ def test_keras_2_is_not_imported_without_a_model_of_it() -> None:
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "False"
+
+
+def test_constants_of_four_axes_keep_the_order_of_the_file() -> None:
+    x = keras.Input((3, 4, 4))
+    y = keras.layers.Conv2D(4, 1, data_format="channels_first")(x)
+    y = y * np.array([1, 2, 3, 4], np.float32).reshape(1, 4, 1, 1)
+    y = keras.ops.mean(y * np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4), axis=(2, 3))
+    model = keras.Model(x, y)
+    image = np.random.default_rng(0).random((2, 3, 4, 4), np.float32)
+    found = computed(canonical(model), image.transpose(0, 2, 3, 1))
+    np.testing.assert_allclose(found, np.asarray(model(image)), rtol=1e-5)

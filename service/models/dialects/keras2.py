@@ -180,7 +180,7 @@ def _activation(layer: Any, kind: str) -> str | None:
 def _of_function(function: Any) -> Traits:
     """Of an activation that a layer applies: of Keras, of TensorFlow, or of somebody else; seldom a layer."""
     name = _plain_name(function)
-    own = name if name == "silu" or hasattr(tf_keras.activations, name) else None
+    own = name if name in ("silu", "log_softmax") or hasattr(tf_keras.activations, name) else None
     return Traits(
         kind=name,
         activation=own,

@@ -6,7 +6,8 @@ A function is named as it is exported (`math.add`), an operation by its type (`A
 from __future__ import annotations
 
 ACTIVATIONS = {
-    "nn.relu": "relu", "nn.relu6": "relu6", "nn.softmax": "softmax", "compat.v1.nn.softmax": "softmax",
+    "nn.relu": "relu", "nn.relu6": "relu6", "nn.softmax": "softmax",
+    "nn.log_softmax": "log_softmax", "LogSoftmax": "log_softmax", "compat.v1.nn.softmax": "softmax",
     "nn.sigmoid": "sigmoid", "math.sigmoid": "sigmoid", "nn.silu": "silu", "nn.swish": "silu", "nn.gelu": "gelu",
     "nn.elu": "elu", "nn.selu": "selu", "nn.tanh": "tanh", "math.tanh": "tanh", "nn.leaky_relu": "leaky_relu",
     "nn.softplus": "softplus", "math.softplus": "softplus", "Relu": "relu", "Relu6": "relu6", "Softmax": "softmax",

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import h5py
 
 from service.errors import ModelNotLoadable
+from service.models.opening.library_message import short_sentence
 from service.models.opening.saved_model import IsSavedModel, read_saved_model
 from service.models.opening.strangers import what_it_is
 from service.models.spec import ModelSpec
@@ -44,9 +45,12 @@ class Contents:
 def contents_of(spec: ModelSpec) -> Contents:
     """Reads no weights. Raises ModelNotLoadable with what the file is and what would be right."""
     weights = spec.path(spec.weights or "")
-    if spec.architecture:
-        return _of_pair(spec.path(spec.architecture), weights)
-    return contents_of_path(weights)
+    try:
+        if spec.architecture:
+            return _of_pair(spec.path(spec.architecture), weights)
+        return contents_of_path(weights)
+    except (TypeError, ValueError, KeyError, AttributeError, OSError) as error:
+        raise ModelNotLoadable(f"{weights.name!r} is damaged: {short_sentence(error)}") from error
 
 
 def contents_of_path(path: Path) -> Contents:
@@ -203,8 +207,7 @@ def without_training(value: Any) -> Any:
         return [without_training(item) for item in value]
     if not isinstance(value, dict):
         return value
-    drop = "compile_config" if "class_name" in value else None
-    return {key: without_training(item) for key, item in value.items() if key != drop}
+    return {key: without_training(item) for key, item in value.items() if key != "compile_config"}
 
 
 def objects_in(value: Any) -> Iterator[Config]:

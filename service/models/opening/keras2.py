@@ -17,7 +17,7 @@ from service.models.dialects.reading import scope_name
 from service.models.opening.contents import Config, Contents, is_legacy_layout, without_top, without_training
 from service.models.opening.files import archive_with, extracted, named, scratch
 from service.models.opening.library_message import short_sentence
-from service.models.opening.weights import is_old_layout, with_new_paths
+from service.models.opening.weights import is_old_layout, require_own_storage, with_new_paths
 
 _MOVED = ("keras.engine.", "keras.layers.", "keras.applications.", "keras.feature_column.")
 VERSION = str(tf_keras.__version__)
@@ -30,9 +30,9 @@ def open_model(contents: Contents, objects: Mapping[str, Any], *, trusted: bool)
     """
     with tf_keras.saving.custom_object_scope(_of_applications() | dict(objects)), SafeModeScope(not trusted):
         if contents.form == "saved_model":
-            return _of_saved_model(contents)
+            return _of_saved_model(contents, trusted=trusted)
         if contents.form in ("hdf5", "pair"):
-            model = build(contents.config)
+            model = build(contents.config, trusted=trusted)
             load_weights(model, contents.path)
             return with_old_resizing(model, contents.written_by)
         return _of_archive(contents, trusted=trusted)
@@ -49,12 +49,12 @@ def _of_applications() -> dict[str, Any]:
     }
 
 
-def build(config: Mapping[str, Any]) -> Any:
+def build(config: Mapping[str, Any], *, trusted: bool = False) -> Any:
     """The model of a config, with fresh weights. Raises ModelNotLoadable for one that states no input."""
     renamed: dict[str, str] = {}
-    buildable = _with_scope_names(_with_calls_that_are_there(without_training(config)), renamed)
+    buildable = _with_scope_names(_with_calls_that_are_there(with_new_modules(without_training(config))), renamed)
     try:
-        with tf_keras.saving.custom_object_scope(_of_applications()):
+        with tf_keras.saving.custom_object_scope(_of_applications()), SafeModeScope(not trusted):
             model = tf_keras.models.model_from_json(json.dumps(buildable))
     except Exception as error:
         raise ModelNotLoadable(
@@ -69,6 +69,7 @@ def build(config: Mapping[str, Any]) -> Any:
 
 def load_weights(model: Any, path: Path) -> None:
     """Of any layout: of HDF5, of Keras 2.12 to 2.14, of later ones. Raises ModelNotLoadable where they do not fit."""
+    require_own_storage(path)
     legacy = is_legacy_layout(path)
     if legacy or not is_old_layout(path):
         try:
@@ -175,6 +176,7 @@ def _old_bilinear(layer: Any) -> Any:
 def _of_archive(contents: Contents, *, trusted: bool) -> Any:
     config = with_new_modules(without_training(contents.config))
     with extracted(contents.path, "model.weights.h5") as weights:
+        require_own_storage(weights)
         if is_old_layout(weights):
             model = tf_keras.saving.deserialize_keras_object(config, safe_mode=not trusted)
             load_weights(model, weights)
@@ -193,15 +195,21 @@ def with_new_modules(value: Any) -> Any:
         return value["config"]["value"]
     changed = {key: with_new_modules(item) for key, item in value.items()}
     module = changed.get("module")
-    if isinstance(module, str) and module.startswith(_MOVED):
+    if module == "tensorflow.python.ops.init_ops_v2":
+        changed["module"] = "keras.initializers"
+    elif isinstance(module, str) and module.startswith(_MOVED) and module.count(".") > 1:
         changed["module"] = "keras.src." + module.removeprefix("keras.")
     return changed
 
 
-def _of_saved_model(contents: Contents) -> Any:
+def _of_saved_model(contents: Contents, *, trusted: bool) -> Any:
     """Rebuilt from the architecture, its variables read by their names: no graph of the folder is run."""
-    model = build(contents.config)
+    model = build(contents.config, trusted=trusted)
     prefix = str(contents.path / "variables" / "variables")
     status = model.load_weights(prefix)
     status.assert_existing_objects_matched()
+    for layer in model._flatten_layers():
+        # A Normalization works its constants out of what was loaded only when it is told to.
+        if hasattr(layer, "finalize_state"):
+            layer.finalize_state()
     return model

@@ -20,6 +20,41 @@ OLD_LAYERS = "_layer_checkpoint_dependencies"
 NOT_OF_THE_MODEL = ("optimizer/", "metrics/", "_metrics/", "compile_metrics/", "_compile_metrics/")
 
 
+def foreign_storage(path: Path) -> str | None:
+    """The first place of an HDF5 file whose values lie in another file; None where all lie in this one.
+
+    Links, external storage and virtual arrays can name any file. Raises ModelNotLoadable for what is no HDF5.
+    """
+    seen: set[tuple[int, int]] = set()
+    try:
+        with h5py.File(path, "r") as file:
+            waiting = [("", file)]
+            while waiting:
+                place, group = waiting.pop()
+                info = h5py.h5o.get_info(group.id)
+                if (info.fileno, info.addr) in seen:
+                    continue
+                seen.add((info.fileno, info.addr))
+                for name in group:
+                    inner = f"{place}/{name}"
+                    if isinstance(group.get(name, getlink=True), h5py.ExternalLink):
+                        return inner
+                    item = group.get(name)
+                    if isinstance(item, h5py.Dataset) and (item.external or item.is_virtual):
+                        return inner
+                    if isinstance(item, h5py.Group):
+                        waiting.append((inner, item))
+    except (OSError, RuntimeError, ValueError, KeyError) as error:
+        raise ModelNotLoadable(f"the HDF5 file {path.name!r} cannot be read: {str(error)[:200]}") from None
+    return None
+
+
+def require_own_storage(path: Path) -> None:
+    """Raises ModelNotLoadable for weights that lie in another file."""
+    if place := foreign_storage(path):
+        raise ModelNotLoadable(f"the weights in {path.name!r} have their values in another file, at {place[:200]!r}")
+
+
 def is_old_layout(path: Path) -> bool:
     """Whether the paths in a weights file must be renamed."""
     with h5py.File(path, "r") as file:
