@@ -142,7 +142,7 @@ def _in_arguments(values: list[Any], wiring: Wiring) -> Iterator[Node]:
 
 
 def _in_structure(node: Any, wiring: Wiring) -> Iterator[Node]:
-    """Of Keras 2: `["layer", 0, 0, {…}]`, lists and dictionaries of such, constants in the places of tensors."""
+    """Keras 2 writes `["layer", 0, 0, {…}]`, lists and dictionaries of such, constants in the places of tensors."""
     stack = [node]
     while stack:
         item = stack.pop()

@@ -196,7 +196,7 @@ def _outputs(graph: Graph, images: list[NDArray[np.float32]]) -> list[NDArray[An
 
 
 def _save(model: Any, path: Path, folder: Path, found: Checked) -> None:
-    """As its Keras saves it, without the times: equal uploads give equal files."""
+    """Its Keras saves it, without the times: equal uploads give equal files."""
     if found.keras == 2:
         model.save(path, include_optimizer=False, save_format="h5")
         if found.written_by:

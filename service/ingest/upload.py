@@ -78,7 +78,7 @@ def checked(files: list[Path], scratch: Path, limits: IngestLimits) -> Checked:
 
 
 def _version(config: dict[str, Any], weights: Path, files: list[Path]) -> str:
-    """Of the Keras that wrote the model: an archive's metadata say it, else the JSON, else an attribute of the HDF5."""
+    """The Keras that wrote the model: an archive's metadata say it, else the JSON, else an attribute of the HDF5."""
     if _begins(files[0]) == b"PK\x03\x04":
         return str(archive.metadata(files[0]).get("keras_version") or "")
     if config.get("keras_version"):

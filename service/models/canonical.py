@@ -130,7 +130,7 @@ class _Builder:
         return self.dialect.shapes(operation, *filled)
 
     def _stated(self, tensor: Tensor) -> Shape:
-        """As the file has it."""
+        """The shape as the file has it."""
         shape = tensor.shape
         return (shape[0], shape[3], shape[1], shape[2]) if tensor in self.first else shape
 

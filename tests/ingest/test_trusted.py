@@ -75,13 +75,13 @@ class TestHonest:
         y = keras.layers.Bidirectional(keras.layers.LSTM(2, return_sequences=True))(y)
         y = keras.layers.MultiHeadAttention(1, 2)(y, y)
         keras.Model(x, keras.layers.TimeDistributed(keras.layers.Dense(2))(y)).save(tmp_path / "many.keras")
-        allowed(tmp_path / "many.keras")
+        assert allowed(tmp_path / "many.keras").id == "many"
 
     @pytest.mark.parametrize("ending", ["h5", "keras"])
     def test_functions_of_tensorflow(self, ending: str, tmp_path: Path) -> None:
         model = small(lambda x: tf.nn.relu(tf.image.resize(x / 255.0 - 0.5, (4, 4))))
         model.save(tmp_path / f"functions.{ending}")
-        allowed(tmp_path / f"functions.{ending}")
+        assert allowed(tmp_path / f"functions.{ending}").id == "functions"
 
     @pytest.mark.parametrize("path", WILD, ids=lambda path: path.name)
     def test_files_from_the_wild(self, path: Path) -> None:

@@ -80,7 +80,7 @@ class Dialect(Protocol):
         """What the operation is; `arguments` are those beside tensors, in any structure."""
 
     def shapes(self, operation: Any, args: Any, kwargs: Mapping[str, Any]) -> list[Shape]:
-        """Of what the operation gives; in the arguments stand `(shape, dtype)` as `Symbol` in the places of tensors."""
+        """The shapes of what the operation gives; in the arguments a `Symbol` stands for each tensor."""
 
     def variables(self, model: Any) -> Sequence[Any]:
         """Every variable once."""

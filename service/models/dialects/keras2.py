@@ -178,7 +178,7 @@ def _activation(layer: Any, kind: str) -> str | None:
 
 
 def _of_function(function: Any) -> Traits:
-    """Of an activation that a layer applies: of Keras, of TensorFlow, or of somebody else; seldom a layer."""
+    """Reads an activation that a layer applies: of Keras, of TensorFlow, or of somebody else; seldom a layer."""
     name = _plain_name(function)
     own = name if name in ("silu", "log_softmax") or hasattr(tf_keras.activations, name) else None
     return Traits(
@@ -192,7 +192,7 @@ def _of_function(function: Any) -> Traits:
 
 
 def _of_tensorflow(layer: Any, kind: str, arguments: Any) -> Traits:
-    """Of a function or operation of TensorFlow that Keras 2 wrapped in a layer of its own."""
+    """Describes a function or operation of TensorFlow that Keras 2 wrapped in a layer of its own."""
     if kind == _NODE:
         name = str(layer.node_def.op)
         constants = [np.asarray(value) for value in layer.constants.values()]
