@@ -1,4 +1,4 @@
-"""One connection: deadlines that uvicorn has not, a bound on how many are open, and problems for its own errors."""
+"""One connection: deadlines and bounds that uvicorn has not, and problems for its own errors."""
 
 from __future__ import annotations
 
@@ -12,10 +12,16 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from service.api.errors import STATUS, problem_response
 from service.api.middleware import harden
-from service.errors import KerascopeError, MalformedBody, QueueFull, TooSlow
+from service.errors import HeadTooLarge, KerascopeError, MalformedBody, QueueFull, TooSlow, UrlTooLong
 
 # What a caller may go on sending after it has its answer before the connection is cut.
 LEFT_OVER_BYTES = 8 * 1024**2
+# Whatever is no body: the head of a request, and what stands between and after the pieces of a chunked body.
+HEAD_BYTES = 64 * 1024
+HEAD_LINES = 100
+URL_BYTES = 16 * 1024
+# The parser joins what belongs to one line, and is asked about it after so many bytes.
+PIECE_BYTES = 16 * 1024
 RETRY_AFTER_S = 5
 
 
@@ -52,6 +58,9 @@ class _Connection(HttpToolsProtocol):
         self._left_over = 0
         self._whole = True
         self._close_asked = False
+        self._in_head = True
+        self._no_body = 0
+        self._too_large: KerascopeError | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -74,11 +83,36 @@ class _Connection(HttpToolsProtocol):
             del self.limits.open[self._address]
         super().connection_lost(exc)
 
+    def data_received(self, data: bytes) -> None:
+        """What is no body is bounded here, before the parser keeps it; trailers are bounded and dropped."""
+        for start in range(0, len(data), PIECE_BYTES):
+            piece = data[start : start + PIECE_BYTES]
+            self._no_body += len(piece)
+            super().data_received(piece)
+            if self._no_body > HEAD_BYTES:
+                self._refuse(_head_too_large())
+            if self.transport.is_closing():
+                return
+
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self._in_head, self._no_body = True, 0
         self._expect_head()
 
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        if len(self.url) > URL_BYTES:
+            self._end_parsing(UrlTooLong(f"the address has more than {URL_BYTES} bytes; send parameters in the body"))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._in_head:
+            return
+        super().on_header(name, value)
+        if len(self.headers) > HEAD_LINES:
+            self._end_parsing(_head_too_large())
+
     def on_headers_complete(self) -> None:
+        self._in_head, self._no_body = False, 0
         super().on_headers_complete()
         self._whole, self._close_asked = False, False
         self.cycle.transport = _Lingering(self)  # type: ignore[assignment]
@@ -87,6 +121,7 @@ class _Connection(HttpToolsProtocol):
         self._timer = self.loop.call_later(self.limits.body_s, self._check_body)
 
     def on_body(self, body: bytes) -> None:
+        self._no_body = 0
         self._received += len(body)
         if self.cycle.response_complete:
             self._left_over += len(body)
@@ -97,7 +132,7 @@ class _Connection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._stop(self._timer)
         super().on_message_complete()
-        self._whole = True
+        self._whole, self._no_body = True, 0
         if self._close_asked:
             self.transport.close()
 
@@ -118,7 +153,14 @@ class _Connection(HttpToolsProtocol):
         super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(MalformedBody(f"this cannot be read as a request of HTTP: {msg[:1].lower()}{msg[1:]}"))
+        self._refuse(
+            self._too_large or MalformedBody(f"this cannot be read as a request of HTTP: {msg[:1].lower()}{msg[1:]}")
+        )
+
+    def _end_parsing(self, error: KerascopeError) -> None:
+        """The parser passes no error on but its own, in which the answer is sent."""
+        self._too_large = error
+        raise error
 
     def _expect_head(self) -> None:
         self._stop(self._timer)
@@ -167,6 +209,12 @@ class _Connection(HttpToolsProtocol):
     def _stop(timer: asyncio.TimerHandle | None) -> None:
         if timer is not None:
             timer.cancel()
+
+
+def _head_too_large() -> HeadTooLarge:
+    return HeadTooLarge(
+        f"what comes beside a body may have {HEAD_BYTES} bytes and {HEAD_LINES} lines, and this has more"
+    )
 
 
 class _Lingering:

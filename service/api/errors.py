@@ -31,6 +31,8 @@ STATUS: dict[type[KerascopeError], int] = {
     errors.UnknownHost: 400,
     errors.TooLarge: 413,
     errors.BodyTooLarge: 413,
+    errors.HeadTooLarge: 431,
+    errors.UrlTooLong: 414,
     errors.TooCostly: 413,
     errors.ImageTooLarge: 413,
     errors.UnsupportedMediaType: 415,

@@ -12,6 +12,8 @@ KerascopeError
 │   └── UnknownHost
 ├── TooLarge
 │   ├── BodyTooLarge
+│   ├── HeadTooLarge
+│   ├── UrlTooLong
 │   ├── TooCostly
 │   └── ImageTooLarge
 ├── UnsupportedMediaType
@@ -97,6 +99,14 @@ class TooLarge(KerascopeError):
 
 class BodyTooLarge(TooLarge):
     """The body is too large."""
+
+
+class HeadTooLarge(TooLarge):
+    """The head of the request is too large."""
+
+
+class UrlTooLong(TooLarge):
+    """The address of the request is too long."""
 
 
 class TooCostly(TooLarge):
