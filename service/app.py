@@ -175,6 +175,8 @@ def engine_config(settings: Settings, number: int) -> EngineConfig:
         max_pixels=settings.max_pixels,
         max_side_px=settings.max_side_px,
         call_bytes=settings.call_bytes,
+        max_step_s=settings.max_step_s,
+        max_load_s=settings.max_load_s,
         engines=settings.engines,
         trust_models_dir=settings.trust_models_dir,
         allowed_layers=tuple(split(settings.allowed_layers)),

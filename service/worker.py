@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from service.engine.protocol import EngineConfig
+from service.engine.protocol import EngineConfig, pulse_beside
+from service.engine.pulse import Pulse
 from service.engine.server import Engine
 from service.imaging.decode import DecodeLimits
 from service.models.device import DeviceSettings, environment, quiet_start
+from service.models.work import Kind, Work
 from service.process import yielding
 from service.telemetry import configure_logging
 
@@ -39,11 +41,17 @@ def main() -> None:
     """The api's engine child: calls first, jobs between them."""
     config = EngineConfig.model_validate_json(sys.stdin.buffer.readline())
     workers: list[Worker] = []
+    engines: list[Engine] = []
     yielding()
-    _die_with_parent(workers)
+    _die_with_parent(engines, workers)
+    # Whoever ends the service tells the api, which ends this process in its own time; also where a signal comes to all.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     configure_logging(config.log_level, config.log_format, process="engine")
+    pulse = Pulse(pulse_beside(config.socket), bounds_of(config))
     with quiet_start():
-        engine = Engine(config)
+        engine = Engine(config, pulse.work)
+    engines.append(engine)
     threading.Thread(target=lambda: workers.extend(job_workers(config, engine)), daemon=True, name="jobs").start()
     asyncio.run(engine.serve())
 
@@ -59,13 +67,21 @@ def run(config: EngineConfig, grace_s: float) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
     with quiet_start():
-        engine = Engine(config)
+        engine = Engine(config, Work(bounds_of(config)))
     workers = job_workers(config, engine)
     log.info("worker up", worker=config.worker, pid=os.getpid())
     end.wait()
+    engine.closing()
     for worker in workers:
         worker.stop(grace_s)
     log.info("worker ended", worker=config.worker)
+
+
+def bounds_of(config: EngineConfig) -> dict[Kind, float]:
+    """Seconds that each kind of work may take before its process is taken for hung."""
+    return {
+        "load": config.max_load_s, "trace": config.max_step_s, "step": config.max_step_s, "call": config.max_step_s,
+    }  # fmt: skip
 
 
 def job_workers(config: EngineConfig, engine: Engine) -> list[Worker]:
@@ -82,7 +98,7 @@ def job_workers(config: EngineConfig, engine: Engine) -> list[Worker]:
     return [worker]
 
 
-def _die_with_parent(workers: list[Worker]) -> None:
+def _die_with_parent(engines: list[Engine], workers: list[Worker]) -> None:
     """Ends this process when its parent ends.
 
     When the parent is killed, the kernel does it at once, even when this process is stopped or hangs: what a job has
@@ -95,6 +111,8 @@ def _die_with_parent(workers: list[Worker]) -> None:
         # Not through sys.stdin: a thread blocked in its buffer makes the interpreter abort where it should exit.
         while os.read(0, 1):
             pass
+        for engine in engines:
+            engine.closing()
         for worker in workers:
             worker.stop(HAND_OVER_S)
         os._exit(0)

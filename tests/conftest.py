@@ -73,6 +73,7 @@ def engine_config(folder: Path) -> EngineConfig:
     return EngineConfig(
         socket="", data_dir=folder, models_dir=folder, registry_bytes=2**30, preload=(), device="cpu", threads=1,
         max_passes=5000, max_job_passes=50_000, max_pixels=10**7, max_side_px=5000, call_bytes=2**29, engines=1,
+        max_step_s=120, max_load_s=600,
         trust_models_dir=False, allowed_layers=(),
         log_level="error", log_format="json", worker="test", jobs=None,
     )  # fmt: skip

@@ -172,25 +172,28 @@ class ModelList(Schema):
 
 
 class ModelDetails(ModelOut):
-    """A model with everything that loading it found. `name` and `ready` are what KServe's V1 protocol asks for."""
+    """A model with everything that loading it finds; null where its weights have not been downloaded yet.
+
+    `name` and `ready` are what KServe's V1 protocol asks for.
+    """
 
     name: str
     ready: bool
-    digest: str
-    keras: Literal[2, 3] = Field(description="The Keras that wrote the model, and computes it.")
+    digest: str | None
+    keras: Literal[2, 3] | None = Field(description="The Keras that wrote the model, and computes it.")
     input: dict[str, Any] | None = Field(
         description="The picture it takes; null where `obstacle` says why it takes none."
     )
-    inputs: list[dict[str, Any]] = Field(description="Every input: name, shape, dtype.")
-    outputs: list[dict[str, Any]] = Field(description="Every output: name, shape, kind of head, classes.")
+    inputs: list[dict[str, Any]] | None = Field(description="Every input: name, shape, dtype.")
+    outputs: list[dict[str, Any]] | None = Field(description="Every output: name, shape, kind of head, classes.")
     obstacle: str | None = Field(description="Why no picture can be explained by it.")
-    preprocessing: dict[str, Any]
-    head: dict[str, Any]
-    labels: list[str]
-    parameters: int
-    layers: int
+    preprocessing: dict[str, Any] | None
+    head: dict[str, Any] | None
+    labels: list[str] | None
+    parameters: int | None
+    layers: int | None
     cam_layer: str | None
-    notes: list[str]
+    notes: list[str] | None
     spec: dict[str, Any]
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from service.engine.turns import Turns
 from service.models.interface import CHUNK_S, Backend, Occluded, Plan, Signature
+from service.models.work import doing
 
 if TYPE_CHECKING:
     from service.models.graph import Graph
@@ -72,7 +73,7 @@ class BetweenCalls(Around):
         plan = super().compiled(key, function, signature, shared=shared, rows=rows)
 
         def run(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
-            with self._turns.job():
+            with self._turns.job(), doing("step"):
                 return plan(*arrays)
 
         return run
@@ -81,7 +82,7 @@ class BetweenCalls(Around):
         """Runs in turn."""
 
         def in_turn(compute: Callable[[], Any], /) -> Any:
-            with self._turns.job():
+            with self._turns.job(), doing("step"):
                 return compute()
 
         return super().incremental(*grid).through(in_turn)

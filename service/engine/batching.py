@@ -12,27 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.engine.around import Around
+from service.engine.caller import Caller
 from service.engine.turns import Turns
-from service.errors import DeadlineExceeded
 from service.models.interface import Backend, Occluded, Plan, Signature, sized
+from service.models.work import doing
 
 LARGEST = 32
-
-
-@dataclass(eq=False)
-class Caller:
-    """One call on its way. `waited_s` is the time it spent waiting for the device, `computing` whether it does not,
-    `gone` whether nobody waits for its answer any longer."""
-
-    id: str
-    waited_s: float = 0.0
-    computing: bool = True
-    gone: bool = False
-
-    def require_wanted(self) -> None:
-        """Raises DeadlineExceeded once nobody waits."""
-        if self.gone:
-            raise DeadlineExceeded("the caller no longer waits")
 
 
 @dataclass(eq=False)
@@ -67,12 +52,17 @@ class Batches:
         ask = _Ask(caller, plan, arrays, most if all(len(array) == 1 for array in arrays) else 1)
         with self._lock:
             self._waiting.setdefault(key, []).append(ask)
-        began, caller.computing = time.monotonic(), False
-        with self._turns.call(lambda: ask.settled) as mine:
-            caller.waited_s += time.monotonic() - began
-            caller.computing = True
+        began = time.monotonic()
+        with self._turns.call(lambda: ask.settled or caller.gone, caller.used_s) as mine:
+            started = time.monotonic()
+            caller.waited_s += started - began
             if mine:
-                self._compute(key, ask)
+                with doing("step"):
+                    _compute(self._together(key, ask))
+                caller.used_s += time.monotonic() - started
+            elif not ask.settled:
+                self._forget(key, ask)
+                caller.require_wanted()
         if ask.error is not None:
             raise ask.error
         return ask.found or []
@@ -81,14 +71,14 @@ class Batches:
         """What `compute` gives, in turn."""
         return self.run(caller, object(), lambda: [compute()], (), 1)[0]
 
-    def _compute(self, key: Hashable, ask: _Ask) -> None:
-        if ask.caller.gone:
-            with self._lock:
-                self._waiting[key].remove(ask)
-                if not self._waiting[key]:
-                    del self._waiting[key]
-            ask.caller.require_wanted()
-        _compute(self._together(key, ask))
+    def _forget(self, key: Hashable, ask: _Ask) -> None:
+        """Of a caller who has gone; unless another's turn has just taken it along."""
+        with self._lock:
+            waiting = self._waiting.get(key, [])
+            if ask in waiting:
+                waiting.remove(ask)
+            if not waiting:
+                self._waiting.pop(key, None)
 
     def _together(self, key: Hashable, ask: _Ask) -> list[_Ask]:
         """This ask and those that may join it, taken off the list: 1, 2, 4, … 32 in all, the oldest first."""
@@ -109,8 +99,6 @@ class Batches:
 
 def _compute(asks: list[_Ask]) -> None:
     """Runs them as one; each alone when that fails, so that a call fails by its own fault only."""
-    for ask in asks:
-        ask.caller.computing = True
     if len(asks) > 1:
         try:
             together = [np.concatenate(parts) for parts in zip(*(ask.arrays for ask in asks), strict=True)]

@@ -1,4 +1,4 @@
-"""Asking the engine: with a deadline, and one retry when the engine dies."""
+"""Asking the engine: with a deadline that ends the asking and nothing else, and one retry when the engine dies."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import zmq.asyncio
 from numpy.typing import NDArray
 
 from service.engine.deadline import Deadline
-from service.engine.protocol import Arrays, Call, EngineConfig, Reply, error_of, pack, unpack
+from service.engine.protocol import Arrays, Call, EngineConfig, Reply, error_of, kind_of, pack, unpack
 from service.engine.quarantine import Quarantine
 from service.engine.queue import FairQueue
 from service.engine.supervisor import EngineState, Supervisor
@@ -27,8 +27,8 @@ log = structlog.get_logger(__name__)
 
 HELLO_INTERVAL_S = 0.25
 STATUS_DEADLINE_S = 1.0
-# How long a call may overrun its deadline before the engine that runs it is taken for hung.
-HANG_GRACE_S = 5.0
+# The engine ends a call at its deadline itself, and tells at which step.
+ANSWER_GRACE_S = 0.2
 RETRY_AFTER_S = 5
 # As many calls as the engine may run as one.
 UNITS_AT_A_TIME = 32
@@ -60,7 +60,6 @@ class EngineClient:
         self._up = asyncio.Event()
         self.quarantine = Quarantine()
         self._alone = asyncio.Lock()
-        self._asked: dict[str, tuple[str, tuple[str, ...]]] = {}
         self._several = False
 
     @property
@@ -85,7 +84,7 @@ class EngineClient:
         is one after another, so that it shows whose fault it was.
         """
         deadline = deadline or Deadline.after(self._deadline_s)
-        model_id, kind = str(payload.get("model", "")), _kind(op, payload)
+        model_id, kind = str(payload.get("model", "")), kind_of(op, payload)
         if op == "load":
             self.quarantine.release(model_id)
         for last in (False, True):
@@ -135,18 +134,10 @@ class EngineClient:
         call_id = uuid.uuid4().hex
         try:
             return await asyncio.wait_for(
-                self._exchange(op, payload, arrays, remaining, call_id), remaining + HANG_GRACE_S
+                self._exchange(op, payload, arrays, remaining, call_id), remaining + ANSWER_GRACE_S
             )
         except TimeoutError:
-            await self._end_if_hung(call_id)
             raise DeadlineExceeded(f"the call took longer than its deadline of {deadline.given_s:g} s") from None
-
-    async def _end_if_hung(self, call_id: str) -> None:
-        """A call far past its deadline that still runs, or an engine that says nothing at all: only ending it helps."""
-        status = await self.status()
-        if status is None or call_id in status["computing"]:
-            log.error("engine hangs, ending it", call=call_id)
-            self.supervisor.kill()
 
     async def _exchange(
         self, op: str, payload: dict[str, Any], arrays: Arrays, deadline_s: float, call_id: str | None = None
@@ -159,8 +150,6 @@ class EngineClient:
         )
         answer: asyncio.Future[EngineReply] = asyncio.get_running_loop().create_future()
         self._pending[call.id] = answer
-        if "model" in payload:
-            self._asked[call.id] = (str(payload["model"]), _kind(op, payload))
         try:
             await socket.send_multipart(pack(call, arrays), copy=False)
             return await answer
@@ -171,14 +160,14 @@ class EngineClient:
             raise
         finally:
             self._pending.pop(call.id, None)
-            self._asked.pop(call.id, None)
 
-    def _blame(self, asked: set[tuple[str, tuple[str, ...]]]) -> None:
-        """The engine died over these. Of one model it is that model's fault; among several the second tries will tell,
-        as each of them is alone with the engine then."""
-        self._several = len({model_id for model_id, _ in asked}) > 1
+    def _blame(self) -> None:
+        """The engine died. Work on one model is that model's fault; among several the second tries will tell, as each
+        of them is alone with the engine then. A background job has a bound of its own, and blames no model."""
+        tasks = self.supervisor.blamed
+        self._several = len({task.model for task in tasks}) > 1
         if not self._several and self.supervisor.crashed:
-            for model_id, kind in asked:
+            for model_id, kind in {(task.model, task.what) for task in tasks if task.what}:
                 self.quarantine.died(model_id, kind)
 
     def _give_up(self, call: Call) -> None:
@@ -219,12 +208,7 @@ class EngineClient:
         if self._socket:
             self._socket.close(linger=0)
             self._socket = None
-        self._blame(set(self._asked.values()))
+        self._blame()
         for waiting in list(self._pending.values()):
             if not waiting.done():
                 waiting.set_exception(_EngineLost())
-
-
-def _kind(op: str, payload: Mapping[str, Any]) -> tuple[str, ...]:
-    """What is asked, without its parameters."""
-    return (op, *(str(item["name"]) for item in payload.get("methods", ())))

@@ -15,11 +15,13 @@ from service.engine.protocol import Arrays, EngineConfig
 
 @dataclass(frozen=True)
 class Place:
-    """Whose call it is, until when it must be answered, and whether there are other callers."""
+    """Whose call it is, until when it must be answered, whether there are other callers, and among which of the
+    caller's own calls it takes its turn."""
 
     caller: str
     deadline: Deadline
     shared: bool = False
+    lane: str = ""
 
 
 class EnginePool:
@@ -45,7 +47,8 @@ class EnginePool:
 
     def place(self, model_id: str, units: int, place: Place) -> AbstractAsyncContextManager[None]:
         """A place in the model's queue of so many cost units; raises as `FairQueue.place`."""
-        return self.client(model_id).queue.place(place.caller, units, place.deadline, shared=place.shared)
+        queue = self.client(model_id).queue
+        return queue.place(place.caller, units, place.deadline, shared=place.shared, lane=place.lane)
 
     async def ask(
         self,

@@ -65,7 +65,8 @@ class Reply(_Message):
 class EngineConfig(_Message):
     """What an engine process is told at its start.
 
-    `socket` is where it answers calls, empty for none; `number` is its own among the `engines`, `worker` its name among
+    `socket` is where it answers calls, empty for none, and beside it lies the file of its heartbeat; a step may take
+    `max_step_s`, loading a model `max_load_s`; `number` is its own among the `engines`, `worker` its name among
     those that run jobs, `jobs` their queue, None for none.
     """
 
@@ -82,6 +83,8 @@ class EngineConfig(_Message):
     max_pixels: int
     max_side_px: int
     call_bytes: int
+    max_step_s: float
+    max_load_s: float
     engines: int
     trust_models_dir: bool
     allowed_layers: tuple[str, ...]
@@ -89,6 +92,11 @@ class EngineConfig(_Message):
     log_format: Literal["json", "console"]
     worker: str
     jobs: JobsConfig | None
+
+
+def pulse_beside(socket: str) -> Path:
+    """The file of the heartbeat of the engine that answers at `socket`."""
+    return Path(f"{socket}.pulse")
 
 
 Message = TypeVar("Message", Call, Reply)
@@ -119,6 +127,11 @@ def unpack(kind: type[Message], frames: Sequence[Frame]) -> tuple[Message, dict[
         array.flags.writeable = False
         arrays[header.name] = array
     return message, arrays
+
+
+def kind_of(op: str, payload: Mapping[str, Any]) -> str:
+    """What is asked, without its parameters: `explain cam`."""
+    return " ".join([op, *(str(item["name"]) for item in payload.get("methods", ()))])
 
 
 def fault_of(error: KerascopeError) -> Fault:

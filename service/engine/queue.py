@@ -36,7 +36,7 @@ class FairQueue:
     def __init__(self, room: int, limit: int) -> None:
         self._room = min(room, limit)
         self.limit = limit
-        self._waiting: OrderedDict[str, deque[_Waiting]] = OrderedDict()
+        self._waiting: OrderedDict[tuple[str, str], deque[_Waiting]] = OrderedDict()
         self._held: dict[str, int] = {}
         self._running = 0
         self._unit_s = 0.0
@@ -76,17 +76,20 @@ class FairQueue:
             )
 
     @asynccontextmanager
-    async def place(self, caller: str, units: int, deadline: Deadline, *, shared: bool) -> AsyncIterator[None]:
+    async def place(
+        self, caller: str, units: int, deadline: Deadline, *, shared: bool, lane: str = ""
+    ) -> AsyncIterator[None]:
         """Held while the block runs. Waits until its turn comes, at most to the deadline.
 
-        Raises as `require_room`, or DeadlineExceeded.
+        What one caller holds is counted together; each of its lanes has turns of its own. Raises as `require_room`, or
+        DeadlineExceeded.
         """
         self.require_room(caller, units, shared=shared)
         units = min(units, self.limit)
         self._held[caller] = self._held.get(caller, 0) + units
         started = False
         try:
-            await self._turn(caller, units, deadline)
+            await self._turn((caller, lane), units, deadline)
             started = True
             began = time.monotonic()
             yield
@@ -99,7 +102,7 @@ class FairQueue:
                 self._running -= units
             self._release()
 
-    async def _turn(self, caller: str, units: int, deadline: Deadline) -> None:
+    async def _turn(self, caller: tuple[str, str], units: int, deadline: Deadline) -> None:
         waiting = _Waiting(units)
         self._waiting.setdefault(caller, deque()).append(waiting)
         self._release()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -13,14 +14,16 @@ import zmq
 import zmq.asyncio
 
 from service.engine.around import BetweenCalls, Smaller
-from service.engine.batching import LARGEST, Batched, Batches, Caller
+from service.engine.batching import LARGEST, Batched, Batches
+from service.engine.caller import Caller, UntilDeadline
 from service.engine.faults import fault_for
 from service.engine.preload import Preload
-from service.engine.protocol import Arrays, Call, EngineConfig, Reply, pack, unpack
+from service.engine.protocol import Arrays, Call, EngineConfig, Reply, kind_of, pack, unpack
 from service.engine.turns import Turns
-from service.errors import DeadlineExceeded, KerascopeError, OutOfMemory
+from service.errors import KerascopeError, OutOfMemory
 from service.explainers.base import Progress
 from service.models.device import DeviceSettings, configure
+from service.models.work import Work, part_of
 from service.telemetry import in_thread
 
 if TYPE_CHECKING:
@@ -34,27 +37,15 @@ CALLS_AT_A_TIME = LARGEST
 FROZEN_SHARE = 2
 
 
-class UntilDeadline(Progress):
-    """Ends a call between two chunks once its caller no longer waits. `at` is of the monotonic clock."""
-
-    def __init__(self, caller: Caller, at: float) -> None:
-        self._caller = caller
-        self._at = at
-
-    def __call__(self, done: int, total: int, *_: Any, **__: Any) -> None:
-        self._caller.require_wanted()
-        if time.monotonic() > self._at:
-            raise DeadlineExceeded(f"the call passed its deadline at step {done} of {total}")
-
-
 class Engine:
     """Answers calls. Each has a thread of its own, and one of them the device at a time."""
 
-    def __init__(self, config: EngineConfig) -> None:
+    def __init__(self, config: EngineConfig, work: Work) -> None:
         import tensorflow as tf
 
         device = configure(DeviceSettings(config.device, config.threads, config.engines), tf)
 
+        from service.engine.describe import model_details
         from service.engine.operations import Operations
         from service.ingest.trusted import Trust, require_allowed, trust_in
         from service.models.freezing import Room
@@ -64,6 +55,7 @@ class Engine:
         from service.models.uploads.store import UPLOADS, UploadStore
 
         self._config = config
+        self._work = work
         self._device = device
         self._operations = Operations(device, config.max_passes, config.max_job_passes)
         room = Room(config.registry_bytes // FROZEN_SHARE)
@@ -72,7 +64,10 @@ class Engine:
             # What was uploaded has been read and rewritten, and is looked at again; what is shipped is ours.
             trust = trust_in(spec, config.models_dir, config.data_dir / UPLOADS, all_of_folder=config.trust_models_dir)
             require_allowed(spec, trust, config.allowed_layers)
-            return load_model(spec, config.data_dir / "cache", config.call_bytes, room, trusted=trust is Trust.WHOLE)
+            with work.task("load", spec.id, "load"):
+                return load_model(
+                    spec, config.data_dir / "cache", config.call_bytes, room, trusted=trust is Trust.WHOLE
+                )
 
         library = Library(config.models_dir, UploadStore(config.data_dir / UPLOADS))
         self._preloads = Preload(config.preload, library, number=config.number, engines=config.engines)
@@ -82,12 +77,16 @@ class Engine:
             budget_bytes=config.registry_bytes,
             pinned=frozenset(self._preloads.ids),
             room=room,
+            describe=lambda model: model_details(model, device),
         )
         self._loads = ThreadPoolExecutor(2, thread_name_prefix="load")
         self._calls = ThreadPoolExecutor(CALLS_AT_A_TIME, thread_name_prefix="call")
         self._turns = Turns()
         self._batches = Batches(self._turns)
         self._callers: dict[str, Caller] = {}
+        # What is there now stays: collecting what models and plans leave takes ms then, and not a third of a second.
+        gc.collect()
+        gc.freeze()
 
     async def serve(self) -> None:
         """Answers until the process ends."""
@@ -130,6 +129,7 @@ class Engine:
         if call.op == "give_up":
             if caller := self._callers.get(call.id):
                 caller.gone = True
+                self._turns.look_again()
             return {}, {}
         model_id = str(call.payload["model"])
         if call.op == "unload":
@@ -138,42 +138,40 @@ class Engine:
             return {"fingerprint": self._registry.fingerprint(model_id)}, {}
         if call.op == "check":
             return await in_thread(self._loads, self._check, model_id, call, arrays)
-        caller = self._callers[call.id] = Caller(call.id, computing=False)
+        if call.op == "describe" and not (call.payload.get("load") or self._registry.is_warm(model_id)):
+            return await in_thread(self._loads, self._registry.details, model_id) or {}, {}
+        caller = self._callers[call.id] = Caller(call.id)
         started = time.monotonic()
         try:
             if not self._registry.is_warm(model_id):
-                await in_thread(self._loads, self._warm, model_id)
+                await in_thread(self._loads, self._warm, model_id, call.op == "load")
             timing["load"] = (time.monotonic() - started) * 1e3
             if call.op == "load":
                 return {}, {}
             queued = time.monotonic()
-            return await in_thread(self._calls, self._compute_call, call, caller, arrays, deadline, queued, timing)
+            until = UntilDeadline(caller, deadline)
+            return await in_thread(self._calls, self._compute_call, call, until, arrays, queued, timing)
         finally:
             del self._callers[call.id]
 
     def _compute_call(
-        self,
-        call: Call,
-        caller: Caller,
-        arrays: dict[str, Any],
-        deadline: float,
-        queued: float,
-        timing: dict[str, float],
+        self, call: Call, until: UntilDeadline, arrays: dict[str, Any], queued: float, timing: dict[str, float]
     ) -> tuple[dict[str, Any], Any]:
         """In a thread of its own: what it asks of the device waits its turn, all else goes on beside other calls."""
-        started = time.monotonic()
+        started, caller = time.monotonic(), until.caller
         timing["queue"] = (started - queued) * 1e3
-        caller.require_wanted()
-        if started > deadline:
-            raise DeadlineExceeded(f"the call waited {started - queued:.1f} s for its turn, longer than its deadline")
-        caller.computing = True
+        until.require_wanted()
+        model_id, kind = str(call.payload["model"]), kind_of(call.op, call.payload)
         try:
-            with self._registry.use(str(call.payload["model"])) as model:
+            with (
+                part_of(self._work, model_id, kind, until.require_wanted),
+                self._work.task("call", model_id, kind, until.at),
+                self._registry.use(model_id) as model,
+            ):
                 if call.op != "explain":
                     return self._operations.by_name[call.op](model, call.payload, arrays)
-                return self._explain(model, call, arrays, caller, UntilDeadline(caller, deadline))
+                return self._explain(model, call, arrays, caller, until)
         finally:
-            caller.computing = False
             timing["queue"] += caller.waited_s * 1e3
             timing["engine"] = (time.monotonic() - started - caller.waited_s) * 1e3
 
@@ -194,7 +192,8 @@ class Engine:
         self, payload: dict[str, Any], arrays: dict[str, Any], progress: Progress
     ) -> tuple[dict[str, Any], Arrays]:
         """What a background job asks for, in the thread of the caller; between its chunks callers go first."""
-        with self._registry.use(str(payload["model"])) as model:
+        model_id = str(payload["model"])
+        with part_of(self._work, model_id, ""), self._registry.use(model_id) as model:
             backend = BetweenCalls(model.backend, self._turns)
             return self._operations.explain(model, payload, arrays, progress, backend)
 
@@ -206,9 +205,13 @@ class Engine:
             self._operations.check(model, call.payload, arrays)
         return {"checked": True}, {}
 
-    def _warm(self, model_id: str) -> None:
-        with self._registry.use(model_id):
+    def _warm(self, model_id: str, again: bool = False) -> None:
+        with self._registry.use(model_id, again=again):
             pass
+
+    def closing(self) -> None:
+        """The process ends soon: a job that runs gets to its next tick before anything else."""
+        self._turns.hurry()
 
     async def _preload(self, model_id: str) -> None:
         try:
@@ -224,7 +227,7 @@ class Engine:
         """In the background: calls are answered meanwhile."""
         started = time.monotonic()
         try:
-            with self._registry.use(model_id) as model:
+            with part_of(self._work, model_id, "warm-up"), self._registry.use(model_id) as model:
                 self._operations.warm_up(model, Batched(model.backend, self._batches, Caller("warm-up")))
         except KerascopeError as error:
             log.warning("warm-up failed", model=model_id, reason=error.detail)
@@ -241,5 +244,4 @@ class Engine:
             "preloading": self._preloads.waiting(),
             "not_loaded": self._preloads.failed(self._registry.is_warm),
             "waiting": len(self._callers),
-            "computing": [caller.id for caller in list(self._callers.values()) if caller.computing],
         }

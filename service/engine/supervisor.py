@@ -1,4 +1,4 @@
-"""Keeps one engine child running: starts it, notices its end, starts it again with back-off, stops it."""
+"""Keeps one engine child running: starts it, notices its end or that it hangs, starts it again with back-off."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from pathlib import Path
 
 import structlog
 
-from service.engine.protocol import EngineConfig
+from service.engine.protocol import EngineConfig, pulse_beside
+from service.engine.pulse import PulseReader
 from service.models.device import DeviceSettings, environment
+from service.models.work import Task
 
 log = structlog.get_logger(__name__)
 
@@ -28,6 +30,12 @@ LAST_BACKOFF_ONCE_UP_S = 2.0
 STABLE_AFTER_S = 60.0
 CRASHES = frozenset(-number for number in (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE))
 STOP_GRACE_S = 5.0
+LOOK_S = 0.25
+# An engine that tells nothing for so long hangs or is stopped; libraries that read a file may keep the interpreter.
+SILENT_S = 4.0
+SILENT_LOADING_S = 30.0
+# One that does not come up in this time never will.
+START_S = 180.0
 
 
 class EngineState(StrEnum):
@@ -51,6 +59,8 @@ class Supervisor:
         self._on_end = on_end
         self._process: asyncio.subprocess.Process | None = None
         self._forced = False
+        self._pulse: PulseReader | None = None
+        self._hung: tuple[Task, ...] = ()
         self._task: asyncio.Task[None] | None = None
         self._folder: Path | None = None
         self.state = EngineState.STOPPED
@@ -91,8 +101,14 @@ class Supervisor:
     @property
     def crashed(self) -> bool:
         """Whether the child that ended last did so by its own fault: by a crash, or because it hung. A SIGKILL from
-        elsewhere is not."""
+        elsewhere is not, nor is having been stopped."""
         return self._forced or (self._process is not None and self._process.returncode in CRASHES)
+
+    @property
+    def blamed(self) -> tuple[Task, ...]:
+        """What the child worked on when it ended: the tasks that hung, else those on the device, else its calls."""
+        tasks = self._hung or (self._pulse.tasks if self._pulse else ())
+        return tuple(task for task in tasks if task.kind != "call") or tasks
 
     async def _keep_running(self, folder: Path) -> None:
         backoff = FIRST_BACKOFF_S
@@ -116,7 +132,8 @@ class Supervisor:
             await asyncio.sleep(backoff)
 
     async def _run_once(self, socket: str) -> int:
-        self._forced = False
+        self._forced, self._hung = False, ()
+        self._pulse = PulseReader(pulse_beside(socket))
         config = self._config.model_copy(update={"socket": socket})
         device = DeviceSettings(config.device, config.threads, config.engines)
         # A session of its own, so that Ctrl-C reaches the api alone and calls in flight are still answered.
@@ -135,6 +152,7 @@ class Supervisor:
             await self._process.stdin.drain()
         ready: asyncio.Future[None] = self._on_start(socket)
         ended: asyncio.Future[int] = asyncio.ensure_future(self._process.wait())
+        watching = asyncio.create_task(self._watch(self._process.pid, self._pulse))
         try:
             await asyncio.wait((ready, ended), return_when=asyncio.FIRST_COMPLETED)
             if ready.done() and not ready.exception():
@@ -143,4 +161,47 @@ class Supervisor:
         finally:
             ready.cancel()
             ended.cancel()
+            watching.cancel()
+            self._pulse.look()
             self._on_end()
+
+    async def _watch(self, pid: int, pulse: PulseReader) -> None:
+        """Ends a child that is silent, or that works on one thing for longer than that may take.
+
+        Silence is what this loop saw of it, so that a machine that slept does not count.
+        """
+        silent_s, up_s = 0.0, 0.0
+        while True:
+            looked_at = time.monotonic()
+            await asyncio.sleep(LOOK_S)
+            passed_s = min(time.monotonic() - looked_at, 2 * LOOK_S)
+            before = pulse.at
+            pulse.look()
+            up_s += passed_s
+            if self.state is not EngineState.UP:
+                if up_s > START_S:
+                    return self._end("engine does not come up, ending it", seconds=START_S)
+                continue
+            silent_s = silent_s + passed_s if pulse.at == before else 0.0
+            loads = any(task.kind == "load" for task in pulse.tasks)
+            if silent_s > (SILENT_LOADING_S if loads else SILENT_S):
+                stopped = _is_stopped(pid)
+                self._end("engine is silent, ending it", seconds=round(silent_s, 1), stopped=stopped)
+                # One that was stopped from outside did not hang.
+                self._forced = not stopped
+                return None
+            if hung := tuple(task for task in pulse.tasks if task.until < time.monotonic()):
+                self._hung = hung
+                return self._end("engine hangs, ending it", model=hung[0].model, task=hung[0].kind, call=hung[0].what)
+
+    def _end(self, event: str, **facts: object) -> None:
+        log.error(event, **facts)
+        self.kill()
+
+
+def _is_stopped(pid: int) -> bool:
+    """Whether somebody has stopped the process by a signal."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in ("T", "t")
+    except OSError:
+        return False

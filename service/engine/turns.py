@@ -4,40 +4,50 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 PATIENCE_S = 2.0
 
 
-class Turns:
-    """Callers go in the order they came.
+@dataclass(eq=False)
+class _Waiting:
+    used_s: float
+    since: float = field(default_factory=time.monotonic)
 
-    A job that has waited for `PATIENCE_S` gets one chunk even so: a busy service may slow it, never stop it.
+
+class Turns:
+    """The caller goes next who has had least of the device; of equals, the one who came first.
+
+    So a short call waits for one step of a long one, however many of these there are. Whoever has waited for
+    `PATIENCE_S` gets every other turn even so, and a job one chunk: a busy service may slow them, never stop them.
     """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._busy = False
-        self._callers: deque[object] = deque()
+        self._callers: list[_Waiting] = []
         self._impatient = False
+        self._late_before = False
+        self._hurry = False
 
     @contextmanager
-    def call(self, settled: Callable[[], bool] = lambda: False) -> Iterator[bool]:
-        """A caller's turn: after those who came before and the computation that runs, before any job that is patient.
+    def call(self, settled: Callable[[], bool] = lambda: False, used_s: float = 0.0) -> Iterator[bool]:
+        """A caller's turn, who has had the device for `used_s` before: after the computation that runs, before any job
+        that is patient.
 
         False without a turn when it is `settled` before that there is nothing left to compute.
         """
-        me = object()
+        me = _Waiting(used_s)
         with self._changed:
             self._callers.append(me)
-            self._changed.wait_for(
-                lambda: settled() or (self._callers[0] is me and not self._busy and not self._impatient)
-            )
-            self._callers.remove(me)
+            self._changed.wait_for(lambda: settled() or (not self._busy and not self._impatient and self._next() is me))
             mine = not settled()
-            self._busy = self._busy or mine
+            if mine:
+                self._late_before = time.monotonic() - me.since > PATIENCE_S
+                self._busy = True
+            self._callers.remove(me)
             self._changed.notify_all()
         try:
             yield mine
@@ -50,7 +60,7 @@ class Turns:
         """The turn of one chunk of the job: after all callers who wait, unless it has lost its patience."""
         until = time.monotonic() + PATIENCE_S
         with self._changed:
-            self._changed.wait_for(lambda: not self._busy and not self._callers, PATIENCE_S)
+            self._changed.wait_for(lambda: not self._busy and (self._hurry or not self._callers), PATIENCE_S)
             if time.monotonic() >= until:
                 self._impatient = True
             self._changed.wait_for(lambda: not self._busy)
@@ -60,6 +70,23 @@ class Turns:
             yield
         finally:
             self._release()
+
+    def look_again(self) -> None:
+        """To be called when something may have been settled from outside."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def hurry(self) -> None:
+        """From now on the job waits for no caller: the process ends, and the job has something to save."""
+        with self._changed:
+            self._hurry = True
+            self._changed.notify_all()
+
+    def _next(self) -> _Waiting:
+        first = self._callers[0]
+        if not self._late_before and time.monotonic() - first.since > PATIENCE_S:
+            return first
+        return min(self._callers, key=lambda waiting: waiting.used_s)
 
     def _release(self) -> None:
         with self._changed:

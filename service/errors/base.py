@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Self
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,10 @@ class KerascopeError(Exception):
         self.detail = detail
         self.errors = tuple(errors)
         self.retry_after_s = retry_after_s
+
+    def again(self) -> Self:
+        """The same error anew, which holds nothing of what was computed when it was first raised."""
+        return type(self)(self.detail, errors=self.errors, retry_after_s=self.retry_after_s)
 
     @classmethod
     def title(cls) -> str:

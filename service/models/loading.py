@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import keras
+import structlog
 
 from service.errors import KerascopeError, ModelNotLoadable, WeightsUnavailable, nearest
 from service.models import efficientnet_lite0
@@ -17,6 +19,8 @@ from service.models.opening.contents import Config, Contents, contents_of
 from service.models.opening.library_message import short_sentence
 from service.models.opening.own_code import own_objects
 from service.models.spec import ModelSpec
+
+log = structlog.get_logger(__name__)
 
 RANDOM_WEIGHTS_SEED = 0
 
@@ -111,10 +115,16 @@ def _efficientnet_lite0(cache_dir: Path) -> tuple[Any, str]:
         except (ValueError, OSError, zipfile.BadZipFile, KeyError):
             cached.unlink(missing_ok=True)
     model = efficientnet_lite0.convert(efficientnet_lite0.find_checkpoint())
-    cache_dir.mkdir(parents=True, exist_ok=True)
     partial = cached.with_name(f".{cached.stem}.partial.keras")
-    model.save(partial)
-    partial.replace(cached)
+    try:
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        model.save(partial)
+        partial.replace(cached)
+    except OSError as error:
+        # A full or read-only disk costs the conversion at the next start, and nothing else.
+        log.warning("converted model not kept", folder=str(cache_dir), reason=error.strerror)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
     return model, f"sha256:{digest}"
 
 

@@ -1,7 +1,10 @@
-"""Too little memory, said by Python or by TensorFlow, in our own words."""
+"""Memory: too little of it, said in our own words, and what was freed given back to the system."""
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -20,3 +23,12 @@ def enough_memory(purpose: str) -> Iterator[None]:
         yield
     except OUT_OF_MEMORY as error:
         raise OutOfMemory(f"there is not enough memory {purpose} right now", retry_after_s=RETRY_S) from error
+
+
+def release_memory() -> None:
+    """Collects the cycles that models and compiled plans are made of: few objects, which the collector would not look
+    at for a long time, hold buffers of hundreds of MB. Then glibc gives the pages back, which it keeps otherwise.
+    """
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)

@@ -2,49 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import gc
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
 import structlog
 
-from service.errors import KerascopeError, ModelNotLoadable
+from service.errors import KerascopeError, ModelNotLoadable, WeightsUnavailable
 from service.models.freezing import Room
 from service.models.library import Library
 from service.models.loaded import LoadedModel
+from service.models.memory import release_memory
+from service.models.slot import Details, Failure, Known, Slot, State
 from service.models.spec import ModelSpec
 
 log = structlog.get_logger(__name__)
 
-
-class State(StrEnum):
-    """cold → loading → warm → evicting → cold; loading → failed → loading when it is asked for again."""
-
-    COLD = "cold"
-    LOADING = "loading"
-    WARM = "warm"
-    EVICTING = "evicting"
-    FAILED = "failed"
-
-
-@dataclass
-class _Slot:
-    """One model's place. `lock` makes loading single-flight; the registry's own lock guards the rest."""
-
-    state: State = State.COLD
-    model: LoadedModel | None = None
-    users: int = 0
-    last_used: float = 0.0
-    error: KerascopeError | None = None
-    loaded_in_s: float | None = None
-    lock: threading.Lock = field(default_factory=threading.Lock)
+# Weights that could not be downloaded are not asked for again so soon.
+REMEMBERED_S = 60.0
 
 
 class Registry:
@@ -59,23 +37,26 @@ class Registry:
         budget_bytes: int,
         pinned: frozenset[str] = frozenset(),
         room: Room | None = None,
+        describe: Callable[[LoadedModel], Details] = lambda model: {},
     ) -> None:
         self._library = library
         self._load = load
         self._budget = budget_bytes
         self._pinned = pinned
+        self._describe_model = describe
         self._room = room or Room(0)
-        self._slots: dict[str, _Slot] = {}
+        self._slots: dict[str, Slot] = {}
         self._lock = threading.Lock()
 
     @contextmanager
-    def use(self, model_id: str) -> Iterator[LoadedModel]:
+    def use(self, model_id: str, *, again: bool = False) -> Iterator[LoadedModel]:
         """The warm model, loaded first if need be; it stays while the block runs.
 
-        Raises UnknownModel, ModelNotLoadable or WeightsUnavailable.
+        One attempt to load it serves all who wait for it. Weights that could not be downloaded are not tried for a
+        minute, unless `again` says so. Raises UnknownModel, ModelNotLoadable or WeightsUnavailable.
         """
         slot = self._slot(model_id)
-        model = self._acquire(model_id, slot)
+        model = self._acquire(model_id, slot, again)
         try:
             yield model
         finally:
@@ -83,6 +64,32 @@ class Registry:
                 slot.users -= 1
                 slot.last_used = time.monotonic()
             self._evict_beyond_budget(keep=model_id)
+
+    def details(self, model_id: str) -> Details | None:
+        """What loading the model finds. A cold one stays cold: its files are opened once and let go, and what was found
+        is kept until they change. None for one whose weights would have to be downloaded. Raises as `use`.
+        """
+        slot, asked_at = self._slot(model_id), time.monotonic()
+        with slot.lock:
+            spec = self._library.get(model_id)
+            stamp = spec.stamp()
+            with self._lock:
+                if slot.model is not None and slot.state is State.WARM:
+                    return self._describe_model(slot.model)
+                if slot.known and (slot.known.spec, slot.known.stamp) == (spec, stamp):
+                    return slot.known.details
+                if not spec.local:
+                    return None
+                if slot.failure and slot.failure.holds(spec, asked_at, again=False):
+                    raise slot.failure.told()
+                slot.state, slot.failure = State.LOADING, None
+            model = self._load_or_fail(slot, spec, self._require_fits)
+            slot.known = Known(spec, stamp, self._describe_model(model))
+            del model
+            release_memory()
+            with self._lock:
+                slot.state = State.COLD
+            return slot.known.details
 
     def unload(self, model_id: str) -> bool:
         """Makes a model cold, one too that was deleted. False when it is in use or not warm."""
@@ -120,47 +127,70 @@ class Registry:
             weights = sum(slot.model.weight_bytes for slot in self._slots.values() if slot.model)
         return weights + self._room.taken
 
-    def _slot(self, model_id: str) -> _Slot:
+    def _slot(self, model_id: str) -> Slot:
         self._library.get(model_id)
         with self._lock:
-            return self._slots.setdefault(model_id, _Slot())
+            return self._slots.setdefault(model_id, Slot())
 
-    def _acquire(self, model_id: str, slot: _Slot) -> LoadedModel:
+    def _acquire(self, model_id: str, slot: Slot, again: bool) -> LoadedModel:
+        asked_at = time.monotonic()
         with slot.lock:
+            spec = self._library.get(model_id)
             with self._lock:
                 if slot.model is not None and slot.state is State.WARM:
                     slot.users += 1
                     return slot.model
-                slot.state, slot.error = State.LOADING, None
-            try:
-                started = time.monotonic()
-                model = self._load(self._library.get(model_id))
-                self._make_room(model)
-            except KerascopeError as error:
-                self._fail(slot, error)
-                raise
-            except Exception as error:
-                log.exception("model load failed", model=model_id)
-                failure = ModelNotLoadable(f"model {model_id!r} could not be loaded; the log of the service says why")
-                self._fail(slot, failure)
-                raise failure from error
+                if slot.failure and slot.failure.holds(spec, asked_at, again):
+                    raise slot.failure.told()
+                slot.state, slot.failure = State.LOADING, None
+            started, stamp = time.monotonic(), spec.stamp()
+            model = self._load_or_fail(slot, spec, self._make_room)
+            known = Known(spec, stamp, self._describe_model(model))
             with self._lock:
-                slot.model, slot.state, slot.users = model, State.WARM, slot.users + 1
+                slot.model, slot.state, slot.users, slot.known = model, State.WARM, slot.users + 1, known
                 slot.loaded_in_s = time.monotonic() - started
             log.info("model warm", model=model_id, seconds=round(slot.loaded_in_s, 2), weight_bytes=model.weight_bytes)
             return model
 
-    def _fail(self, slot: _Slot, error: KerascopeError) -> None:
+    def _load_or_fail(self, slot: Slot, spec: ModelSpec, admit: Callable[[LoadedModel], None]) -> LoadedModel:
+        """The model; a failure is kept in the slot, and what had been built by then is freed."""
+        found = self._loaded(spec, admit)
+        if isinstance(found, KerascopeError):
+            self._fail(slot, spec, found)
+            # Only here: until now, the error that was caught held what had been built.
+            release_memory()
+            raise found
+        return found
+
+    def _loaded(self, spec: ModelSpec, admit: Callable[[LoadedModel], None]) -> LoadedModel | KerascopeError:
+        """The model, or an error that holds nothing of it."""
+        try:
+            model = self._load(spec)
+            admit(model)
+        except KerascopeError as error:
+            return error.again()
+        except Exception:
+            log.exception("model load failed", model=spec.id)
+            return ModelNotLoadable(f"model {spec.id!r} could not be loaded; the log of the service says why")
+        return model
+
+    def _fail(self, slot: Slot, spec: ModelSpec, error: KerascopeError) -> None:
+        now = time.monotonic()
+        retry_at = now + REMEMBERED_S if isinstance(error, WeightsUnavailable) else now
+        error.retry_after_s = math.ceil(retry_at - now) or error.retry_after_s
         with self._lock:
-            slot.state, slot.error = State.FAILED, error
+            slot.state, slot.failure = State.FAILED, Failure(error.again(), spec, now, retry_at)
 
     def _make_room(self, model: LoadedModel) -> None:
+        self._require_fits(model)
+        self._evict_beyond_budget(coming=model.weight_bytes)
+
+    def _require_fits(self, model: LoadedModel) -> None:
         if model.weight_bytes > self._budget:
             raise ModelNotLoadable(
                 f"model {model.spec.id!r} needs {model.weight_bytes} bytes for its weights, more than the registry may "
                 f"hold in all ({self._budget}; setting KERASCOPE_REGISTRY_BYTES)"
             )
-        self._evict_beyond_budget(coming=model.weight_bytes)
 
     def _evict_beyond_budget(self, coming: int = 0, keep: str = "") -> None:
         """Drops the least recently used idle models until the rest fits; models in use may exceed it for a while."""
@@ -194,7 +224,7 @@ class Registry:
         log.info("model evicted", model=model_id)
         return True
 
-    def _describe(self, model_id: str, slot: _Slot) -> dict[str, Any]:
+    def _describe(self, model_id: str, slot: Slot) -> dict[str, Any]:
         model = slot.model
         return {
             "state": slot.state.value,
@@ -204,12 +234,5 @@ class Registry:
             "plan_bytes": model.backend.plans.frozen_bytes if model else None,
             "traces": model.backend.traces if model else None,
             "loaded_in_s": round(slot.loaded_in_s, 3) if slot.loaded_in_s is not None and model else None,
-            "last_error": slot.error.detail if slot.error else None,
+            "last_error": slot.failure.error.detail if slot.failure else None,
         }
-
-
-def release_memory() -> None:
-    """Collects the cycles a Keras model is made of, and has glibc give freed pages back, which it keeps otherwise."""
-    gc.collect()
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL("libc.so.6").malloc_trim(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -12,6 +13,8 @@ ModelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 # With the version of an uploaded model: `mine@2`.
 ModelId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}(@[1-9][0-9]{0,5})?$")]
 PreprocessingMode = Literal["none", "rescale01", "tf", "caffe", "torch", "mean_std"]
+# Name, time of the last change in ns and size of each file.
+Stamp = tuple[tuple[str, int, int], ...]
 HeadKind = Literal["softmax", "sigmoid", "probabilities", "values", "logits"]
 
 
@@ -111,6 +114,20 @@ class ModelSpec(Frozen):
             return ()
         named = [self.path(name) for name in (self.architecture, self.weights) if name]
         return [file for path in named for file in (_files_in(path) if path.is_dir() else [path])]
+
+    @property
+    def local(self) -> bool:
+        """Whether all it needs lies on this machine: nothing is downloaded to load it."""
+        return self.source != "application" or self.weights == "random"
+
+    def stamp(self) -> Stamp:
+        """Changes when one of its files does; a file that is not there has none."""
+        found = []
+        for file in self.files():
+            with suppress(OSError):
+                state = file.stat()
+                found.append((file.name, state.st_mtime_ns, state.st_size))
+        return tuple(found)
 
     def public(self) -> dict[str, Any]:
         """The spec as callers may see it: no path of this machine."""

@@ -18,6 +18,20 @@ class EngineSettings(BaseModel):
     call_deadline_s: float = setting(
         60.0, "s", "Longest a call may take, waiting for the engine included.", gt=0, le=3600
     )
+    max_step_s: float = setting(
+        120.0,
+        "s",
+        "Longest that one step on the device, or compiling a plan, may take; an engine that takes longer is ended.",
+        gt=0,
+        le=86400,
+    )
+    max_load_s: float = setting(
+        1800.0,
+        "s",
+        "Longest that loading a model may take, its download included; an engine that takes longer is ended.",
+        gt=0,
+        le=86400,
+    )
     max_passes: int = setting(
         5000, "passes", "Most forward passes one call may take, a backward pass counted as two.", ge=1
     )

@@ -23,13 +23,16 @@ COLD: dict[str, Any] = {
     "last_error": None,
 }
 
-
-# Under this name they take their places in the queue: one caller among those who have images explained.
+# What only loading a model tells.
+FOUND = (
+    "digest", "keras", "input", "inputs", "outputs", "obstacle", "preprocessing", "head", "labels", "parameters",
+    "layers", "cam_layer", "notes",
+)  # fmt: skip
 DESCRIBING = "describing"
 
 
 class Models:
-    """The use cases around models. Listing works while the engine starts; describing loads the model."""
+    """The use cases around models. Listing and describing work while the engine starts."""
 
     def __init__(self, engines: EnginePool, library: Library, deadline_s: float) -> None:
         self._engines = engines
@@ -51,10 +54,14 @@ class Models:
         ]
         return sorted(rows, key=lambda row: (row["state"] == "cold", str(row["id"])))
 
-    async def describe(self, model_id: str) -> dict[str, Any]:
-        """The model's row with all that loading it found. Raises UnknownModel, ModelNotLoadable, …"""
+    async def describe(self, model_id: str, owner: str, *, load: bool = False) -> dict[str, Any]:
+        """The model's row with all that loading it finds.
+
+        A cold model stays cold, unless `load` asks for it; one whose weights would have to be downloaded is described
+        by its spec alone. Raises UnknownModel, ModelNotLoadable, …
+        """
         spec = self._library.get(model_id)
-        details = await self.ask("describe", model_id)
+        details = dict.fromkeys(FOUND) | await self.ask("describe", model_id, owner, load=load)
         row = self._row(spec, await self._engines.statuses())
         return {**row, **details, "spec": spec.public(), "name": row["id"], "ready": row["state"] == "warm"}
 
@@ -63,16 +70,17 @@ class Models:
         row = self._row(self._library.get(model_id), await self._engines.statuses())
         return row["id"], row["state"] == "warm"
 
-    async def ask(self, op: str, model_id: str, **payload: Any) -> dict[str, Any]:
-        """`describe`, `summary`, `layers`, `layer`, `load` or `unload` of a known model."""
+    async def ask(self, op: str, model_id: str, owner: str, **payload: Any) -> dict[str, Any]:
+        """`describe`, `summary`, `layers`, `layer`, `load` or `unload` of a known model, in the place of `owner`."""
         model_id = self._library.get(model_id).id
-        place = Place(DESCRIBING, Deadline.after(self._deadline_s), shared=True)
+        # With turns of its own, so that looking at a model need not wait for all images that the owner has explained.
+        place = Place(owner, Deadline.after(self._deadline_s), shared=True, lane=DESCRIBING)
         async with self._engines.place(model_id, 1, place):
             return (await self._engines.ask(op, model_id, payload, deadline=place.deadline)).payload
 
-    async def validity(self, model_id: str) -> list[dict[str, Any]]:
+    async def validity(self, model_id: str, owner: str) -> list[dict[str, Any]]:
         """For each method whether it is valid for the model, and why not."""
-        return list((await self.ask("validity", model_id))["methods"])
+        return list((await self.ask("validity", model_id, owner))["methods"])
 
     def _row(self, spec: ModelSpec, statuses: list[dict[str, Any] | None]) -> dict[str, Any]:
         status = statuses[engine_of(spec.id, len(statuses))]

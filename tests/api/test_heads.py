@@ -61,7 +61,7 @@ def test_a_flood_beside_the_body_is_refused(guarded: Service, name: str) -> None
     answers = {flooded(guarded, start, unit, 4 * MB) for _ in range(3)}
     # Who asks without a key may have been told so before the flood was noticed.
     told = {int(answer.split()[1]) for answer in answers if answer}
-    assert told and told <= {status, 401}, answers
+    assert told in ({status}, {status, 401}, {401}), answers
 
 
 @pytest.mark.parametrize("name", ["many lines", "one long line", "one long trailer"])
@@ -88,7 +88,9 @@ def test_a_head_within_the_bounds_is_read(guarded: Service) -> None:
     lines = b"".join(b"x-%d: " % number + b"y" * 600 + b"\r\n" for number in range(98))
     for more, status in ((b"", 200), (b"z: 1\r\n", 431)):
         with closing(connect(guarded)) as connection:
-            connection.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n" + lines + more + b"\r\n")
+            connection.sendall(
+                b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n" + lines + more + b"\r\n"
+            )
             assert connection.recv(4096).startswith(b"HTTP/1.1 %d " % status)
 
 

@@ -10,14 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.engine.batching import Batched, Batches, Caller
+from service.engine.batching import Batched, Batches
+from service.engine.caller import Caller
 from service.engine.turns import Turns
+from service.errors import DeadlineExceeded
 from service.explainers import BY_NAME
 from service.explainers.base import Explanation, Progress
 from service.explainers.targets import parse_targets
 from service.models.backend import TensorFlowBackend
 from service.models.library import Library
 from service.models.loaded import LoadedModel, load_model
+from service.models.work import Task, Work, part_of
 from tests import nets
 
 ROWS = [((None, 2), "float32")]
@@ -84,19 +87,40 @@ def test_one_that_fails_fails_alone() -> None:
 
 
 def test_it_is_known_who_computes_and_who_waits() -> None:
-    turns = Turns()
+    turns, work = Turns(), Work({"step": 60.0})
     batches, caller = Batches(turns), Caller("a")
-    seen: list[bool] = []
+    seen: list[tuple[Task, ...]] = []
+
+    def call() -> None:
+        with part_of(work, "shapes", "explain cam"):
+            batches.run(caller, "key", lambda x: [seen.append(work.tasks) or x], (np.zeros(1),), 1)
+
     with turns.call():
-        plan = lambda x: [seen.append(caller.computing) or x]  # noqa: E731
-        thread = threading.Thread(target=lambda: batches.run(caller, "key", plan, (np.zeros(1),), 1))
+        thread = threading.Thread(target=call)
         thread.start()
         time.sleep(0.2)
-        assert not caller.computing
+        assert work.tasks == ()
     thread.join(5)
-    assert seen == [True]
-    assert caller.computing
+    (task,) = seen[0]
+    assert (task.kind, task.model, task.what) == ("step", "shapes", "explain cam")
+    assert task.until - task.since == pytest.approx(60)
+    assert work.tasks == ()
     assert 0.1 < caller.waited_s < 2
+
+
+def test_a_caller_who_has_gone_leaves_at_once() -> None:
+    """Nobody computes for it, and it does not wait for the device first."""
+    turns = Turns()
+    batches, caller = Batches(turns), Caller("a")
+    ran: list[int] = []
+    with turns.call(), ThreadPoolExecutor(1) as threads:
+        asked = threads.submit(batches.run, caller, "key", lambda x: [ran.append(1) or x], (np.zeros(1),), 1)
+        time.sleep(0.2)
+        caller.gone = True
+        turns.look_again()
+        with pytest.raises(DeadlineExceeded, match="no longer waits"):
+            asked.result(5)
+    assert ran == []
 
 
 @pytest.fixture(scope="module")
@@ -142,8 +166,9 @@ def test_windows_of_an_occlusion_wait_their_turn_too(shapes: LoadedModel) -> Non
     def explain(backend: Any) -> np.ndarray:
         return explainer.explain(backend, shapes.graph, given, targets, params, Progress()).arrays["heatmap"]
 
+    expected = explain(shapes.backend)
     (found,) = after_a_busy_device(turns, 1, lambda _: explain(Batched(shapes.backend, batches, caller)))
-    np.testing.assert_array_equal(found, explain(shapes.backend))
+    np.testing.assert_array_equal(found, expected)
     assert caller.waited_s > 0.1
     # One of the clean image, and at least one of windows.
     assert batches.sizes[1] >= 2

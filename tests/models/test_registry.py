@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -11,9 +12,10 @@ from functools import cache
 from pathlib import Path
 
 import nets
+import numpy as np
 import pytest
 
-from service.errors import ModelNotLoadable, UnknownModel, WeightsUnavailable
+from service.errors import ModelNotLoadable, OutOfMemory, UnknownModel, WeightsUnavailable
 from service.models.library import Library
 from service.models.loaded import LoadedModel
 from service.models.registry import Registry
@@ -146,14 +148,14 @@ def test_unload() -> None:
 
 
 def test_a_failure_keeps_its_reason_and_is_tried_again() -> None:
-    problems = [WeightsUnavailable("no network"), ModelNotLoadable("truncated")]
+    problems = [OutOfMemory("too little"), ModelNotLoadable("truncated")]
 
     def hook(spec: ModelSpec) -> None:
         if problems:
             raise problems.pop(0)
 
     warm = registry(Loader(hook))
-    for error, reason in ((WeightsUnavailable, "no network"), (ModelNotLoadable, "truncated")):
+    for error, reason in ((OutOfMemory, "too little"), (ModelNotLoadable, "truncated")):
         with pytest.raises(error, match=reason):
             use(warm, "a")
         assert warm.status()["a"]["state"] == "failed"
@@ -161,6 +163,88 @@ def test_a_failure_keeps_its_reason_and_is_tried_again() -> None:
     use(warm, "a")
     assert warm.status()["a"]["state"] == "warm"
     assert warm.status()["a"]["last_error"] is None
+
+
+def test_a_failed_download_is_remembered_for_a_minute() -> None:
+    def hook(spec: ModelSpec) -> None:
+        raise WeightsUnavailable("no network")
+
+    load = Loader(hook)
+    warm = registry(load)
+    for _ in range(5):
+        with pytest.raises(WeightsUnavailable, match="no network") as caught:
+            use(warm, "a")
+        assert caught.value.retry_after_s in (59, 60)
+    assert load.loaded == ["a"]
+    with pytest.raises(WeightsUnavailable), warm.use("a", again=True):
+        pass
+    assert load.loaded == ["a", "a"]
+
+
+def test_one_attempt_serves_all_who_wait() -> None:
+    def hook(spec: ModelSpec) -> None:
+        time.sleep(0.3)
+        raise ModelNotLoadable("truncated")
+
+    load = Loader(hook)
+    warm = registry(load)
+    barrier = threading.Barrier(8)
+
+    def work(_: int) -> str:
+        barrier.wait()
+        with pytest.raises(ModelNotLoadable) as caught, warm.use("a", again=True):
+            pass
+        return caught.value.detail
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(work, range(8))) == ["truncated"] * 8
+    assert load.loaded == ["a"]
+
+
+def test_what_was_built_before_a_load_failed_is_freed() -> None:
+    """Neither the error that was raised nor the one that is kept holds it by its traceback."""
+    built: list[weakref.ref[np.ndarray]] = []
+
+    def hook(spec: ModelSpec) -> None:
+        network = np.zeros(1000)
+        network_of_itself = [network]
+        network_of_itself.append(network_of_itself)
+        built.append(weakref.ref(network))
+        raise ValueError("truncated") from KeyError(network.shape)
+
+    warm = registry(Loader(hook))
+    with pytest.raises(ModelNotLoadable) as caught:
+        use(warm, "a")
+    assert [each() for each in built] == [None]
+    assert caught.value.__context__ is None
+    assert warm.status()["a"]["state"] == "failed"
+
+
+def test_looking_into_a_cold_model_leaves_it_cold(tmp_path: Path) -> None:
+    (tmp_path / "a.keras").write_bytes(b"one")
+    spec = ModelSpec(id="a", weights="a.keras", folder=tmp_path)
+    load = Loader()
+    warm = Registry(Library(shipped={"a": spec}), load, budget_bytes=1000, describe=lambda model: {"id": model.spec.id})
+    for _ in range(3):
+        assert warm.details("a") == {"id": "a"}
+        assert states(warm) == {"a": "cold"}
+    assert load.loaded == ["a"]
+    (tmp_path / "a.keras").write_bytes(b"another")
+    assert warm.details("a") == {"id": "a"}
+    assert load.loaded == ["a", "a"], "the file is another"
+    use(warm, "a")
+    assert states(warm) == {"a": "warm"}
+    assert warm.unload("a")
+    assert warm.details("a") == {"id": "a"}
+    assert load.loaded == ["a", "a", "a"], "what was found stays known when it is cold again"
+
+
+def test_what_would_be_downloaded_is_not_looked_into() -> None:
+    spec = ModelSpec(id="a", source="application", application="VGG16", weights="imagenet")
+    load = Loader()
+    warm = Registry(Library(shipped={"a": spec}), load, budget_bytes=1000)
+    assert warm.details("a") is None
+    assert load.loaded == []
 
 
 def test_what_nobody_foresaw_is_not_shown() -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 
 from service.api.access import READS
-from service.api.auth import caller_of
+from service.api.auth import caller_of, owner_of
 from service.api.deps import ServicesDep, known_query, visible_model
 from service.api.openapi import problems
 from service.api.schemas_methods import MethodList
@@ -36,7 +36,7 @@ async def list_methods(
     if model is not None:
         caller_of(request).needs(*sorted(READS[0]))
         await visible_model(model, request, services)
-        validity = {item.pop("name"): item for item in await services.models.validity(model)}
+        validity = {item.pop("name"): item for item in await services.models.validity(model, owner_of(request))}
         rows = [{**row, "validity": validity[row["name"]]} for row in rows]
     return {"methods": rows}
 

@@ -39,9 +39,10 @@ async def list_models(request: Request, services: ServicesDep) -> Any:
     responses=LOADS,
     dependencies=VISIBLE,
 )
-async def describe_model(model_id: ModelId, services: ServicesDep) -> Any:
-    """Input, preprocessing, head, labels, default CAM layer and digest. Loads the model when it is cold."""
-    return await services.models.describe(model_id)
+async def describe_model(model_id: ModelId, request: Request, services: ServicesDep) -> Any:
+    """Input, preprocessing, head, labels, default CAM layer and digest. A cold model stays cold: its files are looked
+    into once. One whose weights would have to be downloaded is described by its spec, all else being null."""
+    return await services.models.describe(model_id, owner_of(request))
 
 
 @router.post(
@@ -52,9 +53,9 @@ async def describe_model(model_id: ModelId, services: ServicesDep) -> Any:
     responses=LOADS,
     dependencies=VISIBLE,
 )
-async def load_model(model_id: ModelId, services: ServicesDep) -> None:
-    """Loads the model now, so that the next call finds it warm."""
-    await services.models.ask("load", model_id)
+async def load_model(model_id: ModelId, request: Request, services: ServicesDep) -> None:
+    """Loads the model now, so that the next call finds it warm; tries again where its weights could not be had."""
+    await services.models.ask("load", model_id, owner_of(request))
 
 
 @router.post(
@@ -65,9 +66,9 @@ async def load_model(model_id: ModelId, services: ServicesDep) -> None:
     responses=LOADS,
     dependencies=VISIBLE,
 )
-async def unload_model(model_id: ModelId, services: ServicesDep) -> Any:
+async def unload_model(model_id: ModelId, request: Request, services: ServicesDep) -> Any:
     """Frees the model's memory; `unloaded` is false when it is in use or was not warm."""
-    return await services.models.ask("unload", model_id)
+    return await services.models.ask("unload", model_id, owner_of(request))
 
 
 @router.get(
@@ -80,7 +81,7 @@ async def unload_model(model_id: ModelId, services: ServicesDep) -> Any:
 )
 async def model_summary(model_id: ModelId, request: Request, services: ServicesDep) -> Any:
     """`model.summary()` as text; with `Accept: application/json` its rows as well."""
-    summary = await services.models.ask("summary", model_id)
+    summary = await services.models.ask("summary", model_id, owner_of(request))
     if "application/json" in request.headers.get("accept", ""):
         return summary
     return Response(summary["text"], media_type="text/plain; charset=utf-8")
@@ -94,9 +95,10 @@ async def model_summary(model_id: ModelId, request: Request, services: ServicesD
     responses=LOADS,
     dependencies=VISIBLE,
 )
-async def list_layers(model_id: ModelId, services: ServicesDep) -> Any:
-    """Every layer in order of execution, those of nested models by path, with the methods it is valid for."""
-    return await services.models.ask("layers", model_id)
+async def list_layers(model_id: ModelId, request: Request, services: ServicesDep) -> Any:
+    """Every layer in order of execution, those of nested models by path, with the methods it is valid for. Loads the
+    model when it is cold."""
+    return await services.models.ask("layers", model_id, owner_of(request))
 
 
 @router.get(
@@ -107,6 +109,6 @@ async def list_layers(model_id: ModelId, services: ServicesDep) -> Any:
     responses=LOADS,
     dependencies=VISIBLE,
 )
-async def describe_layer(model_id: ModelId, layer: LayerPath, services: ServicesDep) -> Any:
-    """The layer's config and the statistics of its weights."""
-    return await services.models.ask("layer", model_id, layer=layer)
+async def describe_layer(model_id: ModelId, layer: LayerPath, request: Request, services: ServicesDep) -> Any:
+    """The layer's config and the statistics of its weights. Loads the model when it is cold."""
+    return await services.models.ask("layer", model_id, owner_of(request), layer=layer)

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from service import __version__
 from service.api import inference
-from service.api.auth import seen_by
+from service.api.auth import owner_of, seen_by
 from service.api.deps import ServedModel, ServicesDep, known_query, visible_served_model
 from service.api.openapi import inference_errors, json_body
 from service.api.readiness import readiness
@@ -61,7 +61,7 @@ def _both(path: str) -> tuple[str, str]:
 
 async def describe_served_model(model: ServedModel, request: Request, services: ServicesDep) -> Any:
     """Its input and outputs. Loads the model when it is cold. The input takes BYTES, pictures in base64, too."""
-    details = await services.models.describe(model)
+    details = await services.models.describe(model, owner_of(request), load=True)
     return inference.metadata(details, services.uploads.numbers(details["id"], seen_by(request)))
 
 

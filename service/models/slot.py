@@ -1,0 +1,72 @@
+"""One model's place in the registry: whether it is warm, why it could not be loaded, what is known of it."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from service.errors import KerascopeError
+from service.models.loaded import LoadedModel
+from service.models.spec import ModelSpec, Stamp
+
+# Of a model, as JSON values.
+Details = dict[str, Any]
+
+
+class State(StrEnum):
+    """cold → loading → warm → evicting → cold; loading → failed → loading when it is asked for again."""
+
+    COLD = "cold"
+    LOADING = "loading"
+    WARM = "warm"
+    EVICTING = "evicting"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why the last load of `spec` failed; both times are of the monotonic clock."""
+
+    error: KerascopeError
+    spec: ModelSpec
+    at: float
+    retry_at: float
+
+    def holds(self, spec: ModelSpec, asked_at: float, again: bool) -> bool:
+        """Whether who asked at that moment is told so, without another attempt; `again` only if he waited for it."""
+        return self.spec == spec and (asked_at <= self.at or (not again and time.monotonic() < self.retry_at))
+
+    def told(self) -> KerascopeError:
+        """The error anew, with the seconds until an attempt makes sense."""
+        error = self.error.again()
+        left_s = self.retry_at - time.monotonic()
+        if left_s > 0:
+            error.retry_after_s = math.ceil(left_s)
+        return error
+
+
+@dataclass(frozen=True)
+class Known:
+    """What was found in a model of these files; it stays known when the model is cold again."""
+
+    spec: ModelSpec
+    stamp: Stamp
+    details: Details
+
+
+@dataclass
+class Slot:
+    """One model's place. `lock` makes loading single-flight; the registry's own lock guards the rest."""
+
+    state: State = State.COLD
+    model: LoadedModel | None = None
+    users: int = 0
+    last_used: float = 0.0
+    failure: Failure | None = None
+    known: Known | None = None
+    loaded_in_s: float | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
