@@ -15,7 +15,7 @@ from tests.conftest import ROOT
 SERVICE = ROOT / "service"
 SOURCES = sorted(SERVICE.rglob("*.py"))
 ROUTES = sorted((SERVICE / "api" / "routes").glob("*.py"))
-MAX_LINES = 250
+MAX_LINES = 350
 MAX_STATEMENTS = 8
 HTTP_METHODS = {"get", "post", "put", "patch", "delete"}
 

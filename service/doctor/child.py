@@ -24,6 +24,9 @@ def main() -> None:
             require_allowed(spec, Trust.WHOLE if spec.trusted else Trust.NO_CODE, ())
         except KerascopeError as error:
             refused[spec.id] = error.detail
+        except Exception as error:
+            # One that nobody foresaw is told of as well, and hides neither the others nor the device.
+            refused[spec.id] = f"it cannot be looked into: {getattr(error, 'strerror', None) or type(error).__name__}"
     sys.stdout.write(Found(devices=names or ["cpu"], refused=refused).model_dump_json() + "\n")
 
 

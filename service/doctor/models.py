@@ -58,9 +58,13 @@ def of_folder(settings: Settings, found: Found | None) -> Check:
     library = Library(folder, shipped={})
     problems = dict(library.broken()) | (found.refused if found else {})
     for spec in library.specs().values():
-        for path in spec.files():
-            if not os.access(path, os.R_OK):
-                problems[spec.id] = f"the file {path.name!r} cannot be read"
+        try:
+            unread = [path.name for path in spec.files() if not os.access(path, os.R_OK)]
+        except (OSError, ValueError) as error:
+            problems[spec.id] = f"its files cannot be found: {getattr(error, 'strerror', None) or error}"
+        else:
+            if unread:
+                problems[spec.id] = ", ".join(f"the file {name!r} cannot be read" for name in unread)
     if problems:
         reasons = "; ".join(f"{model_id}: {reason}" for model_id, reason in problems.items())
         return failed("model folder", reasons, "`kerascope models check FILE` says more of each")

@@ -9,6 +9,8 @@ from functools import cache
 from service.errors import ModelNotLoadable
 from service.models.spec import ModelSpec
 
+MOST_BYTES = 16 * 1024**2
+
 
 @cache
 def imagenet_labels() -> tuple[str, ...]:
@@ -28,10 +30,13 @@ def labels_of(spec: ModelSpec) -> tuple[str, ...]:
     if not isinstance(spec.labels, str):
         return spec.labels
     try:
-        text = spec.path(spec.labels).read_text(encoding="utf-8")
+        path = spec.path(spec.labels)
+        if not path.is_file() or path.stat().st_size > MOST_BYTES:
+            raise ValueError("no file, or none of names")
+        text = path.read_text(encoding="utf-8")
         if spec.labels.endswith(".json"):
             return _from_json(json.loads(text))
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+    except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         raise ModelNotLoadable(
             f"the label file {spec.labels!r} of model {spec.id!r} cannot be read: it must be text with a name a line, "
             "or a JSON list of names"

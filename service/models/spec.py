@@ -102,8 +102,11 @@ class ModelSpec(Frozen):
 
     def path(self, name: str) -> Path:
         """`name` as a file inside this spec's folder. Raises ValueError when it points outside of it."""
-        folder = (self.folder or Path()).resolve()
-        path = (folder / name).resolve()
+        try:
+            folder = (self.folder or Path()).resolve()
+            path = (folder / name).resolve()
+        except (OSError, RuntimeError):
+            raise ValueError(f"{name!r} is a link that leads nowhere") from None
         if not path.is_relative_to(folder):
             raise ValueError(f"{name!r} points outside the model's folder")
         return path
@@ -123,8 +126,9 @@ class ModelSpec(Frozen):
     def stamp(self) -> Stamp:
         """Changes when one of its files does; a file that is not there has none."""
         found = []
-        for file in self.files():
-            with suppress(OSError):
+        # What cannot be looked at now is told of when it is loaded.
+        with suppress(OSError, ValueError):
+            for file in self.files():
                 state = file.stat()
                 found.append((file.name, state.st_mtime_ns, state.st_size))
         return tuple(found)

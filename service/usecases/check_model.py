@@ -8,7 +8,7 @@ from pathlib import Path
 from service.engine.describe import layer_row, model_details
 from service.errors import ModelNotLoadable
 from service.ingest.trusted import Trust, require_allowed, require_no_code
-from service.models.library import spec_of_file
+from service.models.entries import spec_of_file
 from service.models.loaded import LoadedModel, load_model
 
 LAYERS_SHOWN = 12

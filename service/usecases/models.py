@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
 from service.engine.deadline import Deadline
 from service.engine.pool import EnginePool, Place, engine_of
-from service.errors import UnknownModel
+from service.errors import KerascopeError, UnknownModel
 from service.models.library import Library
 from service.models.spec import ModelSpec
-from service.models.uploads.record import Record, split_id
+from service.models.uploads.record import Record, Unreadable, split_id
 
 COLD: dict[str, Any] = {
     "state": "cold",
@@ -39,18 +39,26 @@ class Models:
         self._library = library
         self._deadline_s = deadline_s
 
-    async def overview(self, uploads: Sequence[Record] = ()) -> list[dict[str, Any]]:
-        """Every loadable model with its state, the `uploads` too, and every broken spec with its reason."""
+    async def overview(
+        self, uploads: Sequence[Record] = (), unreadable: Sequence[Unreadable] = ()
+    ) -> list[dict[str, Any]]:
+        """Every loadable model with its state, the `uploads` too, and every broken spec and record with its reason."""
         statuses = await self._engines.statuses()
-        rows = [self._row(spec, statuses) for spec in self._library.specs().values()]
+        specs, broken = await asyncio.to_thread(self._library.all)
+        rows = [self._row(spec, statuses) for spec in specs.values()]
+        reasons = [*broken.items(), *((record.shown_as, record.reason) for record in unreadable)]
         for record in uploads:
-            # One may have been deleted meanwhile.
-            with suppress(UnknownModel):
+            try:
                 rows.append(self._row(self._library.get(record.id), statuses))
+            except UnknownModel:
+                # It has been deleted meanwhile.
+                continue
+            except KerascopeError as error:
+                reasons.append((record.id, error.detail))
         rows += [
             {"id": model_id, "title": "", "source": "file", "origin": "", "licence": "", **COLD}
             | {"state": "failed", "last_error": reason, "device": None, "version": None, "visibility": None}
-            for model_id, reason in self._library.broken().items()
+            for model_id, reason in reasons
         ]
         return sorted(rows, key=lambda row: (row["state"] == "cold", str(row["id"])))
 

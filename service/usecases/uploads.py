@@ -27,7 +27,7 @@ from service.errors import (
 from service.ingest.verdict import Manifest, Verdict
 from service.jobs.room import is_full
 from service.models.library import Library
-from service.models.uploads.record import Record, Visibility
+from service.models.uploads.record import Record, Unreadable, Visibility
 from service.models.uploads.store import UploadStore
 
 log = structlog.get_logger(__name__)
@@ -140,11 +140,14 @@ class Uploads:
 
     def hidden(self, model_id: str, owner: str | None) -> bool:
         """Whether it is an upload that `owner` must not know of."""
-        record = self._store.find(model_id)
-        return record is not None and not record.visible_to(owner)
+        return self._store.hidden(model_id, owner)
 
     def visible(self, owner: str | None) -> list[Record]:
         return [record for record in self._store.records() if record.visible_to(owner)]
+
+    def unreadable(self, owner: str | None) -> list[Unreadable]:
+        """Those of which nothing can be said but why."""
+        return [record for record in self._store.unreadable() if record.visible_to(owner)]
 
     async def change(self, model_id: str, default: int | None, visibility: Visibility | None) -> Record:
         """Raises UnknownModel."""

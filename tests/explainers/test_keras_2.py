@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from service.models.library import spec_of_file
+from service.models.entries import spec_of_file
 from service.models.loaded import LoadedModel, load_model
 
 FILES = Path(__file__).parents[1] / "models" / "files"

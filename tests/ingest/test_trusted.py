@@ -17,7 +17,7 @@ import tf_keras
 
 from service.errors import ModelNotLoadable
 from service.ingest.trusted import Trust, require_allowed, trust_in
-from service.models.library import spec_of_file
+from service.models.entries import spec_of_file
 from service.models.loaded import LoadedModel, load_model
 from service.models.spec import ModelSpec
 from tests import nets

@@ -14,8 +14,8 @@ from keras import layers
 
 from service.errors import MethodNotValid
 from service.models.canonical import canonical
+from service.models.entries import spec_of_file
 from service.models.head import find_head
-from service.models.library import spec_of_file
 from service.models.loaded import load_model
 
 WITH_SOFTMAX = [

@@ -8,8 +8,9 @@ import keras
 import pytest
 
 from service.errors import ModelNotLoadable, UnknownModel
+from service.models.entries import spec_of_file
 from service.models.labels import labels_of
-from service.models.library import Library, read_catalogue, spec_of_file
+from service.models.library import Library, read_catalogue
 
 
 def write(folder: Path, *names: str, text: str = "") -> None:

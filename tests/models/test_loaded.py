@@ -14,8 +14,8 @@ from keras import layers
 from service.engine.describe import cam_layer, layer_details, layer_row, model_details
 from service.errors import ModelNotLoadable
 from service.models.canonical import canonical
+from service.models.entries import spec_of_file
 from service.models.inputs import find_input
-from service.models.library import spec_of_file
 from service.models.loaded import load_model
 from service.models.preprocess import InputShape
 from service.models.scaling import Scaling, find_scaling

@@ -21,8 +21,8 @@ from PIL import Image
 
 from service.errors import ModelNotLoadable, WeightsUnavailable
 from service.ingest.trusted import Trust, require_allowed
+from service.models.entries import spec_of_file
 from service.models.labels import imagenet_labels
-from service.models.library import spec_of_file
 from service.models.loaded import LoadedModel, load_model
 from service.models.loading import load
 from service.models.preprocess import prepare

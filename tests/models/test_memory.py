@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from service.errors import ModelNotLoadable, OutOfMemory
 from service.models import loading
-from service.models.library import CATALOGUE, spec_of_file
+from service.models.entries import spec_of_file
+from service.models.library import CATALOGUE
 from service.models.loaded import load_model
 
 

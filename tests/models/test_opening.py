@@ -13,7 +13,7 @@ import tensorflow as tf
 import tf_keras
 
 from service.ingest.trusted import Trust, require_allowed
-from service.models.library import spec_of_file
+from service.models.entries import spec_of_file
 from service.models.loaded import LoadedModel, load_model
 
 BOTH = [pytest.param(keras, id="keras 3"), pytest.param(tf_keras, id="keras 2")]

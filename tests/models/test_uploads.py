@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import shutil
@@ -16,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.errors import ModelExists, QuotaExceeded, Unavailable, UnknownModel
+from service.errors import ModelExists, ModelNotLoadable, QuotaExceeded, Unavailable, UnknownModel
 from service.models.library import Library
 from service.models.uploads.record import Record, split_id
 from service.models.uploads.store import UploadStore
@@ -155,6 +156,57 @@ class TestM10Crashes:
             if b'"mine"' in path.read_bytes():
                 path.write_bytes(b"{")
         assert [record.id for record in where.records()] == ["other"]
+
+    @pytest.mark.parametrize("how", ["unknown fields", "missing fields", "another type", "cut off", "nested deeply"])
+    def test_no_start_deletes_what_a_record_cannot_say(self, tmp_path: Path, how: str) -> None:
+        """Of a newer service, of an older one after it, or damaged: its versions stay, and its ID is taken."""
+        where = store(tmp_path)
+        add(where)
+        add(where)
+        (path,) = (tmp_path / "uploads").glob("*/record.json")
+        record = json.loads(path.read_bytes())
+        data = {
+            "unknown fields": json.dumps(record | {"shared_with": ["a"], "versions": [
+                version | {"precision": "fp16"} for version in record["versions"]
+            ]}),
+            "missing fields": json.dumps({key: value for key, value in record.items() if key != "last"}),
+            "another type": json.dumps(record | {"default": "two"}),
+            "cut off": path.read_text()[:-20],
+            "nested deeply": "[" * 100_000,
+        }[how]  # fmt: skip
+        path.write_text(data)
+        (path.parent / "2-fp16").mkdir()
+        for _ in range(3):
+            store(tmp_path).sweep()
+        assert {item.name for item in path.parent.iterdir()} == {"1", "2", "2-fp16", "record.json"}
+        assert all((path.parent / number / "canonical.keras").is_file() for number in ("1", "2"))
+        assert path.read_text() == data
+        with pytest.raises(ModelExists):
+            add(store(tmp_path), owner="somebody else")
+        if how == "unknown fields":
+            # What a newer service wrote is still there when this one has changed the record.
+            assert add(store(tmp_path)).default == 3
+            written = json.loads(path.read_bytes())
+            assert written["shared_with"] == ["a"]
+            assert [version.get("precision") for version in written["versions"]] == ["fp16", "fp16", None]
+            return
+        with pytest.raises(ModelNotLoadable, match="the record of this upload cannot be read"):
+            where.spec("mine")
+        (shown,) = store(tmp_path).unreadable()
+        known = how in ("missing fields", "another type")
+        assert shown.shown_as == ("mine" if known else f"unreadable-{path.parent.name[:8]}")
+        assert shown.visible_to("somebody else") is not known, "no other key learns of the ID"
+        assert shown.visible_to("me")
+
+    def test_a_spec_of_a_newer_service_hides_its_version_alone(self, tmp_path: Path) -> None:
+        where = store(tmp_path)
+        add(where)
+        add(where, precision="fp16")
+        with pytest.raises(ModelNotLoadable, match="version 2 of this upload has a spec .*at fault: precision"):
+            where.spec("mine")
+        found = where.spec("mine@1")
+        assert found is not None
+        assert found.id == "mine@1"
 
     def test_a_record_that_the_disk_does_not_give_loses_nothing(self, tmp_path: Path) -> None:
         """At address 0 the memory of a process is an input/output error."""

@@ -26,9 +26,14 @@ LOADS = problems(401, 404, 409, 422, 503, 504)
 async def list_models(request: Request, services: ServicesDep) -> Any:
     """Every model that can be loaded, with its state. Answers while the engine starts."""
     authentication = "open" if owner_of(request) == NOBODY else "keys"
-    seen = services.uploads.visible(seen_by(request))
+    owner = seen_by(request)
+    seen, unreadable = services.uploads.visible(owner), services.uploads.unreadable(owner)
     uploads = services.uploads.why_off or "on"
-    return {"models": await services.models.overview(seen), "authentication": authentication, "uploads": uploads}
+    return {
+        "models": await services.models.overview(seen, unreadable),
+        "authentication": authentication,
+        "uploads": uploads,
+    }
 
 
 @router.get(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -15,13 +18,17 @@ from service.errors import Unavailable, UnknownModel
 log = structlog.get_logger(__name__)
 
 RECORD = "record.json"
+PARTIAL = ".new"
 Visibility = Literal["private", "shared"]
 
 
 class Version(BaseModel):
-    """One upload: its own bytes' digest, and that of the canonical file that is loaded instead."""
+    """One upload: its own bytes' digest, and that of the canonical file that is loaded instead.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Fields of a newer service are kept as they are.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
 
     number: int
     created: datetime
@@ -33,9 +40,9 @@ class Version(BaseModel):
 
 
 class Record(BaseModel):
-    """Everything about one uploaded model; `last` numbers are never given twice."""
+    """Everything about one uploaded model; `last` numbers are never given twice. Fields of a newer service are kept."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="allow")
 
     id: str
     owner: str
@@ -57,6 +64,24 @@ class Record(BaseModel):
         return owner is None or self.visibility == "shared" or self.owner == owner
 
 
+@dataclass(frozen=True)
+class Unreadable:
+    """A record that is damaged, or of another version of the service: its files stay, and its ID stays taken.
+
+    `shown_as` is the model's ID where it is known whose it is, else a name made of its folder's, so that no other key
+    learns of it.
+    """
+
+    reason: str
+    shown_as: str
+    owner: str | None = None
+    shared: bool = True
+
+    def visible_to(self, owner: str | None) -> bool:
+        """As that of a record; `owner` None is the administrator."""
+        return owner is None or self.shared or owner == self.owner
+
+
 def canonical_name(keras: str) -> str:
     """The file that a model is kept as, by the version of Keras that wrote it: HDF5 for Keras 2."""
     return "canonical.h5" if keras.startswith("2.") else "canonical.keras"
@@ -68,20 +93,41 @@ def split_id(model_id: str) -> tuple[str, int | None]:
     return (name, int(number)) if at and number.isdecimal() and number.isascii() else (model_id, None)
 
 
-def read_record(path: Path) -> Record | None:
-    """None where there is none, or a damaged one. Raises Unavailable where the disk does not give it."""
+def read_record(path: Path) -> Record | Unreadable | None:
+    """None where there is none. Raises Unavailable where the disk does not give it."""
     try:
-        return Record.model_validate_json(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError, ValidationError):
+        data = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         log.error("record not readable", path=str(path), reason=error.strerror)
         raise Unavailable("what is known of this model cannot be read right now; the log says why") from None
+    try:
+        return Record.model_validate_json(data)
+    except ValidationError as error:
+        return _unreadable(path, data, error)
+
+
+def _unreadable(path: Path, data: bytes, error: ValidationError) -> Unreadable:
+    """With as much as the record still says about whose model it is."""
+    wrong = ", ".join(".".join(str(part) for part in item["loc"]) or "all of it" for item in error.errors()[:5])
+    reason = (
+        f"the record of this upload cannot be read (at fault: {wrong[:200]}): it is damaged, or was written by another "
+        "version of the service. Its files are kept, and nothing is deleted"
+    )
+    known: Any = None
+    with suppress(ValueError, RecursionError):
+        known = json.loads(data)
+    said = known if isinstance(known, dict) else {}
+    owner, model_id, visibility = said.get("owner"), said.get("id"), said.get("visibility")
+    if isinstance(owner, str) and isinstance(model_id, str):
+        return Unreadable(reason, model_id[:64], owner, visibility == "shared")
+    return Unreadable(reason, f"unreadable-{path.parent.name[:8]}")
 
 
 def write_record(path: Path, record: Record) -> None:
     """At once and whole, also when the power goes."""
-    fresh = path.with_suffix(".new")
+    fresh = path.with_suffix(PARTIAL)
     with fresh.open("wb") as file:
         file.write(record.model_dump_json().encode())
         file.flush()

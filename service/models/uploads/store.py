@@ -18,11 +18,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from service.errors import ModelExists, QuotaExceeded, Unavailable, UnknownModel
+from pydantic import ValidationError
+
+from service.errors import ModelExists, ModelNotLoadable, QuotaExceeded, Unavailable, UnknownModel
 from service.models.spec import ModelSpec
 from service.models.uploads.record import (
+    PARTIAL,
     RECORD,
     Record,
+    Unreadable,
     Version,
     Visibility,
     canonical_name,
@@ -45,6 +49,7 @@ class UploadStore:
         self._folder = folder
         self._quota_bytes = quota_bytes
         self._most = most
+        self._read: dict[Path, tuple[tuple[int, int, int], Record | Unreadable]] = {}
 
     def incoming(self) -> Path:
         """A new folder to receive files in."""
@@ -53,36 +58,82 @@ class UploadStore:
         return folder
 
     def find(self, model_id: str) -> Record | None:
-        """The record of a model, without its version."""
-        return read_record(self._place(split_id(model_id)[0]) / RECORD)
+        """The record of a model, without its version. Raises ModelNotLoadable for one that cannot be read, Unavailable
+        where the disk does not give it."""
+        record = self._record(self._place(split_id(model_id)[0]) / RECORD)
+        if isinstance(record, Unreadable):
+            raise ModelNotLoadable(record.reason)
+        return record
+
+    def _record(self, path: Path) -> Record | Unreadable | None:
+        """Read once, and again when it has changed. Raises Unavailable."""
+        try:
+            state = path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            self._read.pop(path, None)
+            return None
+        except OSError:
+            return read_record(path)
+        stamp = (state.st_mtime_ns, state.st_size, state.st_ino)
+        known = self._read.get(path)
+        if known is None or known[0] != stamp:
+            found = read_record(path)
+            if found is None:
+                return None
+            known = self._read[path] = (stamp, found)
+        return known[1]
+
+    def hidden(self, model_id: str, owner: str | None) -> bool:
+        """Whether it is an upload that `owner` must not know of. Raises Unavailable."""
+        record = self._record(self._place(split_id(model_id)[0]) / RECORD)
+        return record is not None and not record.visible_to(owner)
 
     def spec(self, model_id: str) -> ModelSpec | None:
-        """The spec of `name`, in its default version, or of `name@2`. Raises UnknownModel for a version that is not."""
+        """The spec of `name`, in its default version, or of `name@2`.
+
+        Raises UnknownModel for a version that is not, and ModelNotLoadable.
+        """
         name, number = split_id(model_id)
-        record = read_record(self._place(name) / RECORD)
+        record = self.find(name)
         if record is None:
             return None
         version = record.version(number)
-        folder = self._place(name) / str(version.number)
-        digest = version.manifest["canonical_digest"].removeprefix("sha256:")
         fixed = {
             "id": f"{name}@{version.number}",
             "weights": canonical_name(str(version.manifest.get("keras", ""))),
-            "sha256": digest,
-            "folder": folder,
+            "sha256": str(version.manifest.get("canonical_digest")).removeprefix("sha256:"),
+            "folder": self._place(name) / str(version.number),
             "trusted": False,
             "custom_objects": None,
         }
-        return ModelSpec(**version.spec | fixed)
+        try:
+            return ModelSpec(**version.spec | fixed)
+        except ValidationError as error:
+            wrong = ", ".join(".".join(str(part) for part in item["loc"]) for item in error.errors()[:5])
+            raise ModelNotLoadable(
+                f"version {version.number} of this upload has a spec that this version of the service cannot use (at "
+                f"fault: {wrong[:200]}); its files are kept"
+            ) from None
 
     def records(self) -> list[Record]:
-        """Every model, in the order of IDs."""
-        found = []
-        for path in sorted(self._folder.glob(f"*/{RECORD}")):
-            # One that cannot be read hides its own model alone.
-            with suppress(Unavailable):
-                found.append(read_record(path))
-        return sorted((record for record in found if record), key=lambda record: record.id)
+        """Every model whose record can be read, in the order of IDs."""
+        return sorted((each for each in self._all() if isinstance(each, Record)), key=lambda record: record.id)
+
+    def unreadable(self) -> list[Unreadable]:
+        """The records that cannot be read; each hides its own model alone."""
+        return [each for each in self._all() if isinstance(each, Unreadable)]
+
+    def _all(self) -> Iterator[Record | Unreadable]:
+        for path in self._paths():
+            try:
+                found = self._record(path)
+            except Unavailable as error:
+                found = Unreadable(error.detail, f"unreadable-{path.parent.name[:8]}")
+            if found is not None:
+                yield found
+
+    def _paths(self) -> list[Path]:
+        return sorted(self._folder.glob(f"*/{RECORD}"))
 
     def require_room(self, owner: str, size: int) -> None:
         """Raises QuotaExceeded."""
@@ -96,8 +147,11 @@ class UploadStore:
             )
 
     def require_free(self, model_id: str, owner: str | None) -> None:
-        """Raises ModelExists for an ID that is another's."""
-        record = self.find(model_id)
+        """Raises ModelExists for an ID that is another's, or whose record cannot be read."""
+        try:
+            record = self.find(model_id)
+        except ModelNotLoadable:
+            raise ModelExists(f"the model ID {model_id!r} is taken; choose another") from None
         if record is not None and owner not in (None, record.owner):
             raise ModelExists(f"the model ID {model_id!r} is taken; choose another")
 
@@ -137,15 +191,13 @@ class UploadStore:
             shutil.rmtree(place / str(number), ignore_errors=True)
             os.replace(ready, place / str(number))
             sync_folder(place)
-            earlier = record.versions if record else ()
             made = Record(
-                id=model_id,
-                owner=record.owner if record else owner,
-                visibility=visibility,
-                default=number,
-                last=number,
-                versions=(*earlier, version),
+                id=model_id, owner=owner, visibility=visibility, default=number, last=number, versions=(version,)
             )
+            if record:
+                versions = (*record.versions, version)
+                changed = {"visibility": visibility, "default": number, "last": number, "versions": versions}
+                made = record.model_copy(update=changed)
             write_record(place / RECORD, made)
             return made
 
@@ -177,21 +229,35 @@ class UploadStore:
         return [f"{name}@{version.number}" for version in gone]
 
     def sweep(self) -> int:
-        """Deletes what processes that ended have left behind: half uploads, versions in no record. How many."""
+        """Deletes what processes that ended have left behind: half uploads, versions in no record. How many.
+
+        Only what is known to be such a thing: a record that cannot be read, and what another version of the service has
+        put beside one, stay.
+        """
         old = time.time() - ABANDONED_S
         with self._locked():
-            left = [path for path in (self._folder / INCOMING).glob("*") if path.stat().st_mtime < old]
+            left = [path for path in (self._folder / INCOMING).glob("*") if path.lstat().st_mtime < old]
             for place in self._folder.glob("*"):
-                try:
-                    record = read_record(place / RECORD)
-                except Unavailable:
-                    continue
-                kept = {str(version.number) for version in record.versions} | {RECORD} if record else set()
-                if place.name != INCOMING and place.is_dir():
-                    left += [path for path in place.iterdir() if path.name not in kept]
+                if place.name != INCOMING:
+                    left += self._left_in(place)
             for path in left:
                 shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
         return len(left)
+
+    def _left_in(self, place: Path) -> list[Path]:
+        try:
+            record = read_record(place / RECORD)
+        except Unavailable:
+            return []
+        if isinstance(record, Unreadable):
+            return []
+        kept = {str(version.number) for version in record.versions} if record else set()
+        with suppress(OSError):
+            return [
+                path for path in place.iterdir()
+                if (path.name.isdecimal() and path.name not in kept) or path.suffix == PARTIAL
+            ]  # fmt: skip
+        return []
 
     def _known(self, model_id: str) -> Record:
         record = self.find(model_id)

@@ -1,0 +1,130 @@
+"""The operator's model folder: each entry is read once, and again when it has changed."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+import time
+from collections.abc import Hashable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from service.models.entries import Broken, entry_at
+from service.models.spec import ModelSpec
+
+# The files of one folder that are looked at to see whether it has changed.
+MOST_FILES = 1000
+# A spec that is asked for by its ID is looked for among all entries at most so often, and for at most one part in so
+# many of the time.
+FRESH_S = 1.0
+LOOKING_SHARE = 20
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the folder held: specs by ID, and the reason of each entry that is none."""
+
+    specs: dict[str, ModelSpec] = field(default_factory=dict)
+    broken: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    stamp: Hashable
+    found: ModelSpec | Broken | None
+
+
+@dataclass
+class ModelFolder:
+    """Thread-safe. One that is not there is empty; one that cannot be read says so as an entry of its own."""
+
+    path: Path
+    last: Seen = field(default_factory=Seen)
+    _entries: dict[str, _Entry] = field(default_factory=dict)
+    _of_id: dict[str, str] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _looked_at: float = float("-inf")
+    _took_s: float = 0.0
+    _state: Hashable = None
+
+    def look(self) -> Seen:
+        """What it holds now."""
+        with self._lock:
+            began = time.monotonic()
+            self._read()
+            self._looked_at = time.monotonic()
+            self._took_s = self._looked_at - began
+            return self.last
+
+    def get(self, model_id: str) -> ModelSpec | None:
+        """The spec of that ID as it is now."""
+        spec, age_s = self.last.specs.get(model_id), time.monotonic() - self._looked_at
+        if spec is not None and age_s < FRESH_S and not self._changed(model_id):
+            return spec
+        if spec is None and age_s < LOOKING_SHARE * self._took_s and _own_state(self.path) == self._state:
+            return None
+        return self.look().specs.get(model_id)
+
+    def _changed(self, model_id: str) -> bool:
+        name = self._of_id[model_id]
+        return stamp_of(self.path / name) != self._entries[name].stamp
+
+    def _read(self) -> None:
+        before, self._entries, self._state = self._entries, {}, _own_state(self.path)
+        specs: dict[str, ModelSpec] = {}
+        broken: dict[str, str] = {}
+        of_id: dict[str, str] = {}
+        try:
+            names = sorted(entry.name for entry in os.scandir(self.path) if not entry.name.startswith("."))
+        except FileNotFoundError:
+            names = []
+        except OSError as error:
+            names = []
+            broken["model-folder"] = f"the model folder cannot be read: {error.strerror}"
+        for name in names:
+            stamp = stamp_of(self.path / name)
+            known = before.get(name)
+            entry = known if known and known.stamp == stamp else _Entry(stamp, entry_at(self.path / name))
+            self._entries[name] = entry
+            if isinstance(entry.found, ModelSpec):
+                specs[entry.found.id] = entry.found
+                of_id[entry.found.id] = name
+            elif entry.found is not None:
+                broken[_free(entry.found.id, broken)] = entry.found.reason
+        self._of_id, self.last = of_id, Seen(specs, broken)
+
+
+def stamp_of(path: Path) -> Hashable:
+    """Changes when an entry of the folder does, or one of the files in it."""
+    found: list[Hashable] = []
+    try:
+        found.append(_state(path.stat()))
+        if path.is_dir():
+            with os.scandir(path) as inside:
+                for item in itertools.islice(inside, MOST_FILES):
+                    with suppress(OSError):
+                        found.append((item.name, _state(item.stat())))
+    except OSError as error:
+        found.append(error.errno)
+    return tuple(found)
+
+
+def _own_state(path: Path) -> Hashable:
+    """Changes when an entry of the folder itself comes or goes."""
+    try:
+        return _state(path.stat())
+    except OSError as error:
+        return error.errno
+
+
+def _state(found: os.stat_result) -> Hashable:
+    return found.st_mtime_ns, found.st_size, found.st_ino, found.st_mode
+
+
+def _free(model_id: str, taken: Mapping[str, str]) -> str:
+    """The ID, with a number where another entry has it already."""
+    if model_id not in taken:
+        return model_id
+    return next(name for number in itertools.count(2) if (name := f"{model_id}-{number}") not in taken)
