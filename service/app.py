@@ -93,7 +93,7 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         connecting = asyncio.create_task(asyncio.to_thread(jobs.connect))
         if settings.uploads:
-            await asyncio.to_thread(store.sweep)
+            await asyncio.to_thread(swept, store)
         engines.start()
         if keys.open():
             log.warning("open", reason="there are no API keys: everybody who reaches the port may use the service")
@@ -157,6 +157,14 @@ def create_app(settings: Settings) -> FastAPI:
     app.mount(FILES, WebFiles(directory=WEB))
     app.mount(health.DOCS_ASSETS, StaticFiles(packages=[("fastapi_swagger", "resources")]))
     return app
+
+
+def swept(store: UploadStore) -> None:
+    """What was left behind is thrown away; a disk that does not let it keeps nobody from starting."""
+    try:
+        store.sweep()
+    except OSError as error:
+        log.error("uploads left behind could not be swept", reason=error.strerror)
 
 
 def engine_config(settings: Settings, number: int) -> EngineConfig:

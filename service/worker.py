@@ -21,6 +21,7 @@ import structlog
 from service.engine.protocol import EngineConfig, pulse_beside
 from service.engine.pulse import Pulse
 from service.engine.server import Engine
+from service.errors import KerascopeError
 from service.imaging.decode import DecodeLimits
 from service.models.device import DeviceSettings, environment, quiet_start
 from service.models.work import Kind, Work
@@ -52,7 +53,7 @@ def main() -> None:
     with quiet_start():
         engine = Engine(config, pulse.work)
     engines.append(engine)
-    threading.Thread(target=lambda: workers.extend(job_workers(config, engine)), daemon=True, name="jobs").start()
+    threading.Thread(target=_start_jobs, args=(config, engine, workers), daemon=True, name="jobs").start()
     asyncio.run(engine.serve())
 
 
@@ -77,6 +78,16 @@ def run(config: EngineConfig, grace_s: float) -> None:
     log.info("worker ended", worker=config.worker)
 
 
+def _start_jobs(config: EngineConfig, engine: Engine, workers: list[Worker]) -> None:
+    """Importing the queue takes most of a second: calls are answered meanwhile, and also where it fails."""
+    try:
+        workers.extend(job_workers(config, engine))
+    except Exception as error:
+        log.exception("jobs worker could not be made")
+        detail = error.detail if isinstance(error, KerascopeError) else "the log of the service says why"
+        engine.jobs_problem = lambda: f"the worker could not be made: {detail}"
+
+
 def bounds_of(config: EngineConfig) -> dict[Kind, float]:
     """Seconds that each kind of work may take before its process is taken for hung."""
     return {
@@ -88,12 +99,12 @@ def job_workers(config: EngineConfig, engine: Engine) -> list[Worker]:
     """The background worker of this process, started; none where jobs run elsewhere."""
     if config.jobs is None:
         return []
-    # Importing the queue takes most of a second: here, calls are answered meanwhile.
     from service.jobs.worker import Worker
     from service.usecases.run_job import RunJob
 
     handler = RunJob(engine.compute_job, DecodeLimits(config.max_pixels, config.max_side_px))
     worker = Worker(config.jobs, config.worker, handler)
+    engine.jobs_problem = lambda: worker.problem
     worker.start()
     return [worker]
 

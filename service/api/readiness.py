@@ -15,7 +15,10 @@ async def readiness(request: Request, services: Services) -> str | None:
     if request.app.state.draining:
         return "stopping"
     full = any(client.queue.full for client in services.engines.clients)
-    return missing or ("queue full" if full else None)
+    if missing or full:
+        return missing or "queue full"
+    problem = await services.exposition.jobs_problem()
+    return f"jobs: {problem}" if problem else None
 
 
 def not_up(statuses: list[dict[str, Any] | None]) -> str | None:
@@ -26,4 +29,5 @@ def not_up(statuses: list[dict[str, Any] | None]) -> str | None:
     for key, words in (("preloading", "preloading "), ("not_loaded", "not loaded: ")):
         if models := [model for status in told for model in status[key]]:
             return words + ", ".join(models)
-    return None
+    problems = [status["jobs_problem"] for status in told if status["jobs_problem"]]
+    return f"jobs: {problems[0]}" if problems else None

@@ -30,6 +30,9 @@ STATUS_DEADLINE_S = 1.0
 # The engine ends a call at its deadline itself, and tells at which step.
 ANSWER_GRACE_S = 0.2
 RETRY_AFTER_S = 5
+# How often a call is tried that the engine died of, and one that it died beside.
+TRIES = 2
+PATIENCE_WITH_OTHERS = 5
 # As many calls as the engine may run as one.
 UNITS_AT_A_TIME = 32
 
@@ -61,6 +64,7 @@ class EngineClient:
         self.quarantine = Quarantine()
         self._alone = asyncio.Lock()
         self._several = False
+        self._at_fault: frozenset[str] = frozenset()
 
     @property
     def state(self) -> EngineState:
@@ -81,24 +85,30 @@ class EngineClient:
 
         Raises the domain error the engine answered with, EngineUnavailable, ModelQuarantined, or DeadlineExceeded. A
         call that is cancelled is given up by the engine before its next step. The second try of those whose engine died
-        is one after another, so that it shows whose fault it was.
+        is one after another, so that it shows whose fault it was; a call of another model is tried more often.
         """
         deadline = deadline or Deadline.after(self._deadline_s)
         model_id, kind = str(payload.get("model", "")), kind_of(op, payload)
         if op == "load":
             self.quarantine.release(model_id)
-        for last in (False, True):
+        own, others = 0, 0
+        while own < TRIES and others < PATIENCE_WITH_OTHERS:
             await self._wait_until_up(deadline)
             try:
-                async with self._alone if self._several and (last or self._alone.locked()) else nullcontext():
+                async with self._alone if self._several and (own or self._alone.locked()) else nullcontext():
                     self.quarantine.require_free(model_id)
                     answer = await self._send(op, payload, arrays or {}, deadline)
             except _EngineLost:
                 log.warning("engine lost during a call", op=op, model=model_id)
+                if self._at_fault and model_id not in self._at_fault:
+                    others += 1
+                else:
+                    own += 1
             else:
                 self.quarantine.answered(model_id, kind)
                 return answer
-        raise EngineUnavailable("the engine ended twice while it worked on this call", retry_after_s=RETRY_AFTER_S)
+        times = "twice" if own else "again and again"
+        raise EngineUnavailable(f"the engine ended {times} while it worked on this call", retry_after_s=RETRY_AFTER_S)
 
     async def ask_at_once(self, op: str, payload: dict[str, Any], arrays: Arrays | None = None) -> EngineReply | None:
         """The answer to what takes no computing; None when the engine does not give it at once.
@@ -165,7 +175,9 @@ class EngineClient:
         """The engine died. Work on one model is that model's fault; among several the second tries will tell, as each
         of them is alone with the engine then. A background job has a bound of its own, and blames no model."""
         tasks = self.supervisor.blamed
-        self._several = len({task.model for task in tasks}) > 1
+        models = frozenset(task.model for task in tasks)
+        self._several = len(models) > 1
+        self._at_fault = models if self.supervisor.crashed else frozenset()
         if not self._several and self.supervisor.crashed:
             for model_id, kind in {(task.model, task.what) for task in tasks if task.what}:
                 self.quarantine.died(model_id, kind)
@@ -192,7 +204,12 @@ class EngineClient:
     async def _read(self, socket: zmq.asyncio.Socket) -> None:
         while True:
             frames = await socket.recv_multipart(copy=False)
-            reply, arrays = unpack(Reply, [frame.buffer for frame in frames])
+            try:
+                reply, arrays = unpack(Reply, [frame.buffer for frame in frames])
+            except ValueError:
+                log.exception("engine answered what cannot be read, ending it")
+                self.supervisor.kill()
+                continue
             waiting = self._pending.get(reply.id)
             if waiting is None or waiting.done():
                 continue

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -84,6 +85,7 @@ class Engine:
         self._turns = Turns()
         self._batches = Batches(self._turns)
         self._callers: dict[str, Caller] = {}
+        self.jobs_problem: Callable[[], str | None] = lambda: None
         # What is there now stays: collecting what models and plans leave takes ms then, and not a third of a second.
         gc.collect()
         gc.freeze()
@@ -231,6 +233,8 @@ class Engine:
                 self._operations.warm_up(model, Batched(model.backend, self._batches, Caller("warm-up")))
         except KerascopeError as error:
             log.warning("warm-up failed", model=model_id, reason=error.detail)
+        except Exception:
+            log.exception("warm-up failed", model=model_id)
         else:
             log.info("model ready", model=model_id, seconds=round(time.monotonic() - started, 2))
 
@@ -242,6 +246,7 @@ class Engine:
             "warm_bytes": self._registry.warm_bytes,
             "budget_bytes": self._config.registry_bytes,
             "preloading": self._preloads.waiting(),
-            "not_loaded": self._preloads.failed(self._registry.is_warm),
+            "not_loaded": self._preloads.missing(self._registry.is_warm),
             "waiting": len(self._callers),
+            "jobs_problem": self.jobs_problem(),
         }

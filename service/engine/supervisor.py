@@ -121,7 +121,8 @@ class Supervisor:
             code = None
             try:
                 code = await self._run_once(socket)
-            except OSError:
+            except Exception:
+                # Whatever it is: a service whose engine is never started again answers nothing any more.
                 log.exception("engine could not be started")
             self.restarts += 1
             last = LAST_BACKOFF_ONCE_UP_S if self.state is EngineState.UP else LAST_BACKOFF_S

@@ -20,6 +20,8 @@ from service.jobs.room import is_full, no_room_left, require_room
 RETRY_AFTER_S = 5
 IDLE_TRANSACTION_S = 5
 SQLITE_FULL = 13
+# SQLITE_CORRUPT and SQLITE_NOTADB, in the low byte of an extended code.
+SQLITE_DAMAGES = (11, 26)
 WAL_ATTEMPTS = 100
 WAL_PAUSE_S = 0.05
 # PostgreSQL's codes.
@@ -71,16 +73,28 @@ class Database:
     @property
     def now(self) -> sa.ColumnElement[float]:
         """Seconds since 1970 by the database's clock, which all workers share."""
-        clock = (
-            "(julianday('now') - 2440587.5) * 86400.0" if self.is_sqlite else "extract(epoch from clock_timestamp())"
-        )
+        clock = SQLITE_CLOCK if self.is_sqlite else POSTGRESQL_CLOCK
         return sa.cast(sa.literal_column(clock), sa.Double)
 
     @contextlib.contextmanager
     def begin(self) -> Iterator[sa.Connection]:
         """One transaction, committed at the end of the block."""
-        with reachable(), self.engine.begin() as connection:
+        with self.reachable(), self.engine.begin() as connection:
             yield connection
+
+    @contextlib.contextmanager
+    def reachable(self) -> Iterator[None]:
+        """Turns the driver's errors into StorageFull and JobsUnavailable.
+
+        After a damage, what was open is closed: the file that is opened next may be another.
+        """
+        try:
+            with _in_our_words():
+                yield
+        except JobsUnavailable as error:
+            if _is_damage(error.__cause__):
+                self.engine.dispose()
+            raise
 
     def clock(self) -> float:
         with self.begin() as connection:
@@ -119,13 +133,18 @@ class Database:
 
 
 @contextlib.contextmanager
-def reachable() -> Iterator[None]:
-    """Turns the driver's errors into StorageFull and JobsUnavailable."""
+def _in_our_words() -> Iterator[None]:
     try:
         yield
     except sa.exc.DBAPIError as error:
         if getattr(error.orig, "sqlite_errorcode", None) == SQLITE_FULL or _sqlstate(error) == DISK_FULL:
             raise no_room_left() from error
+        if _is_damage(error):
+            raise JobsUnavailable(
+                "the jobs database is damaged; the log of the service says how, and once it is repaired or moved away "
+                "jobs go on by themselves",
+                retry_after_s=RETRY_AFTER_S,
+            ) from error
         lost = error.connection_invalidated or _sqlstate(error) == IDLE_TRANSACTION
         if lost or isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError):
             raise unavailable() from error
@@ -138,6 +157,12 @@ def reachable() -> Iterator[None]:
 
 def unavailable() -> JobsUnavailable:
     return JobsUnavailable("the jobs database cannot be reached right now", retry_after_s=RETRY_AFTER_S)
+
+
+def _is_damage(error: BaseException | None) -> bool:
+    """Whether SQLite's file is damaged, or none of SQLite's."""
+    code = getattr(getattr(error, "orig", None), "sqlite_errorcode", None) or 0
+    return code & 0xFF in SQLITE_DAMAGES
 
 
 def _sqlstate(error: sa.exc.DBAPIError) -> str | None:

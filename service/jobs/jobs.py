@@ -54,6 +54,11 @@ class Jobs:
         """Makes the tables and the queue; else the first call does."""
         self._queue.connect()
 
+    @property
+    def problem(self) -> str | None:
+        """Why jobs could not be looked at when it was last tried; None when they could."""
+        return self._queue.problem
+
     def close(self) -> None:
         self._queue.close()
         self._database.close()

@@ -14,9 +14,9 @@ import structlog
 from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer, EnqueueOptions, WorkflowStatus
 from dbos import error as dbos_error
 
-from service.errors import JobsUnavailable
+from service.errors import JobsUnavailable, KerascopeError, StorageFull
 from service.jobs.config import JobsConfig
-from service.jobs.database import Database, reachable, unavailable
+from service.jobs.database import Database, unavailable
 from service.jobs.job import JobState
 
 log = structlog.get_logger(__name__)
@@ -50,6 +50,7 @@ class Queue:
         self._lock = threading.Lock()
         self._client: DBOSClient | None = None
         self._retry_at = 0.0
+        self._error: KerascopeError | None = None
 
     def connect(self) -> None:
         """Makes the tables and the queue where they are missing."""
@@ -57,14 +58,30 @@ class Queue:
             if self._client:
                 return
             if time.monotonic() < self._retry_at:
-                raise unavailable()
+                raise self._error.again() if self._error else unavailable()
             try:
-                with reachable():
+                with self._database.reachable():
                     self._client = self._open()
-            except JobsUnavailable as error:
-                self._retry_at = time.monotonic() + RETRY_CONNECT_S
-                log.warning("jobs database cannot be reached", error=repr(error.__cause__))
+            except (JobsUnavailable, StorageFull) as error:
+                self._failed(error)
                 raise
+            except Exception as error:
+                log.exception("jobs database cannot be opened")
+                failure = unavailable()
+                self._failed(failure)
+                raise failure from error
+            self._error = None
+
+    @property
+    def problem(self) -> str | None:
+        """Why the last use of the database failed; None when it did not."""
+        return self._error.detail if self._error else None
+
+    def _failed(self, error: KerascopeError) -> None:
+        self._retry_at = time.monotonic() + RETRY_CONNECT_S
+        if self.problem != error.detail:
+            log.warning("jobs database cannot be used", reason=error.detail, error=repr(error.__cause__))
+        self._error = error.again()
 
     def close(self) -> None:
         with self._lock:
@@ -156,11 +173,24 @@ class Queue:
             client = self._client
         if client is None:
             raise unavailable()
-        with reachable():
-            try:
+        try:
+            with self._database.reachable():
                 yield client
-            except dbos_error.DBOSQueryTimeoutError as error:
-                raise unavailable() from error
+        except dbos_error.DBOSQueryTimeoutError as error:
+            raise unavailable() from error
+        except JobsUnavailable as error:
+            self._error = error.again()
+            if self._database.is_sqlite:
+                # The file may be another when it can be used again, and lack the tables.
+                self._forget(client)
+            raise
+        else:
+            self._error = None
+
+    def _forget(self, client: DBOSClient) -> None:
+        with self._lock:
+            if self._client is client:
+                self._client = None
 
     def _open(self) -> DBOSClient:
         with self._database.engine.connect():

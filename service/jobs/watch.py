@@ -6,9 +6,13 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 
+import structlog
+
 from service.errors import JobsUnavailable, KerascopeError
 from service.jobs.job import Job, JobEvent
 from service.jobs.jobs import Jobs
+
+log = structlog.get_logger(__name__)
 
 POLL_S = 0.2
 FIRST_POLL_S = 0.02
@@ -70,6 +74,10 @@ class Watch:
                 await feed.tell(await self._look(feed.job.id, None))
             except KerascopeError as error:
                 await feed.tell(error)
+            except Exception:
+                # Who watches is told in any case; a poller that died would leave it waiting for ever.
+                log.exception("job could not be looked at")
+                await feed.tell(KerascopeError("the job could not be looked at; the log of the service says why"))
         # Whoever comes from now on starts anew.
         self._feeds.pop(feed.job.id, None)
 

@@ -14,11 +14,11 @@ import structlog
 from dbos import DBOS, DBOSPortableJSONSerializer
 from dbos import error as dbos_error
 
-from service.errors import JobsUnavailable, KerascopeError
+from service.errors import JobsUnavailable, KerascopeError, StorageFull
 from service.jobs.blobs import Blobs
 from service.jobs.config import JobsConfig
 from service.jobs.context import RESULT, JobContext
-from service.jobs.database import Database, reachable
+from service.jobs.database import Database
 from service.jobs.keeper import Keeper
 from service.jobs.lease import Lease
 from service.jobs.lock import acquire
@@ -34,6 +34,8 @@ Handler = Callable[[str, dict[str, Any], JobContext], None]
 CONNECTIONS = 10
 MAX_DISPATCHES = 50
 RETRY_S = 0.5
+RELAUNCH_S = 5.0
+FAILED = "the worker failed; the log of the service says why"
 LOOK_S = 1.0
 CLOSING_S = 2.0
 SWEEP_S = 3600.0
@@ -64,7 +66,9 @@ class Worker:
         self._keeper = Keeper(self._queue, self._lease, executor, config.lease_s, self._mine, on_stuck)
         self._running: set[str] = set()
         self._stopping = threading.Event()
+        self._sweeper: threading.Thread | None = None
         self._deadline = float("inf")
+        self._problem: str | None = None
         self._thread = threading.Thread(target=self._live, name="jobs-worker", daemon=True)
         self.ready = threading.Event()
 
@@ -79,26 +83,54 @@ class Worker:
         if self._thread.is_alive():
             self._thread.join(timeout_s)
 
+    @property
+    def problem(self) -> str | None:
+        """Why no jobs are run at the moment; None when they are."""
+        return self._problem
+
     def _mine(self) -> set[str]:
         return set(self._running)
 
     def _live(self) -> None:
+        """Whatever goes wrong is told by `problem`, and tried again: an accepted job waits for nothing else."""
+        while not self._stopping.is_set():
+            try:
+                self._work()
+            except Exception:
+                log.exception("jobs worker failed, and is started again")
+                self._problem = FAILED
+                with contextlib.suppress(Exception):
+                    DBOS.destroy(destroy_registry=True)
+                self._stopping.wait(RELAUNCH_S)
+
+    def _work(self) -> None:
         with contextlib.ExitStack() as stack:
-            if self._database.is_sqlite and not self._lock(stack):
+            if not self._lock(stack):
                 return
             stack.callback(self._database.close)
             stack.callback(self._queue.close)
-            if self._launch():
-                threading.Thread(target=self._sweep, name="jobs-sweep", daemon=True).start()
-                self._keep()
-                self._leave()
+            while self._launch():
+                if self._sweeper is None:
+                    self._sweeper = threading.Thread(target=self._sweep, name="jobs-sweep", daemon=True)
+                    self._sweeper.start()
+                if self._keep():
+                    return self._leave()
+                DBOS.destroy(destroy_registry=True)
+                self._queue.close()
+                self._database.close()
 
     def _lock(self, stack: contextlib.ExitStack) -> bool:
-        """Waits until no other process works under this ID."""
+        """Waits until no other process works under this name: two of one name would take each other's jobs."""
         while not self._stopping.is_set():
-            if file := acquire(self._config.data_dir, self._executor):
-                stack.enter_context(file)
-                return True
+            try:
+                file = acquire(self._config.data_dir, self._executor)
+            except OSError as error:
+                self._problem = f"the worker's lock cannot be made: {error.strerror}"
+            else:
+                if file:
+                    stack.enter_context(file)
+                    return True
+                self._problem = "another process works under this worker's name"
             self._stopping.wait(RETRY_S)
         return False
 
@@ -107,12 +139,16 @@ class Worker:
             try:
                 self._queue.connect()
                 self._lease.beat()
-                with reachable():
+                with self._database.reachable():
                     self._start_dbos()
-            except JobsUnavailable:
+            except Exception as error:
+                if not isinstance(error, KerascopeError):
+                    log.exception("jobs worker cannot start")
+                self._problem = error.detail if isinstance(error, KerascopeError) else FAILED
                 DBOS.destroy(destroy_registry=True)
                 self._stopping.wait(RETRY_S)
             else:
+                self._problem = None
                 self.ready.set()
                 log.info("jobs worker started", executor=self._executor)
                 return True
@@ -178,21 +214,30 @@ class Worker:
             log.exception("job failed")
             raise KerascopeError("something went wrong while the job ran") from None
 
-    def _keep(self) -> None:
-        look_at = 0.0
+    def _keep(self) -> bool:
+        """Looks after its jobs until it is stopped. False where it must be launched anew: a file of SQLite that could
+        not be used for a while may be another now, of which the queue's threads know nothing."""
+        look_at, good_at = 0.0, time.monotonic()
         while not self._stopping.is_set() or (self._running and time.monotonic() < self._deadline - CLOSING_S):
             if time.monotonic() >= look_at:
                 look_at = time.monotonic() + min(LOOK_S, self._config.lease_s / 4)
                 try:
                     self._keeper.look()
-                except JobsUnavailable:
-                    log.warning("jobs database cannot be reached")
+                except (JobsUnavailable, StorageFull) as error:
+                    log.warning("jobs worker cannot look after its jobs", reason=error.detail)
+                    self._problem = error.detail
                 except Exception:
                     log.exception("jobs worker could not look after its jobs")
+                    self._problem = FAILED
+                else:
+                    self._problem, good_at = None, time.monotonic()
+                if self._database.is_sqlite and not self._running and time.monotonic() - good_at > RELAUNCH_S:
+                    return False
             if self._stopping.is_set():
                 time.sleep(0.01)
             else:
                 self._stopping.wait(look_at - time.monotonic())
+        return True
 
     def _leave(self) -> None:
         """Only once nothing is taken from the queue any more can what is left be put back."""

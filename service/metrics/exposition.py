@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import structlog
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
@@ -13,13 +15,16 @@ from prometheus_client.registry import Collector
 
 from service.engine.client import EngineClient
 from service.engine.pool import EnginePool
-from service.errors import JobsUnavailable
+from service.errors import KerascopeError
 from service.jobs.job import JobState
 from service.jobs.jobs import Jobs
 from service.metrics import families
 from service.usecases.cache import AnswerCache
 
+log = structlog.get_logger(__name__)
+
 LONGEST_S = 0.5
+JOBS_FRESH_S = 1.0
 
 
 class Exposition:
@@ -30,6 +35,7 @@ class Exposition:
         self._engines = engines
         self._cache = cache
         self._jobs = jobs
+        self._counted_at = -JOBS_FRESH_S
         self._counting: asyncio.Task[Mapping[JobState, int] | None] | None = None
 
     async def page(self, accept: str) -> tuple[bytes, str]:
@@ -45,6 +51,13 @@ class Exposition:
         encode, media_type = choose_encoder(accept)
         return encode(_All(self._registry, looked_up)), media_type
 
+    async def jobs_problem(self) -> str | None:
+        """Why jobs cannot be looked at, as of the last second; None when they can."""
+        if time.monotonic() - self._counted_at > JOBS_FRESH_S:
+            await self._counts()
+            self._counted_at = time.monotonic()
+        return self._jobs.problem
+
     async def _counts(self) -> Mapping[JobState, int] | None:
         """A database that hangs holds one thread, however often it is asked."""
         if self._counting is None or self._counting.done():
@@ -55,7 +68,10 @@ class Exposition:
     async def _count(self) -> Mapping[JobState, int] | None:
         try:
             return await asyncio.to_thread(self._jobs.counts)
-        except JobsUnavailable:
+        except KerascopeError:
+            return None
+        except Exception:
+            log.exception("jobs could not be counted")
             return None
 
 

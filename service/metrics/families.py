@@ -33,6 +33,7 @@ def of_engines(clients: Sequence[EngineClient], statuses: Sequence[Status | None
     models = GaugeMetricFamily("kerascope_warm_models", "Models that are warm.", labels=["engine"])
     warm = GaugeMetricFamily("kerascope_warm_bytes", "Weights and compiled constants kept warm.", labels=["engine"])
     budget = GaugeMetricFamily("kerascope_budget_bytes", "Most of these bytes there may be.", labels=["engine"])
+    jobs = GaugeMetricFamily("kerascope_jobs_worker_up", "Whether the engine's worker runs jobs.", labels=["engine"])
     for number, (client, status) in enumerate(zip(clients, statuses, strict=True)):
         engine = [str(number)]
         up.add_metric(engine, status is not None)
@@ -49,7 +50,8 @@ def of_engines(clients: Sequence[EngineClient], statuses: Sequence[Status | None
             models.add_metric(engine, sum(row["state"] == "warm" for row in rows))
             warm.add_metric(engine, status["warm_bytes"])
             budget.add_metric(engine, status["budget_bytes"])
-    yield from (up, restarts, waiting, units, limit, held, resident, traces, models, warm, budget)
+            jobs.add_metric(engine, status["jobs_problem"] is None)
+    yield from (up, restarts, waiting, units, limit, held, resident, traces, models, warm, budget, jobs)
 
 
 def of_cache(cache: AnswerCache) -> Iterator[Metric]:

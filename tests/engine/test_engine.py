@@ -17,6 +17,7 @@ from service.errors import OutOfMemory
 from service.explainers.base import Progress
 from service.models.freezing import COPIES
 from service.models.loaded import LoadedModel
+from service.models.work import Work
 from tests.conftest import engine_config
 
 IMAGE = {"image": np.random.default_rng(0).integers(0, 256, (28, 28, 3), np.uint8)}
@@ -28,7 +29,10 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     with pytest.MonkeyPatch.context() as patch:
         # Threads can be set only before TensorFlow's first operation, which other tests have run in this process.
         patch.setattr(server, "configure", lambda settings, tf: "cpu")
-        yield Engine(engine_config(tmp_path_factory.mktemp("engine")))
+        yield Engine(
+            engine_config(tmp_path_factory.mktemp("engine")),
+            Work(dict.fromkeys(("load", "trace", "step", "call"), 60.0)),
+        )
 
 
 @pytest.fixture

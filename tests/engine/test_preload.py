@@ -42,8 +42,18 @@ def test_each_model_belongs_to_one_engine(tmp_path: Path) -> None:
 
 def test_what_could_not_be_loaded_is_told_until_it_is(tmp_path: Path) -> None:
     preload = Preload(["shapes", "gone"], library(tmp_path, 0)[0], number=0, engines=1)
-    assert (preload.waiting(), preload.failed(lambda _: False)) == (["gone", "shapes"], [])
+    assert (preload.waiting(), preload.missing(lambda _: False)) == (["gone", "shapes"], [])
     preload.ended("shapes", warm=True)
     preload.ended("gone", warm=False)
-    assert (preload.waiting(), preload.failed(lambda _: False)) == ([], ["gone"])
-    assert preload.failed(lambda model_id: model_id == "gone") == []
+    assert (preload.waiting(), preload.missing(lambda model_id: model_id == "shapes")) == ([], ["gone"])
+    assert preload.missing(lambda _: True) == []
+    assert preload.missing(lambda _: False) == ["gone", "shapes"], "one that was unloaded is missing too"
+
+
+def test_an_upload_that_was_deleted_is_not_missed(tmp_path: Path) -> None:
+    models, store = library(tmp_path, 1)
+    preload = Preload(["mine"], models, number=0, engines=1)
+    preload.ended("mine@1", warm=True)
+    assert preload.missing(lambda _: False) == ["mine@1"]
+    store.remove("mine")
+    assert preload.missing(lambda _: False) == []

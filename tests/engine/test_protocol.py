@@ -215,6 +215,7 @@ def test_the_configuration_survives_its_line_of_json() -> None:
     config = EngineConfig(
         socket="s", data_dir=Path("a b"), models_dir=Path("ü"), registry_bytes=2**40, preload=("x",), device="cpu",
         threads=0, max_passes=7, max_job_passes=8, max_pixels=9, max_side_px=10, call_bytes=2**41, engines=1,
+        max_step_s=1.5, max_load_s=2.5,
         trust_models_dir=True, allowed_layers=("a:B",),
         log_level="info", log_format="json", worker="w", jobs=jobs_config(Settings(data_dir=Path("ö"))),
     )  # fmt: skip

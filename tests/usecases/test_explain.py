@@ -70,9 +70,9 @@ def test_what_can_be_refused_needs_no_engine(tmp_path: Path) -> None:
         with pytest.raises(InvalidParameter, match="preprocess=false needs an array"):
             await explain(replace(request(), preprocess=False))
         with pytest.raises(UnknownModel):
-            await models.describe("shapez")
+            await models.describe("shapez", "me")
         with pytest.raises(UnknownModel):
-            await models.ask("load", "shapez")
+            await models.ask("load", "shapez", "me")
         rows = await models.overview()
         assert {row["state"] for row in rows} == {"cold"}
         assert [row["id"] for row in rows] == sorted(row["id"] for row in rows)
@@ -111,9 +111,9 @@ def test_answers(tmp_path: Path) -> None:
         together = await explain(request(method="activations", format="png"))
         assert len(together.results[0].pictures) == 1, "the grids of all layers in one picture"
 
-        details = await models.describe("shapes")
+        details = await models.describe("shapes", "me")
         assert (details["state"], details["device"]) == ("warm", "cpu")
         assert (await models.overview())[0]["id"] == "shapes", "warm ones first"
-        assert await models.ask("unload", "shapes") == {"unloaded": True}
+        assert await models.ask("unload", "shapes", "me") == {"unloaded": True}
 
     run(tmp_path, body, started=True)
