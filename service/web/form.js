@@ -24,7 +24,7 @@ function control(name, schema, values, list, changed) {
   const given = parameters()[name];
   const told = (event) => {
     const value = event.target.type === "checkbox" ? String(event.target.checked) : event.target.value.trim();
-    change({ [name]: value === String(schema.default ?? "") ? "" : value });
+    change({ [name]: value === String(schema.default ?? "") ? "" : value }, name);
     changed();
   };
   const kind = kinds(schema).find((each) => each.enum) ?? kinds(schema)[0];
