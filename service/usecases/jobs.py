@@ -135,7 +135,7 @@ class BackgroundJobs:
 
 
 def _told(document: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The parameters of a request of one method, to be told with every look at its job; None where too long for that."""
+    """The parameters of a request of one method, to be told with every look at its job; None where too long."""
     if document["many"]:
         return None
     params: Mapping[str, Any] = document["methods"][0]["params"]

@@ -30,7 +30,7 @@ export function query(job) {
 /** What a job is of: `layer conv2d_3, channels 0-8, steps 30`. */
 export function setting(job) {
   const parts = Object.entries(query(job)).map(([name, value]) => `${name.replaceAll("_", " ")} ${value}`);
-  return parts.join(", ") || "the method's defaults";
+  return parts.join(", ") || (job.parameters ? "the method's defaults" : `job ${job.id}`);
 }
 
 export const cancel = (id) => call(`v1/jobs/${id}`, { method: "DELETE" });
@@ -101,17 +101,19 @@ export function watchJobs(opened) {
 async function look() {
   clearTimeout(timer);
   draw();
+  let pause = LOOK_MS;
   for (const { id } of kept().filter((job) => !hasEnded(job))) {
     try {
       const job = await json(`v1/jobs/${id}`);
       sessionStorage.setItem(KEY, JSON.stringify(kept().map((each) => (each.id === id ? job : each))));
     } catch (error) {
       if (error.status === 404) forget(id);
+      else pause = LONGEST_PAUSE_MS;
     }
   }
   draw();
   clearTimeout(timer);
-  if (document.visibilityState === "visible" && kept().some((job) => !hasEnded(job))) timer = setTimeout(look, LOOK_MS);
+  if (document.visibilityState === "visible" && kept().some((job) => !hasEnded(job))) timer = setTimeout(look, pause);
 }
 
 function draw() {

@@ -6,6 +6,7 @@ import base64
 import io
 import re
 from collections.abc import Callable
+from urllib.parse import parse_qsl
 
 import numpy as np
 from PIL import Image
@@ -38,7 +39,7 @@ def started(page: Page) -> str:
 def test_a_click_in_the_gallery_restores_form_command_and_link(service: Service, visit: Visit) -> None:
     queries = {
         "layer=conv2d_1&channels=2-5&steps=7&jitter=3": "channels=2-5",
-        "layer=conv2d_2&channels=0,4&steps=5&preset=lucid": "channels=0,4",
+        "layer=conv2d_2:linear&channels=0,4&steps=5&preset=lucid": "channels=0,4",
         "target=1&steps=4": "target=1",
     }
     ids = [finished(service, query) for query in queries]
@@ -50,16 +51,15 @@ def test_a_click_in_the_gallery_restores_form_command_and_link(service: Service,
         cards.nth(place).click()
         expect(page.locator(".stage > p").first).to_have_text("Finished.")
         expect(page.locator(".stage > .note").first).to_contain_text(queries[query].replace("=", " "))
-        given = dict(part.split("=") for part in query.split("&"))
+        given = dict(parse_qsl(query))
         for name in ("layer", "channels", "target", "steps", "preset", "jitter"):
             expect(page.locator(f".parameters [name={name}]")).to_have_value(given.get(name, ""))
-        assert dict(part.split("=") for part in page.url.split("#")[1].split("&")) == {
-            "model": "shapes", "view": "filters", "sample": "circle.png", "job": job, **given,
-        }  # fmt: skip
+        own = {"model": "shapes", "view": "filters", "sample": "circle.png", "job": job}
+        assert dict(parse_qsl(page.url.split("#")[1])) == own | given
         command = page.locator("#view > .command code").inner_text()
         shown = re.search(r"maximization\?([^' ]+)", command)
         assert shown
-        assert dict(part.split("=") for part in shown[1].split("&")) == given
+        assert dict(parse_qsl(shown[1])) == given
     page.locator("input[name=steps]").fill("8")
     page.locator("input[name=steps]").press("Enter")
     expect(page.get_by_text("The form has been changed since")).to_be_visible()
@@ -69,7 +69,7 @@ def test_a_click_in_the_gallery_restores_form_command_and_link(service: Service,
     expect(page.locator("input[name=steps]")).to_have_value("7")
     assert f"job={ids[0]}" in page.url
     page.go_back()
-    expect(page.locator("select[name=layer]")).to_have_value("conv2d_2")
+    expect(page.locator("select[name=layer]")).to_have_value("conv2d_2:linear")
     assert opened.said == []
 
 
@@ -137,8 +137,8 @@ def test_a_job_is_followed_on_after_a_lost_connection_and_a_frozen_tab(service: 
 
 
 def test_a_chart_s_title_is_whole(service: Service, visit: Visit) -> None:
-    job = finished(service, "layer=conv2d_3:linear&channels=0-31&steps=2")
-    page = visit(service, f"{FILTERS}&job={job}").page
+    job = finished(service, "target=0-1,1-0,0-2,2-0,1-2&steps=2")
+    page = visit(service, f"/#view=filters&model=shapes&sample=circle.png&job={job}").page
     source = page.get_by_alt_text("Activation over the steps").get_attribute("src")
     assert source
     pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))).convert("L"))

@@ -111,6 +111,13 @@ def test_a_link_to_an_own_picture_says_so_and_shows_no_other(service: Service, v
     made.page.go_forward()
     expect(made.page.locator(".take code").first).to_contain_text("@elephant.png")
 
+    # In a page that has shown another picture, and in a new one.
+    old = visit(service, "/#model=shapes&sample=square.png").page
+    old.wait_for_selector(".map")
+    old.evaluate("hash => { location.hash = hash; }", link.removeprefix("/#"))
+    expect(old.locator("#missing")).to_be_visible()
+    for gone in ("#picture", ".map", "#predictions li"):
+        expect(old.locator(gone)).to_be_hidden()
     opened = visit(service, link)
     page = opened.page
     said = "This link was made with elephant.png, which is not in it: drop it here"
@@ -134,17 +141,22 @@ def test_a_link_to_an_own_picture_says_so_and_shows_no_other(service: Service, v
     ("link", "sentence"),
     [
         ("view=cam&target=nonsense", "there is no class 'nonsense'"),
-        ("view=cam&target=top99", "at most top3 for this model"),
-        ("view=saliency&target=9999", "the model has the classes 0 to 2"),
-        ("view=occlusion&target=0,,1", "there is no class ''"),
-        ("view=occlusion&patch=999", "patch 999,999 is larger than the model's input"),
-        ("view=cam&nonsense=1", "nonsense"),
-        ("view=activations&layers=nonsense", "nonsense"),
         ("view=activations&channels=nonsense", "'nonsense' is no index"),
-        ("view=kernels&layer=nonsense", "nonsense"),
         ("view=filters&job=nonsense", "nonsense"),
         ("view=constructor", "There is no view “constructor”"),
         ("sample=dog.jpg", "There is no sample “dog.jpg”"),
+        *(
+            pytest.param(link, sentence, marks=pytest.mark.soak)
+            for link, sentence in [
+                ("view=cam&target=top99", "at most top3 for this model"),
+                ("view=saliency&target=9999", "the model has the classes 0 to 2"),
+                ("view=occlusion&target=0,,1", "there is no class ''"),
+                ("view=occlusion&patch=999", "patch 999,999 is larger than the model's input"),
+                ("view=cam&nonsense=1", "nonsense"),
+                ("view=activations&layers=nonsense", "nonsense"),
+                ("view=kernels&layer=nonsense", "nonsense"),
+            ]
+        ),
     ],
 )
 def test_nonsense_in_a_link_is_one_sentence_and_the_page_stays_usable(

@@ -19,7 +19,6 @@ from tests.conftest import ROOT, Service
 Visit = Callable[..., Opened]
 SAMPLES = ROOT / "service" / "web" / "samples"
 CAT = SAMPLES / "cat.jpg"
-LITE = "/v1/models/efficientnet-lite0"
 
 
 def title_of(target: dict[str, object]) -> str:
@@ -30,25 +29,28 @@ def title_of(target: dict[str, object]) -> str:
 
 
 @pytest.mark.parametrize(
-    ("target", "view"),
+    ("target", "view", "model"),
     [
-        ("top3", "cam"),
-        ("281,282", "saliency"),
-        ("281-285,282", "occlusion"),
-        pytest.param("281-285", "cam", marks=pytest.mark.soak),
-        pytest.param("top2", "occlusion", marks=pytest.mark.soak),
-        pytest.param("281-285,282", "saliency", marks=pytest.mark.soak),
+        ("top3", "cam", "efficientnet-lite0"),
+        ("0,1", "saliency", "shapes"),
+        ("281-285,282", "occlusion", "efficientnet-lite0"),
+        pytest.param("281-285", "cam", "efficientnet-lite0", marks=pytest.mark.soak),
+        pytest.param("top2", "occlusion", "shapes", marks=pytest.mark.soak),
+        pytest.param("281-285,282", "saliency", "efficientnet-lite0", marks=pytest.mark.soak),
     ],
 )
-def test_every_target_has_its_own_map_with_its_own_ends(target: str, view: str, service: Service, visit: Visit) -> None:
-    cheap = {"occlusion": "&patch=112&stride=56"}.get(view, "")
+def test_every_target_has_its_own_map_with_its_own_ends(
+    target: str, view: str, model: str, service: Service, visit: Visit
+) -> None:
+    cheap = "&patch=14&stride=7" if model == "shapes" else "&patch=112&stride=56"
+    cheap = cheap if view == "occlusion" else ""
     asked = f"target={target}{cheap}"
     answer = service.client.post(
-        f"{LITE}/{view}?{asked}&arrays=list&outputs=heatmap",
+        f"/v1/models/{model}/{view}?{asked}&arrays=list&outputs=heatmap",
         content=CAT.read_bytes(),
         headers={"Content-Type": "image/jpeg"},
     ).json()
-    opened = visit(service, f"/#model=efficientnet-lite0&view={view}&sample=cat.jpg&{asked}")
+    opened = visit(service, f"/#model={model}&view={view}&sample=cat.jpg&{asked}")
     tiles = opened.page.locator(".tile")
     expect(tiles).to_have_count(len(answer["targets"]))
     maps = [array for array in answer["arrays"] if array["name"].startswith("heatmap")]
@@ -63,9 +65,7 @@ def test_every_target_has_its_own_map_with_its_own_ends(target: str, view: str, 
         assert high == pytest.approx(reach if signed else array["max"], rel=1e-2)
         expect(tile.locator(".small img")).to_have_count(2 if view == "occlusion" else 0)
         tile.get_by_role("slider").fill(str(10 + place))
-    shown = [
-        float(tiles.nth(place).locator("img.map").evaluate("map => map.style.opacity")) for place in range(len(maps))
-    ]
+    shown = [float(each.evaluate("map => map.style.opacity")) for each in tiles.locator("img.map").all()]
     assert shown == [(10 + place) / 100 for place in range(len(maps))]
     assert opened.said == []
 

@@ -79,7 +79,7 @@ export async function filters(host, context) {
     };
     try {
       const last = await follow(job.id, seen, own, (error) => (line.textContent = `${error.message} Trying again …`));
-      await ended(stage, last, method, own);
+      await ended(stage, { ...last, parameters: last.parameters ?? job.parameters }, method, own);
       await refill();
     } catch (error) {
       if (error.name !== "AbortError") stage.replaceChildren(problem(error));
@@ -89,7 +89,7 @@ export async function filters(host, context) {
     followed.abort();
     stage.replaceChildren(waiting("Opening …"));
     try {
-      const job = await json(`v1/jobs/${encodeURIComponent(id)}`, { signal });
+      const job = await complete(await json(`v1/jobs/${encodeURIComponent(id)}`, { signal }), method, signal);
       restore(job);
       build();
       await watch(job);
@@ -119,7 +119,11 @@ export async function filters(host, context) {
       restart({ job: id });
       open(id);
     };
+    const ids = own.slice(0, GALLERY).map((job) => job.id).join(" ");
+    // Cards that are still right stay the elements they are, so that the focus stays too.
+    if (ids === gallery.dataset.ids) return;
     gallery.replaceChildren(...await Promise.all(own.slice(0, GALLERY).map((job) => card(job, signal, chosen))));
+    gallery.dataset.ids = ids;
   };
   if (!state.job && !state.layer && !state.target && preferred.length) fill({ layer: preferred[Math.floor(preferred.length / 2)].path, channels: "0-8" });
   build();
@@ -128,6 +132,15 @@ export async function filters(host, context) {
     h("div", { class: "command" }, command), differs, stage, h("h3", {}, "Gallery"), gallery);
   refill().catch((error) => error.name !== "AbortError" && gallery.replaceChildren(problem(error)));
   if (state.job) await open(state.job);
+}
+
+/** The job with its parameters: where it does not tell them itself, those of its result that are not the method's own. */
+async function complete(job, method, signal) {
+  if (job.parameters || job.method !== "maximization" || job.state !== "succeeded") return job;
+  const result = await json(path(job.links.result.slice(1), { format: "json", outputs: "history" }), { signal });
+  const usual = method.parameters.properties;
+  const own = Object.entries(result.method.parameters).filter(([name, value]) => name in usual && value !== (usual[name].default ?? null));
+  return { ...job, parameters: Object.fromEntries(own) };
 }
 
 async function ended(stage, job, method, signal) {
