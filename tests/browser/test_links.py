@@ -141,13 +141,13 @@ def test_a_link_to_an_own_picture_says_so_and_shows_no_other(service: Service, v
     ("link", "sentence"),
     [
         ("view=cam&target=nonsense", "there is no class 'nonsense'"),
-        ("view=activations&channels=nonsense", "'nonsense' is no index"),
-        ("view=filters&job=nonsense", "nonsense"),
         ("view=constructor", "There is no view “constructor”"),
         ("sample=dog.jpg", "There is no sample “dog.jpg”"),
         *(
             pytest.param(link, sentence, marks=pytest.mark.soak)
             for link, sentence in [
+                ("view=activations&channels=nonsense", "'nonsense' is no index"),
+                ("view=filters&job=nonsense", "nonsense"),
                 ("view=cam&target=top99", "at most top3 for this model"),
                 ("view=saliency&target=9999", "the model has the classes 0 to 2"),
                 ("view=occlusion&target=0,,1", "there is no class ''"),

@@ -32,7 +32,7 @@ def test_weights_that_cannot_be_had_are_said_at_once_and_once(service: Service, 
     expect(page.locator(".map")).to_have_count(0)
     expect(page.locator("#predictions")).to_be_empty()
     assert took < 20
-    page.wait_for_timeout(2000)
+    page.wait_for_timeout(1500)
     assert len([url for url in opened.asked if url.endswith("/v1/models/vgg16")]) == 1
     page.locator("#model").select_option("shapes")
     page.wait_for_selector(".map")
@@ -46,14 +46,14 @@ def test_a_slow_failure_does_not_take_the_place_of_the_model_that_was_chosen_aft
     page.wait_for_selector(".map")
 
     def late(route: Route) -> None:
-        time.sleep(1)
+        time.sleep(0.5)
         route.continue_()
 
     page.route("**/v1/models/vgg19", late)
     page.locator("#model").select_option("vgg19")
     page.locator("#model").select_option("shapes")
     page.wait_for_selector(".map")
-    page.wait_for_timeout(2500)
+    page.wait_for_timeout(1500)
     expect(page.locator(".map")).to_have_count(1)
     expect(page.locator(".problem")).to_have_count(0)
 
