@@ -15,5 +15,5 @@ router = APIRouter()
 @router.get("/", operation_id="explorer", include_in_schema=False)
 async def explorer(services: ServicesDep) -> HTMLResponse:
     """The page; it loads from this service alone and asks it through the public API."""
-    headers = {"Content-Security-Policy": page_policy(""), "Cache-Control": "no-cache"}
-    return HTMLResponse(page(services.settings.max_body_bytes), headers=headers)
+    text = page(services.settings.max_body_bytes)
+    return HTMLResponse(text, headers={"Content-Security-Policy": page_policy("")})

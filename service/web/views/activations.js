@@ -4,7 +4,7 @@ import { patiently, path, pictureUrl } from "../api.js";
 import { colorbar } from "../colorbar.js";
 import { calm, h, number, option, percent } from "../dom.js";
 import { form } from "../form.js";
-import { about, problem, take, waiting, warnings } from "../result.js";
+import { Refusal, about, problem, take, waiting, warnings } from "../result.js";
 import { change, parameters, state } from "../state.js";
 
 const THUMBNAILS = 12;
@@ -14,7 +14,7 @@ export async function activations(host, context) {
   const { layers, methods, model, picture, signal } = context;
   const maps = layers.filter((each) => each.methods.includes("activations"));
   const spatial = maps.filter((each) => each.output_shape.length === 3 && each.class !== "InputLayer");
-  if (!maps.length) throw new Error("This model has no layer whose activations can be drawn.");
+  if (!maps.length) throw new Refusal("This model has no layer whose activations can be drawn.");
   const base = `v1/models/${encodeURIComponent(model)}/activations`;
   const options = { method: "POST", body: picture.blob, headers: { "Content-Type": picture.blob.type }, signal };
   const ask = (query, place) => patiently(path(base, query), options, (error) => place.replaceChildren(waiting(error.message)));

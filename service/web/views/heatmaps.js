@@ -5,7 +5,7 @@ import { colorbar } from "../colorbar.js";
 import { calm, h, number } from "../dom.js";
 import { expected, learn, plans } from "../estimates.js";
 import { form } from "../form.js";
-import { about, problem, take, waiting, warnings } from "../result.js";
+import { Refusal, about, problem, take, waiting, warnings } from "../result.js";
 import { fill, parameters, state } from "../state.js";
 
 const FIRST = {
@@ -20,7 +20,7 @@ export async function heatmaps(host, context, name) {
   const { details, methods, model, picture, signal } = context;
   const method = methods[name];
   const reasons = method.validity.not_valid;
-  if (!method.validity.valid) throw new Error(Object.values(reasons)[0]);
+  if (!method.validity.valid) throw new Refusal(Object.values(reasons)[0]);
   const variants = method.variants.map((each) => [each.name, each.name, reasons[each.name]]);
   const spatial = method.validity.layers;
   const classes = details.labels.map((label, index) => [String(index), label]);

@@ -3,13 +3,13 @@
 import { patiently, path, pictureUrl } from "../api.js";
 import { calm, h, option } from "../dom.js";
 import { form } from "../form.js";
-import { about, problem, take, waiting, warnings } from "../result.js";
+import { Refusal, about, problem, take, waiting, warnings } from "../result.js";
 import { change, parameters, state } from "../state.js";
 
 export async function kernels(host, { methods, model, signal }) {
   const { kernels: method } = methods;
   const layers = method.validity.layers;
-  if (!layers.length) throw new Error("This model has no layer with kernels.");
+  if (!layers.length) throw new Refusal("This model has no layer with kernels.");
   const stage = h("div", { class: "stage" });
   const chosen = () => state.layer ?? layers[0];
   const select = h("select", { name: "layer", onchange: () => {
