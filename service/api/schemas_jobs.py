@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -37,6 +37,10 @@ class JobOut(Schema):
     id: str
     method: str
     model: str
+    parameters: dict[str, Any] | None = Field(
+        description="Of a job of one method: its parameters as they were submitted. Null where they are too long to be "
+        "told with every job; the result tells them."
+    )
     state: Literal["queued", "running", "succeeded", "failed", "cancelled"]
     priority: int
     attempts: int = Field(description="How often a worker has begun it.")
@@ -72,6 +76,7 @@ def job_out(job: Job) -> JobOut:
         id=job.id,
         method=job.kind,
         model=str(job.label.get("model", "")),
+        parameters=job.label.get("parameters"),
         state=job.state.value,
         priority=job.priority,
         attempts=job.attempts,

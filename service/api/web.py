@@ -19,3 +19,8 @@ class WebFiles(StaticFiles):
         answer = await super().get_response(path, scope)
         answer.headers["Cache-Control"] = "no-cache"
         return answer
+
+
+def page(max_body_bytes: int) -> str:
+    """The page itself, which is told the largest body that the service takes, in bytes."""
+    return (WEB / "index.html").read_text(encoding="utf-8").replace("{{max_body_bytes}}", str(max_body_bytes))

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from service.imaging import colormaps
-from service.imaging.text import printable
+from service.imaging.text import printable, shortened
 
 Pixels = npt.NDArray[np.uint8]
 Colour = tuple[int, int, int]
@@ -147,14 +147,8 @@ def _title(text: str, width: int, background: Colour) -> Pixels:
 def _text(text: str, width: int, height: int, size_px: int, background: Colour, *, centred: bool = False) -> Pixels:
     """A strip (`height`, `width`, 3) uint8 RGB with one line of text, shortened with … where it is too long."""
     font = ImageFont.load_default(size_px)
-    text = printable(text)
     indent = 0 if centred else _TITLE_INDENT_PX
-    room = width - 2 * indent
-    if font.getlength(text) > room:
-        text = text[:room]
-        while text and font.getlength(text + "…") > room:
-            text = text[:-1]
-        text = text.rstrip() + "…"
+    text = shortened(printable(text), width - 2 * indent, font.getlength)
     strip = Image.new("RGB", (width, height), background)
     ink = "#f2f2f2" if sum(background) < 384 else "#1a1a1a"
     at = (width // 2 if centred else indent, height // 2)

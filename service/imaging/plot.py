@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from service.imaging.text import printable
+from service.imaging.text import printable, shortened, wrapped
 
 # Okabe and Ito's palette, told apart by colour-blind readers too.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
@@ -19,6 +19,9 @@ _TEXT_PX, _TITLE_PX, _LINE_PX = 11, 14, 18
 # Drawn larger and averaged down: Pillow's lines have no smooth edges of their own.
 _OVERSAMPLING = 4
 _MAX_ABS = 1e300
+_TITLE_LINES = 3
+# A legend's entry beside its text: the line before it and the gap behind.
+_KEY_PX, _ENTRY_PX = 19, 35
 
 
 def line_plot(
@@ -26,18 +29,22 @@ def line_plot(
 ) -> npt.NDArray[np.uint8]:
     """Lines through each series' values at 1, 2, 3, ...: (H, W, 3) uint8 RGB, where `size` is (W, H) in pixels.
 
+    A title that is too wide goes on in a second and a third line; what does not fit there, a label or a series' name
+    that is too long, ends in ….
     NaN and infinity leave a gap. An eighth series repeats the first colour. No series, or an empty one, is no error.
     """
     values = [value for line in series.values() for value in line if abs(value) < _MAX_ABS]
     y_ticks = ticks(min(values, default=0), max(values, default=1), 6)
     last = max([2, *map(len, series.values())])
     x_ticks = sorted({round(tick) for tick in ticks(1, last, 8) if 1 <= tick <= last})
-    title = printable(title)
     paper = _Paper(size)
-    legend = _legend_places(paper, list(series), size[0])
     left = 2 * _LINE_PX + max(paper.width(_label(tick)) for tick in y_ticks)
-    top = 2 * _LINE_PX + (1 + max((row for row, _ in legend), default=0)) * _LINE_PX
     right, bottom = size[0] - _LINE_PX, size[1] - 2.4 * _LINE_PX
+    heading = wrapped(printable(title), right - left, lambda text: paper.width(text, _TITLE_PX), _TITLE_LINES)
+    names = [shortened(printable(name), right - left - _ENTRY_PX, paper.width) for name in series]
+    legend = _legend_places(paper, names, right - left)
+    below_title = len(heading) * _LINE_PX
+    top = below_title + (2 + max((row for row, _ in legend), default=0)) * _LINE_PX
 
     def x(position: float) -> float:
         return left + (position - 1) / (last - 1) * (right - left)
@@ -52,18 +59,20 @@ def line_plot(
         paper.line([(x(position), bottom), (x(position), bottom + 4)], _AXIS, 1)
         paper.text((x(position), bottom + 6), str(position), "ma")
     paper.line([(left, top), (left, bottom), (right, bottom)], _AXIS, 1)
-    paper.text((left, 0.8 * _LINE_PX), title, "lm", _TITLE_PX)
-    paper.text(((left + right) / 2, size[1] - 0.6 * _LINE_PX), x_label, "mm")
-    paper.text_upwards((0.7 * _LINE_PX, (top + bottom) / 2), y_label)
-    for index, (name, line) in enumerate(series.items()):
+    for row, text in enumerate(heading):
+        paper.text((left, (0.8 + row) * _LINE_PX), text, "lm", _TITLE_PX)
+    label = shortened(printable(x_label), right - left, paper.width)
+    paper.text(((left + right) / 2, size[1] - 0.6 * _LINE_PX), label, "mm")
+    paper.text_upwards((0.7 * _LINE_PX, (top + bottom) / 2), shortened(printable(y_label), bottom - top, paper.width))
+    for index, line in enumerate(series.values()):
         colour = _COLOURS[index % len(_COLOURS)]
         for finite, run in groupby(enumerate(line, 1), lambda point: abs(point[1]) < _MAX_ABS):
             if finite:
                 paper.line([(x(position), y(value)) for position, value in run], colour, 1.8)
         row, offset = legend[index]
-        middle = (1.9 + row) * _LINE_PX
+        middle = below_title + (0.9 + row) * _LINE_PX
         paper.line([(left + offset, middle), (left + offset + 14, middle)], colour, 2.5)
-        paper.text((left + offset + 19, middle), name, "lm")
+        paper.text((left + offset + _KEY_PX, middle), names[index], "lm")
     return paper.pixels()
 
 
@@ -86,8 +95,8 @@ def _legend_places(paper: _Paper, names: list[str], width: float) -> list[tuple[
     """Row and horizontal offset of each entry."""
     places, row, offset = [], 0, 0.0
     for name in names:
-        wanted = paper.width(name) + 35
-        if offset and offset + wanted > width - 4 * _LINE_PX:
+        wanted = paper.width(name) + _ENTRY_PX
+        if offset and offset + wanted > width:
             row, offset = row + 1, 0.0
         places.append((row, offset))
         offset += wanted
@@ -104,8 +113,8 @@ class _Paper:
     def pixels(self) -> npt.NDArray[np.uint8]:
         return np.asarray(self._image.reduce(_OVERSAMPLING))
 
-    def width(self, text: str) -> float:
-        return _font(_TEXT_PX).getlength(text) / _OVERSAMPLING
+    def width(self, text: str, size_px: int = _TEXT_PX) -> float:
+        return _font(size_px).getlength(text) / _OVERSAMPLING
 
     def line(self, points: list[tuple[float, float]], colour: str, thickness: float) -> None:
         """A polyline; a single point becomes a dot."""

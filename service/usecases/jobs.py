@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
+import orjson
 import structlog
 from numpy.typing import NDArray
 
@@ -27,6 +28,8 @@ from service.usecases.run_job import IMAGE
 log = structlog.get_logger(__name__)
 
 PREVIEW = "preview"
+# Parameters up to this size are told with every look at a job; a direction may weigh each of 65,536 channels.
+MAX_TOLD_BYTES = 4096
 
 
 @dataclass(frozen=True)
@@ -69,12 +72,17 @@ class BackgroundJobs:
         image = await loop.run_in_executor(self._threads, decode_input, request, self._limits)
         payload = engine_payload(request) | {"background": True}
         await self._engines.check(request.model_id, payload, image.arrays)
-        label = {"model": request.model_id, "methods": [call.name for call in request.methods]}
+        document = to_document(request)
+        label = {
+            "model": request.model_id,
+            "methods": [call.name for call in request.methods],
+            "parameters": _told(document),
+        }
         blobs = {} if request.image is None else {IMAGE: request.image.data}
         job, new = await asyncio.to_thread(
             self._jobs.submit,
             request.kind,
-            to_document(request),
+            document,
             owner=owner,
             blobs=blobs,
             label=label,
@@ -124,3 +132,11 @@ class BackgroundJobs:
         found = results(asked, Computed(reply, stored.arrays), image)
         times = {"engine": stored.payload["engine_ms"]}
         return Answer(reply["model"], image.notes, found, times, reply.get("fingerprint", ""))
+
+
+def _told(document: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The parameters of a request of one method, to be told with every look at its job; None where too long."""
+    if document["many"]:
+        return None
+    params: Mapping[str, Any] = document["methods"][0]["params"]
+    return params if len(orjson.dumps(params)) <= MAX_TOLD_BYTES else None

@@ -1,12 +1,36 @@
 // The public API, with the key where one is set, and its problems as errors.
 
 const KEY = "kerascope-key";
+const KINDS = "urn:kerascope:problem:";
+// What passes by itself, and soon. Anything else stays until somebody does something, whatever its Retry-After says:
+// weights that could not be downloaded, a full disk, too many jobs, a call that is too large for the memory.
+const PASSING = ["engine-unavailable", "queue-full", "jobs-unavailable", "too-many-calls"];
+const MOST_TRIES = 20;
 
 export class Problem extends Error {
-  constructor(status, title, detail, retryAfter = 0) {
+  constructor(status, title, detail, type = "", retryAfter = 0) {
     super(detail || title);
-    Object.assign(this, { status, title, retryAfter });
+    Object.assign(this, { status, title, type, retryAfter });
   }
+
+  /** Whether asking again mends it: THE place that decides it. */
+  get passes() {
+    if (this.type.startsWith(KINDS)) return PASSING.includes(this.type.slice(KINDS.length));
+    // A proxy before the service, which names no kind.
+    return [502, 503, 504].includes(this.status) && this.retryAfter > 0;
+  }
+}
+
+/** Sleeps; raises AbortError as soon as nobody waits any more. */
+export function rest(milliseconds, signal) {
+  return new Promise((done, failed) => {
+    signal?.throwIfAborted();
+    const timer = setTimeout(done, milliseconds);
+    signal?.addEventListener("abort", () => {
+      clearTimeout(timer);
+      failed(signal.reason);
+    }, { once: true });
+  });
 }
 
 export const key = {
@@ -35,32 +59,36 @@ export async function call(route, { method = "GET", body, headers, signal } = {}
   }
   if (answer.ok) return answer;
   const told = await answer.json().catch(() => ({}));
-  throw new Problem(answer.status, told.title ?? answer.statusText, told.detail, Number(answer.headers.get("Retry-After")));
+  throw new Problem(answer.status, told.title ?? answer.statusText, told.detail, told.type, Number(answer.headers.get("Retry-After")) || 0);
 }
 
 export const json = async (route, options) => (await call(route, options)).json();
 
-/** Asks again while the engine is starting or has no place, as often as the service says. */
-export async function patiently(route, options = {}, waiting = () => {}) {
+/** The answer; asks again while the problem is one that passes, as often as the service says. */
+export async function steadily(route, options = {}, waiting = () => {}) {
   for (let tries = 0; ; tries += 1) {
     try {
-      return await json(route, options);
+      return await call(route, options);
     } catch (error) {
-      if (error.status !== 503 || tries === 20) throw error;
+      if (!error.passes || tries === MOST_TRIES) throw error;
       waiting(error);
-      await new Promise((done) => setTimeout(done, 1000 * Math.max(1, error.retryAfter)));
-      options.signal?.throwIfAborted();
+      await rest(1000 * Math.max(1, error.retryAfter), options.signal);
     }
   }
 }
 
-/** Server-Sent Events over fetch, which unlike EventSource can carry a key. Calls `seen(event, data)` for each. */
-export async function events(route, seen, signal) {
+export const patiently = async (route, options, waiting) => (await steadily(route, options, waiting)).json();
+
+/** Server-Sent Events over fetch, which unlike EventSource can carry a key. Calls `seen(data)` for each, `heard()` for each sign of life. */
+export async function events(route, seen, signal, heard = () => {}) {
   const answer = await call(route, { headers: { Accept: "text/event-stream" }, signal });
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   for (;;) {
-    const { done, value } = await reader.read();
+    const { done, value } = await reader.read().catch((error) => {
+      throw error.name === "AbortError" ? error : new Problem(0, "No answer", "The connection to the service was lost.");
+    });
+    heard();
     if (done) return;
     const blocks = (rest + value).split(/\r?\n\r?\n/);
     rest = blocks.pop();
@@ -69,7 +97,7 @@ export async function events(route, seen, signal) {
         const at = line.indexOf(":");
         return [line.slice(0, at), line.slice(at + 1).trimStart()];
       }));
-      if (fields.data) seen(fields.event ?? "message", JSON.parse(fields.data));
+      if (fields.data) seen(JSON.parse(fields.data));
     }
   }
 }

@@ -1,10 +1,11 @@
 // The explorer: a model, a picture, and the views of them. It uses the public API and nothing else.
 
-import { call, json, key, patiently } from "./api.js";
+import { json, key, patiently, rest, steadily } from "./api.js";
 import { by, h, option } from "./dom.js";
-import { isSample, picture, pictures } from "./picture.js";
-import { problem, waiting } from "./result.js";
-import { change, follow, restart, state } from "./state.js";
+import { query, watchJobs } from "./jobs.js";
+import { isOpen, isSample, missing, picture, pictures } from "./picture.js";
+import { Refusal, problem, waiting } from "./result.js";
+import { fill, follow, restart, state } from "./state.js";
 import { activations } from "./views/activations.js";
 import { filters } from "./views/filters.js";
 import { heatmaps } from "./views/heatmaps.js";
@@ -22,9 +23,10 @@ const VIEWS = {
   model: ["Model", modelView],
 };
 const NEEDS_PICTURE = ["activations", "cam", "saliency", "occlusion"];
-const context = { model: null, details: null, methods: {}, layers: [], prediction: null };
+const context = { model: null, details: null, methods: {}, layers: [] };
 let shown = new AbortController();
 let predicted = new AbortController();
+let choosing = new AbortController();
 
 function tabs() {
   const list = by("tabs");
@@ -49,15 +51,17 @@ async function show() {
   shown.abort();
   shown = new AbortController();
   const { signal } = shown;
-  const name = VIEWS[state.view] ? state.view : "cam";
+  const name = state.view ?? "cam";
+  const known = Object.hasOwn(VIEWS, name);
   for (const tab of by("tabs").children) {
     tab.setAttribute("aria-selected", tab.id === `tab-${name}`);
-    tab.tabIndex = tab.id === `tab-${name}` ? 0 : -1;
+    tab.tabIndex = tab.id === `tab-${known ? name : "cam"}` ? 0 : -1;
   }
   const host = by("view");
-  host.setAttribute("aria-labelledby", `tab-${name}`);
+  host.setAttribute("aria-labelledby", `tab-${known ? name : "cam"}`);
   if (!context.details) return;
-  if (NEEDS_PICTURE.includes(name) && !picture) return host.replaceChildren(h("p", {}, "Choose a picture first."));
+  if (!known) return host.replaceChildren(problem(new Refusal(`There is no view “${name}”; choose one of the tabs above.`)));
+  if (NEEDS_PICTURE.includes(name) && !(picture && isOpen())) return host.replaceChildren(missing && isOpen() ? h("p", { class: "warning" }, missing) : waiting("Opening the picture …"));
   host.replaceChildren();
   try {
     await VIEWS[name][1](host, { ...context, picture, signal });
@@ -66,11 +70,12 @@ async function show() {
   }
 }
 
-async function predict() {
+function predict() {
   predicted.abort();
   predicted = new AbortController();
-  if (!context.details || !picture) return;
-  context.prediction = predictions(by("predictions"), { ...context, picture, signal: predicted.signal }, (index) => {
+  by("predictions").replaceChildren();
+  if (!context.details || !picture || !isOpen()) return;
+  predictions(by("predictions"), { ...context, picture, signal: predicted.signal }, (index) => {
     restart({ view: ["cam", "saliency", "occlusion"].includes(state.view) ? state.view : "cam", target: index });
     show();
   }).catch((error) => {
@@ -79,24 +84,24 @@ async function predict() {
 }
 
 async function choose(id) {
-  change({ model: id });
+  choosing.abort();
+  choosing = new AbortController();
+  const { signal } = choosing;
   Object.assign(context, { model: id, details: null });
   shown.abort();
+  predicted.abort();
   const busy = (error) => by("view").replaceChildren(waiting(error ? `${error.message} …` : `Loading ${id} …`));
   busy();
-  while (!(await readiness())) await new Promise((done) => setTimeout(done, 500));
   by("predictions").replaceChildren();
+  by("model-note").textContent = "";
   try {
+    while (!(await readiness())) await rest(500, signal);
     const base = `v1/models/${encodeURIComponent(id)}`;
-    const details = await patiently(base, {}, busy);
-    if (details.state !== "warm") {
-      const loading = await call(`${base}/load`, { method: "POST" });
-      await loading.text();
-    }
+    const details = await patiently(base, { signal }, busy);
+    if (details.state !== "warm") await (await steadily(`${base}/load`, { method: "POST", signal }, busy)).text();
     const [whole, methods, layers] = await Promise.all([
-      patiently(base, {}, busy), json(`v1/methods?model=${encodeURIComponent(id)}`), json(`${base}/layers`),
+      patiently(base, { signal }, busy), json(`v1/methods?model=${encodeURIComponent(id)}`, { signal }), json(`${base}/layers`, { signal }),
     ]);
-    if (context.model !== id) return;
     Object.assign(context, {
       details: whole, layers: layers.layers, methods: Object.fromEntries(methods.methods.map((each) => [each.name, each])),
     });
@@ -108,8 +113,9 @@ async function choose(id) {
     predict();
     await show();
   } catch (error) {
-    by("view").replaceChildren(problem(error));
-    by("model-note").textContent = "";
+    // Another model has been chosen meanwhile: what became of this one is no longer asked.
+    if (signal.aborted) return;
+    by("view").replaceChildren(problem(error, () => choose(id)));
     if (error.status === 401) ask();
   }
 }
@@ -119,10 +125,12 @@ async function models() {
   by("key").hidden = authentication === "open";
   const ids = rows.map((row) => row.id);
   const first = ids.includes("efficientnet-lite0") ? "efficientnet-lite0" : ids[0];
-  const chosen = ids.includes(state.model) ? state.model : first;
-  by("model").replaceChildren(...rows.map((row) =>
-    option(row.id, `${row.id}${row.state === "warm" ? " · warm" : ""}${row.last_error ? " · failed" : ""}`, row.id === chosen)));
-  return chosen;
+  if (!state.model) fill({ model: first });
+  // Of a model that the address names and that is not there, the service says so itself.
+  const named = ids.includes(state.model) ? [] : [option("", state.model, true)];
+  by("model").replaceChildren(...named, ...rows.map((row) =>
+    option(row.id, `${row.id}${row.state === "warm" ? " · warm" : ""}${row.last_error ? " · failed" : ""}`, row.id === state.model)));
+  return state.model;
 }
 
 /** Whether the engines answer; `/livez` says it without an error where they do not yet. */
@@ -165,15 +173,39 @@ by("key-dialog").addEventListener("close", () => {
   if (returnValue) start();
 });
 by("model").addEventListener("change", (event) => {
-  restart({});
-  const small = by("model").value === "shapes";
-  if (isSample(state.sample)) sample(small ? "triangle.png" : state.sample.endsWith(".png") ? "cat.jpg" : state.sample);
-  choose(event.target.value);
+  const model = event.target.value;
+  const { sample } = state;
+  const fitting = model === "shapes" ? "triangle.png" : sample?.endsWith(".png") ? "cat.jpg" : sample;
+  restart({ model, ...(isSample(sample) && { sample: fitting }) });
+  arrive();
 });
-const sample = pictures(() => {
+document.querySelector(".skip").addEventListener("click", (event) => {
+  // Its #view would take the place of what the address says.
+  event.preventDefault();
+  by("view").focus();
+});
+const open = pictures(() => {
   predict();
-  if (state.view !== "filters" && state.view !== "kernels" && state.view !== "model") show();
-}, (text) => by("view").prepend(problem(new Error(text))));
-follow(() => (state.model && state.model !== context.model ? start() : show()));
-sample(isSample(state.sample) ? state.sample : state.model === "shapes" ? "triangle.png" : "cat.jpg");
+  if (NEEDS_PICTURE.includes(state.view ?? "cam")) show();
+}, (error) => {
+  by("view").querySelector(".refused")?.remove();
+  by("view").prepend(h("div", { class: "refused" }, problem(error)));
+});
+const usual = () => (state.model === "shapes" ? "triangle.png" : "cat.jpg");
+
+/** Makes the page what the address says, after a step of the history or an edit. */
+function arrive() {
+  const opened = isOpen();
+  if (!opened) open(usual());
+  if (state.model !== context.model) start();
+  // A view of the picture is drawn when that has come.
+  else if (opened || !NEEDS_PICTURE.includes(state.view ?? "cam")) show();
+}
+
+follow(arrive);
+watchJobs((job) => {
+  restart({ model: job.model, view: "filters", ...query(job), job: job.id });
+  arrive();
+});
+open(usual());
 start();

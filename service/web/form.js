@@ -24,7 +24,7 @@ function control(name, schema, values, list, changed) {
   const given = parameters()[name];
   const told = (event) => {
     const value = event.target.type === "checkbox" ? String(event.target.checked) : event.target.value.trim();
-    change({ [name]: value === String(schema.default ?? "") ? "" : value });
+    change({ [name]: value === String(schema.default ?? "") ? "" : value }, name);
     changed();
   };
   const kind = kinds(schema).find((each) => each.enum) ?? kinds(schema)[0];
@@ -34,6 +34,8 @@ function control(name, schema, values, list, changed) {
     const rows = values ?? kind.enum.map((value) => [value, value]);
     const chosen = String(given ?? schema.default ?? "");
     const free = schema.default === null && !values ? [option("", "automatic", chosen === "")] : [];
+    // What a link or a job says is shown as it is said, be it among the choices (`conv2d:linear`, an index) or not.
+    if (chosen !== "" && !rows.some(([value]) => String(value) === chosen)) free.push(option(chosen, chosen, true));
     return h("label", { title: help }, label, h("select", { name, onchange: told },
       free, rows.map(([value, text, problem]) => {
         const item = option(value, text, String(value) === chosen);

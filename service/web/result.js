@@ -7,10 +7,15 @@ export function waiting(text) {
   return h("p", { class: "waiting", role: "status" }, h("span", { class: "spinner", "aria-hidden": "true" }), text);
 }
 
-export function problem(error) {
-  const title = error instanceof Problem ? error.title : "Something went wrong in this page";
-  return h("div", { class: "problem", role: "alert" }, h("strong", {}, title), h("p", {}, error.message));
+/** An error as its own sentence; with `again`, a button that tries once more. */
+export function problem(error, again) {
+  const title = error instanceof Problem ? error.title : error instanceof Refusal ? "" : "Something went wrong in this page";
+  return h("div", { class: "problem", role: "alert" }, title && h("strong", {}, title), h("p", {}, error.message),
+    again && h("p", {}, h("button", { type: "button", onclick: again }, "Try again")));
 }
+
+/** What the page itself refuses, in a sentence that needs no title. */
+export class Refusal extends Error {}
 
 export function warnings(result) {
   return (result.warnings ?? []).map((each) => h("p", { class: "warning" }, each.detail));
@@ -27,30 +32,40 @@ export function about(result, variant) {
     h("dl", {}, rows.map(([name, value]) => [h("dt", {}, name), h("dd", {}, JSON.stringify(value))])));
 }
 
-/** The command for the PNG, and buttons that fetch what it would. `request` is {route, method, picture}. */
+/**
+ * The command for the first of `forms`, and buttons that fetch what it would. `request(form)` is {route, method, picture}
+ * as it is now; after it has changed, the element's `refresh()` shows the new command.
+ */
 export function take(name, request, forms = ["png", "npy"]) {
   const at = (form) => {
-    const joint = request.route.includes("?") ? "&" : "?";
-    return `${request.route}${joint}format=${form}`;
+    const { route, ...given } = request(form);
+    return { ...given, route: `${route}${route.includes("?") ? "&" : "?"}format=${form}` };
   };
-  const command = curl(at(forms[0]), { ...request, output: `${name}.${forms[0]}` });
-  const line = h("code", { tabindex: 0, role: "textbox", "aria-readonly": "true", "aria-label": "curl command" }, command);
+  const line = h("code", { tabindex: 0, role: "textbox", "aria-readonly": "true", "aria-label": "curl command" });
+  const refresh = () => {
+    const given = at(forms[0]);
+    line.textContent = curl(given.route, { ...given, output: `${name}.${forms[0]}` });
+  };
   const copy = h("button", { type: "button", onclick: async () => {
-    await navigator.clipboard?.writeText(command).catch(() => {});
+    await navigator.clipboard?.writeText(line.textContent).catch(() => {});
     getSelection().selectAllChildren(line);
     copy.textContent = "Copied";
     setTimeout(() => (copy.textContent = "Copy"), 1500);
   } }, "Copy");
   const save = async (form) => {
-    const { picture, method } = request;
+    const { route, picture, method } = at(form);
     const headers = picture ? { "Content-Type": picture.blob.type } : {};
-    const answer = await call(at(form), { method, body: picture?.blob, headers });
+    const answer = await call(route, { method, body: picture?.blob, headers });
     const url = URL.createObjectURL(await answer.blob());
     h("a", { href: url, download: `${name}.${form}` }).click();
     setTimeout(() => URL.revokeObjectURL(url), 10_000);
   };
-  const buttons = forms.map((form) => h("button", { type: "button", onclick: (event) =>
-    save(form).catch((error) => event.target.closest(".take").append(problem(error))) }, form.toUpperCase()));
-  return h("div", { class: "take" }, h("div", { class: "command" }, line, copy),
-    h("p", { class: "row" }, "Download", buttons));
+  const buttons = forms.map((form) => h("button", { type: "button", onclick: async (event) => {
+    const place = event.target.closest(".take");
+    place.querySelector(".problem")?.remove();
+    await save(form).catch((error) => place.append(problem(error)));
+  } }, form.toUpperCase()));
+  refresh();
+  const element = h("div", { class: "take" }, h("div", { class: "command" }, line, copy), h("p", { class: "row" }, "Download", buttons));
+  return Object.assign(element, { refresh });
 }

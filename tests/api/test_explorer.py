@@ -26,6 +26,16 @@ def test_the_page_and_all_its_files(service: Service) -> None:
         assert service.client.get(f"/explorer/{name}", headers=tag).status_code == 304
 
 
+def test_the_page_is_told_the_largest_body_that_the_service_takes(service: Service) -> None:
+    found = re.search(r'<meta name="max-body-bytes" content="(\d+)">', service.client.get("/").text)
+    assert found
+    headers = {"Content-Type": "image/png"}
+    picture = (WEB / "samples" / "square.png").read_bytes().ljust(int(found[1]), b"\0")
+    assert service.client.post("/v1/models/shapes/predict", content=picture, headers=headers).status_code == 200
+    more = service.client.post("/v1/models/shapes/predict", content=picture + b"\0", headers=headers)
+    assert more.status_code == 413
+
+
 def test_nothing_from_elsewhere_and_nothing_inline() -> None:
     """Addresses are relative, so that the page works behind any prefix."""
     for path in [*WEB.rglob("*.js"), WEB / "index.html", WEB / "style.css"]:

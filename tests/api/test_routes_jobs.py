@@ -95,6 +95,27 @@ class TestSubmission:
         body = service.client.get(job["links"]["result"]).json()
         assert [result["name"] for result in body["results"]] == ["gradcam", "occlusion"]
 
+    @pytest.mark.parametrize(
+        ("route", "query", "parameters"),
+        [
+            (
+                ASCENT,
+                {"layer": "conv2d_3", "channels": "0-2", "steps": "3"},
+                {"layer": "conv2d_3", "channels": [0, 1, 2], "steps": 3},
+            ),
+            (CAM, {"method": "layercam", "target": "square"}, {"method": "layercam", "target": "square"}),
+            (f"{MODEL}/explain", {"methods": "gradcam,occlusion"}, None),
+        ],
+        ids=["ascent", "cam", "several methods"],
+    )
+    def test_it_tells_its_parameters_as_they_were_submitted(
+        self, service: Service, route: str, query: dict[str, str], parameters: dict[str, Any] | None
+    ) -> None:
+        image = {} if route == ASCENT else {"headers": PNG, "content": PICTURE}
+        job = submitted(service, route, params=query, **image).json()
+        assert job["parameters"] == parameters
+        assert ended(service, job["id"])["parameters"] == parameters
+
     def test_waiting_gives_the_answer_itself(self, service: Service) -> None:
         answer = service.client.post(ASCENT, params=FILTERS, headers={"Prefer": "wait=30"})
         assert answer.status_code == 200

@@ -42,6 +42,36 @@ def test_a_rising_and_a_falling_line_rise_and_fall() -> None:
         assert np.ptp(rows) > 190
 
 
+@pytest.mark.parametrize(
+    ("title", "name", "x_label", "y_label"),
+    [
+        ("block5a_project_conv: channels 0, 1, 2, 3, 4, 5, 6, 7, 8 · chollet, 30 steps · 128×128 px", "0", "x", "y"),
+        ("word " * 100, "0", "x", "y"),
+        ("unbroken" * 50, "0", "x", "y"),
+        ("Title", "a class with a name " * 20, "x", "y"),
+        ("Title", "0", "x " * 300, "y " * 300),
+    ],
+    ids=["goes on below", "three lines are the most", "one long word", "legend", "labels"],
+)
+def test_every_text_fits(title: str, name: str, x_label: str, y_label: str) -> None:
+    chart = line_plot({name: [1, 2], "other": [2, 1]}, title, x_label, y_label)
+    rim = np.ones(chart.shape[:2], bool)
+    rim[2:-2, 2:-8] = False
+    assert chart.min(axis=2)[rim].min() > 250
+    # Both lines are still there.
+    for colour in (BLUE, ORANGE):
+        rows, columns = np.nonzero((np.abs(chart.astype(int) - colour) <= 2).all(axis=2))
+        assert np.ptp(rows) > 150
+        assert np.ptp(columns) > 300
+
+
+def test_a_title_that_is_too_wide_loses_no_word() -> None:
+    one, two = (line_plot({"0": [1, 2]}, title, "", "") for title in ("long " * 8, "long " * 16))
+    # Above the legend of each: one line of text, and two.
+    ink = [np.count_nonzero(chart[: 7 + 18 * lines].min(axis=2) < 128) for lines, chart in ((1, one), (2, two))]
+    assert ink[1] == pytest.approx(2 * ink[0], rel=0.1)
+
+
 def test_a_value_stands_at_its_height() -> None:
     rows, _ = pixels_of(line_plot({"half": [0.5] * 9, "range": [0, 1]}, "", "", ""), BLUE)
     top, _ = pixels_of(line_plot({"top": [1] * 9, "range": [0, 1]}, "", "", ""), BLUE)

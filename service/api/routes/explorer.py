@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from fastapi import APIRouter
-from fastapi.responses import FileResponse
+from fastapi.responses import HTMLResponse
 
+from service.api.deps import ServicesDep
 from service.api.routes.health import page_policy
-from service.api.web import WEB
+from service.api.web import page
 
 router = APIRouter()
 
 
 @router.get("/", operation_id="explorer", include_in_schema=False)
-async def explorer() -> FileResponse:
+async def explorer(services: ServicesDep) -> HTMLResponse:
     """The page; it loads from this service alone and asks it through the public API."""
-    return FileResponse(WEB / "index.html", headers={"Content-Security-Policy": page_policy("")})
+    text = page(services.settings.max_body_bytes)
+    return HTMLResponse(text, headers={"Content-Security-Policy": page_policy("")})
