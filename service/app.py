@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
+import re
 import socket
+import uuid
 import zlib
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -242,6 +246,20 @@ def free_worker_name(settings: Settings) -> str:
 
 
 def worker_name(settings: Settings, role: str) -> str:
-    """The same after a restart, so that a worker finds its own jobs again; another for another data folder."""
-    folder = zlib.crc32(str(settings.data_dir.absolute()).encode())
-    return f"{socket.gethostname()}-{folder:08x}-{role}"
+    """The same after a restart, so that a worker finds its own jobs again; another for another data folder, also where
+    that has the same path, as in two containers."""
+    return f"{socket.gethostname()}-{_number_of(settings.data_dir)}-{role}"
+
+
+def _number_of(folder: Path) -> str:
+    """Eight hex digits that are written into the folder when they are first asked for."""
+    path = folder / "instance"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError), path.open("x") as file:
+            file.write(uuid.uuid4().hex[:8])
+        if re.fullmatch("[0-9a-f]{8}", known := path.read_text()):
+            return known
+    except OSError as error:
+        log.warning("data folder has no number of its own", reason=error.strerror)
+    return f"{zlib.crc32(str(folder.absolute()).encode()):08x}"

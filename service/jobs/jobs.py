@@ -26,7 +26,7 @@ from service.jobs.config import JobsConfig
 from service.jobs.database import Database
 from service.jobs.job import Job, JobState
 from service.jobs.progress import PROGRESS, Progress
-from service.jobs.queue import STATES, Queue
+from service.jobs.queue import Queue, state_of
 from service.jobs.record import job_of, new_job
 from service.jobs.retention import Retention
 from service.jobs.store import Store
@@ -111,7 +111,7 @@ class Jobs:
     def cancel(self, job_id: str, owner: str | None) -> Job:
         """A job that has ended stays as it is. Raises UnknownJob."""
         row = self._row(job_id, owner)
-        if not STATES[row.status].final:
+        if not state_of(row.status).final:
             self._queue.cancel(job_id)
             row = self._row(job_id, owner)
         return self._job(row)
@@ -143,8 +143,8 @@ class Jobs:
 
     def list(self, owner: str | None, state: JobState | None = None, *, limit: int = 50, offset: int = 0) -> Page:
         """Newest first; `state` None means any."""
-        rows = self._queue.page(owner, list(JobState) if state is None else [state], limit, offset)
-        failed = [row.workflow_id for row in rows if STATES[row.status] is JobState.FAILED]
+        rows = self._queue.page(owner, [] if state is None else [state], limit, offset)
+        failed = [row.workflow_id for row in rows if state_of(row.status) is JobState.FAILED]
         with_error = {row.workflow_id: row for row in self._queue.find_all(failed, with_error=True)}
         progress = self._blobs.of_jobs([row.workflow_id for row in rows], PROGRESS)
         page = [
@@ -164,12 +164,12 @@ class Jobs:
         return row
 
     def _job(self, row: WorkflowStatus) -> Job:
-        if STATES[row.status] is JobState.FAILED:
+        if state_of(row.status) is JobState.FAILED:
             row = self._queue.find(row.workflow_id, with_error=True) or row
         return job_of(row, Progress.decode(self._blobs.get(row.workflow_id, PROGRESS)), self._config.result_ttl_s)
 
     def _same(self, row: WorkflowStatus, digest: str) -> Job:
-        if (row.attributes or {})["digest"] != digest:
+        if (row.attributes or {}).get("digest") != digest:
             raise IdempotencyKeyReused(
                 "this idempotency key came with another request before; send a new key with a new request"
             )
@@ -177,7 +177,7 @@ class Jobs:
 
     def _check_bounds(self, owner: str) -> None:
         active = self._queue.active()
-        waiting = sum(STATES[row.status] is JobState.QUEUED for row in active)
+        waiting = sum(state_of(row.status) is JobState.QUEUED for row in active)
         if waiting >= self._config.max_queued:
             raise QueueFull(f"{waiting} jobs are waiting, and no more may", retry_after_s=RETRY_AFTER_S)
         own = sum(row.authenticated_user == owner for row in active)

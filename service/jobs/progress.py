@@ -30,7 +30,12 @@ class Progress:
 
     @classmethod
     def decode(cls, data: bytes | None) -> Progress:
-        return cls(**json.loads(data)) if data else cls()
+        """What another version of the service adds is left out; what is damaged says nothing."""
+        try:
+            said = json.loads(data or b"{}")
+            return cls(**{name: value for name, value in said.items() if name in cls.__dataclass_fields__})
+        except (ValueError, TypeError, AttributeError):
+            return cls()
 
 
 def finite(value: float | None) -> float | None:

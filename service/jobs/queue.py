@@ -37,6 +37,13 @@ STATES = {
     "MAX_RECOVERY_ATTEMPTS_EXCEEDED": JobState.FAILED,
     "CANCELLED": JobState.CANCELLED,
 }
+
+
+def state_of(status: str) -> JobState:
+    """A state that only a newer service knows is that of a job which this one cannot go on with."""
+    return STATES.get(status, JobState.FAILED)
+
+
 ACTIVE = (JobState.QUEUED, JobState.RUNNING)
 FINAL = tuple(state for state in JobState if state.final)
 
@@ -98,7 +105,7 @@ class Queue:
 
     def page(self, owner: str | None, states: Collection[JobState], limit: int, offset: int) -> list[WorkflowStatus]:
         """Newest first; no states means all."""
-        return self._list(user=owner, status=_statuses(states), limit=limit, offset=offset, sort_desc=True)
+        return self._list(user=owner, status=_statuses(states) or None, limit=limit, offset=offset, sort_desc=True)
 
     def active(self) -> list[WorkflowStatus]:
         return self._list(status=_statuses(ACTIVE))
@@ -122,7 +129,7 @@ class Queue:
         counts = dict.fromkeys(JobState, 0)
         with self._connected(), self._database.begin() as connection:
             for status, count in connection.execute(query):
-                counts[STATES[status]] += count
+                counts[state_of(status)] += count
         return counts
 
     def enqueue(

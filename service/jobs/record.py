@@ -10,14 +10,17 @@ from dbos import PortableWorkflowError, WorkflowStatus
 
 from service.jobs.job import Failure, Job, JobState
 from service.jobs.progress import Progress
-from service.jobs.queue import STATES
+from service.jobs.queue import STATES, state_of
+
+UNKNOWN = "unknown"
 
 
 def job_of(row: WorkflowStatus, progress: Progress, result_ttl_s: float) -> Job:
     """`row` of a failed job must have been read with its error."""
-    state = STATES[row.status]
+    state = state_of(row.status)
+    # A row of another version of the service may lack some of it: it hides neither itself nor the others.
     attributes = row.attributes or {}
-    created = attributes["created_at"]
+    created = attributes.get("created_at") or _seconds(row.created_at) or 0.0
     started = progress.started_at or _seconds(row.dequeued_at)
     # The queue's own times are whole seconds in SQLite, cut off.
     ended = max(_seconds(row.completed_at) or 0.0, started or created)
@@ -25,7 +28,7 @@ def job_of(row: WorkflowStatus, progress: Progress, result_ttl_s: float) -> Job:
     expires = finished + result_ttl_s if finished is not None else None
     return Job(
         id=row.workflow_id,
-        kind=attributes["kind"],
+        kind=str(attributes.get("kind", UNKNOWN)),
         owner=row.authenticated_user or "",
         state=state,
         priority=row.priority or 0,
@@ -40,7 +43,7 @@ def job_of(row: WorkflowStatus, progress: Progress, result_ttl_s: float) -> Job:
         preview_version=progress.preview_version,
         seconds_left=progress.seconds_left if state is JobState.RUNNING else None,
         error=_failure(row) if state is JobState.FAILED else None,
-        label=attributes["label"],
+        label=attributes.get("label") or {},
         worker=row.executor_id if state is not JobState.QUEUED else None,
         expired=expires is not None and time.time() >= expires,
     )
@@ -72,6 +75,8 @@ def new_job(job_id: str, kind: str, owner: str, priority: int, label: dict[str, 
 
 
 def _failure(row: WorkflowStatus) -> Failure:
+    if row.status not in STATES:
+        return Failure("KerascopeError", f"its state {row.status!r} is of another version of the service")
     if isinstance(row.error, PortableWorkflowError):
         return Failure(row.error.name, row.error.message)
     return Failure("KerascopeError", "the workers that ran this job died too often")

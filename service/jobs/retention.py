@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dbos import WorkflowStatus
+
 from service.jobs.blobs import Blobs
 from service.jobs.progress import PROGRESS
 from service.jobs.queue import STATES, Queue
@@ -40,10 +42,15 @@ class Retention:
                 if row is None and written_at <= now - ORPHAN_AFTER_S:
                     self._blobs.delete(job)
                     removed += 1
-                elif row and STATES[row.status].final and (row.completed_at or 0) / 1000 <= now - self._ttl_s:
+                elif row and self._is_due(row, now):
                     self._blobs.delete(job, keep=[PROGRESS])
                     removed += 1
         return removed
+
+    def _is_due(self, row: WorkflowStatus, now: float) -> bool:
+        """Whether it ended so long ago; one in a state of a newer service may not have ended at all."""
+        ended = row.status in STATES and STATES[row.status].final
+        return ended and (row.completed_at or 0) / 1000 <= now - self._ttl_s
 
     def _sweep_jobs(self, now: float) -> int:
         removed = 0

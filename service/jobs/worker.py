@@ -35,6 +35,8 @@ CONNECTIONS = 10
 MAX_DISPATCHES = 50
 RETRY_S = 0.5
 RELAUNCH_S = 5.0
+PREDECESSOR_S = 2.0
+MOST_OF_A_NAME = 100
 FAILED = "the worker failed; the log of the service says why"
 LOOK_S = 1.0
 CLOSING_S = 2.0
@@ -57,13 +59,13 @@ class Worker:
         on_stuck: Callable[[], None] = lambda: os._exit(3),
     ) -> None:
         self._config = config
-        self._executor = executor
+        self._own_name = executor
         self._handler = handler
         self._database = Database(config.database_url, connections=CONNECTIONS)
         self._queue = Queue(config, self._database)
         self._blobs = Blobs(self._database, Store(config.result_store))
-        self._lease = Lease(self._database, executor, config.lease_s)
-        self._keeper = Keeper(self._queue, self._lease, executor, config.lease_s, self._mine, on_stuck)
+        self._on_stuck = on_stuck
+        self._named(executor)
         self._running: set[str] = set()
         self._stopping = threading.Event()
         self._sweeper: threading.Thread | None = None
@@ -87,6 +89,12 @@ class Worker:
     def problem(self) -> str | None:
         """Why no jobs are run at the moment; None when they are."""
         return self._problem
+
+    def _named(self, executor: str) -> None:
+        """From now on it works under that name."""
+        config, self._executor = self._config, executor
+        self._lease = Lease(self._database, executor, config.lease_s)
+        self._keeper = Keeper(self._queue, self._lease, executor, config.lease_s, self._mine, self._on_stuck)
 
     def _mine(self) -> set[str]:
         return set(self._running)
@@ -120,19 +128,30 @@ class Worker:
                 self._database.close()
 
     def _lock(self, stack: contextlib.ExitStack) -> bool:
-        """Waits until no other process works under this name: two of one name would take each other's jobs."""
+        """Takes a name that no other process works under: two of one name would take each other's jobs.
+
+        Its own first, by which it finds again what it ran before; a predecessor may need a moment to let go of it.
+        """
+        patient_until = time.monotonic() + PREDECESSOR_S
         while not self._stopping.is_set():
             try:
-                file = acquire(self._config.data_dir, self._executor)
+                for name in self._names() if time.monotonic() > patient_until else [self._own_name]:
+                    if file := acquire(self._config.data_dir, name):
+                        stack.enter_context(file)
+                        self._named(name)
+                        return True
             except OSError as error:
-                self._problem = f"the worker's lock cannot be made: {error.strerror}"
-            else:
-                if file:
-                    stack.enter_context(file)
+                if not self._database.is_sqlite:
+                    # Its jobs are elsewhere, and a name of this process alone does as well.
+                    self._named(f"{self._own_name}+pid{os.getpid()}")
                     return True
-                self._problem = "another process works under this worker's name"
+                self._problem = f"the worker's lock cannot be made: {error.strerror}"
             self._stopping.wait(RETRY_S)
         return False
+
+    def _names(self) -> Iterator[str]:
+        yield self._own_name
+        yield from (f"{self._own_name}+{number}" for number in range(1, MOST_OF_A_NAME))
 
     def _launch(self) -> bool:
         while not self._stopping.is_set():

@@ -13,6 +13,7 @@ import structlog
 from numpy.typing import NDArray
 
 from service.engine.pool import EnginePool
+from service.errors import JobWithoutResult
 from service.imaging.decode import DecodeLimits
 from service.jobs.job import Job, JobEvent, JobState
 from service.jobs.jobs import Jobs
@@ -118,8 +119,14 @@ class BackgroundJobs:
         """What a job has left. Raises UnknownJob, JobWithoutResult or ResultExpired."""
         data = await asyncio.to_thread(self._jobs.result, job_id, owner)
         image = await asyncio.to_thread(self._jobs.blob, job_id, IMAGE, owner)
-        arrays, payload = await asyncio.to_thread(archive.unpack, data)
-        return Stored(from_document(payload["request"], image), arrays, payload)
+        try:
+            arrays, payload = await asyncio.to_thread(archive.unpack, data)
+            return Stored(from_document(payload["request"], image), arrays, payload)
+        except (ValueError, KeyError, TypeError) as error:
+            log.warning("result of a job not readable", job=job_id, reason=repr(error))
+            raise JobWithoutResult(
+                f"the result of the job {job_id!r} cannot be read: it is of another version of the service, or damaged"
+            ) from None
 
     async def answer(self, stored: Stored, asked: ExplainRequest) -> Answer:
         """The job's answer, drawn as `asked` wants it. Raises TooLarge and InvalidParameter."""
