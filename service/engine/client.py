@@ -35,6 +35,8 @@ TRIES = 2
 PATIENCE_WITH_OTHERS = 5
 # As many calls as the engine may run as one.
 UNITS_AT_A_TIME = 32
+# What takes many passes: occlusion, Score-CAM, ascents.
+HEAVY_UNITS = 8
 
 
 class _EngineLost(Exception):
@@ -55,7 +57,7 @@ class EngineClient:
 
     def __init__(self, config: EngineConfig, *, deadline_s: float, queue_limit: int) -> None:
         self.supervisor = Supervisor(config, self._connect, self._lost)
-        self.queue = FairQueue(UNITS_AT_A_TIME, queue_limit)
+        self.queue = FairQueue(UNITS_AT_A_TIME, queue_limit, HEAVY_UNITS)
         self._deadline_s = deadline_s
         self._socket: zmq.asyncio.Socket | None = None
         self._reader: asyncio.Task[None] | None = None

@@ -26,19 +26,64 @@ class _Waiting:
     free: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
+class _Line:
+    """Calls of one weight: `room` units of them are with the engine at a time, a larger call alone."""
+
+    def __init__(self, room: int) -> None:
+        self.waiting: OrderedDict[tuple[str, str], deque[_Waiting]] = OrderedDict()
+        self.running = 0
+        self._room = room
+
+    async def turn(self, lane: tuple[str, str], units: int, deadline: Deadline) -> None:
+        """Returns when the call may go. Raises DeadlineExceeded."""
+        waiting = _Waiting(units)
+        self.waiting.setdefault(lane, deque()).append(waiting)
+        self.release()
+        try:
+            async with asyncio.timeout(deadline.left_s):
+                await waiting.free
+        except BaseException as error:
+            if waiting.free.done() and not waiting.free.cancelled():
+                self.running -= units
+            elif waiting in self.waiting.get(lane, ()):
+                self.waiting[lane].remove(waiting)
+            if isinstance(error, TimeoutError):
+                raise DeadlineExceeded(
+                    f"the call waited for its turn until its deadline of {deadline.given_s:g} s"
+                ) from None
+            raise
+
+    def release(self) -> None:
+        """Lets the first of each lane in, one lane after another, as long as there is room."""
+        while self.waiting:
+            lane, own = next(iter(self.waiting.items()))
+            if not own:
+                del self.waiting[lane]
+                continue
+            if self.running and self.running + own[0].units > self._room:
+                return
+            first = own.popleft()
+            self.waiting.move_to_end(lane)
+            if not first.free.done():
+                self.running += first.units
+                first.free.set_result(None)
+
+
 class FairQueue:
     """For one event loop. `room` units are with the engine at a time, `limit` are there or wait.
 
-    A call of more than `room` units goes alone. With `shared` callers one of them may hold three quarters of the
-    limit, so that a newcomer always finds a place.
+    A call of more than `room` units goes alone. Calls of `heavy` units and more have a line of their own and `heavy`
+    units less room: whoever wants little never waits for one of these to end. With `shared` callers one of them may
+    hold three quarters of the limit, so that a newcomer always finds a place.
     """
 
-    def __init__(self, room: int, limit: int) -> None:
+    def __init__(self, room: int, limit: int, heavy: int | None = None) -> None:
         self._room = min(room, limit)
         self.limit = limit
-        self._waiting: OrderedDict[tuple[str, str], deque[_Waiting]] = OrderedDict()
+        self._heavy = heavy
+        self._light_line = _Line(self._room)
+        self._heavy_line = _Line(max(1, self._room - (heavy or 0)))
         self._held: dict[str, int] = {}
-        self._running = 0
         self._unit_s = 0.0
 
     @property
@@ -49,7 +94,8 @@ class FairQueue:
     @property
     def waiting(self) -> int:
         """Calls whose turn has not come."""
-        return sum(len(own) for own in self._waiting.values())
+        lines = (self._light_line, self._heavy_line)
+        return sum(len(own) for line in lines for own in line.waiting.values())
 
     @property
     def full(self) -> bool:
@@ -87,9 +133,9 @@ class FairQueue:
         self.require_room(caller, units, shared=shared)
         units = min(units, self.limit)
         self._held[caller] = self._held.get(caller, 0) + units
-        started = False
+        started, line = False, self._line(units)
         try:
-            await self._turn((caller, lane), units, deadline)
+            await line.turn((caller, lane), units, deadline)
             started = True
             began = time.monotonic()
             yield
@@ -99,41 +145,11 @@ class FairQueue:
             if not self._held[caller]:
                 del self._held[caller]
             if started:
-                self._running -= units
-            self._release()
+                line.running -= units
+            line.release()
 
-    async def _turn(self, caller: tuple[str, str], units: int, deadline: Deadline) -> None:
-        waiting = _Waiting(units)
-        self._waiting.setdefault(caller, deque()).append(waiting)
-        self._release()
-        try:
-            async with asyncio.timeout(deadline.left_s):
-                await waiting.free
-        except BaseException as error:
-            if waiting.free.done() and not waiting.free.cancelled():
-                self._running -= units
-            elif waiting in self._waiting.get(caller, ()):
-                self._waiting[caller].remove(waiting)
-            if isinstance(error, TimeoutError):
-                raise DeadlineExceeded(
-                    f"the call waited for its turn until its deadline of {deadline.given_s:g} s"
-                ) from None
-            raise
-
-    def _release(self) -> None:
-        """Lets the first of each caller in, one caller after another, as long as there is room."""
-        while self._waiting:
-            caller, own = next(iter(self._waiting.items()))
-            if not own:
-                del self._waiting[caller]
-                continue
-            if self._running and self._running + own[0].units > self._room:
-                return
-            first = own.popleft()
-            self._waiting.move_to_end(caller)
-            if not first.free.done():
-                self._running += first.units
-                first.free.set_result(None)
+    def _line(self, units: int) -> _Line:
+        return self._heavy_line if self._heavy and units >= self._heavy else self._light_line
 
     def _learn(self, unit_s: float) -> None:
         self._unit_s = unit_s if not self._unit_s else (1 - RECENT) * self._unit_s + RECENT * unit_s

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-CALLS_AT_A_TIME = LARGEST
+# As many light ones as may run as one, and the few heavy ones beside them.
+CALLS_AT_A_TIME = LARGEST + 8
 # The part of the registry's bytes that plans may take for constants.
 FROZEN_SHARE = 2
 

@@ -60,8 +60,8 @@ class Turns:
         """The turn of one chunk of the job: after all callers who wait, unless it has lost its patience."""
         until = time.monotonic() + PATIENCE_S
         with self._changed:
-            self._changed.wait_for(lambda: not self._busy and (self._hurry or not self._callers), PATIENCE_S)
-            if time.monotonic() >= until:
+            self._changed.wait_for(lambda: self._hurry or (not self._busy and not self._callers), PATIENCE_S)
+            if self._hurry or time.monotonic() >= until:
                 self._impatient = True
             self._changed.wait_for(lambda: not self._busy)
             self._impatient = False

@@ -30,7 +30,7 @@ MAX_CHUNK = 64
 CALL_BYTES = 512 * 1024**2
 RETRY_S = 5
 # What each does in that time, about.
-CHUNK_FLOPS = {"cpu": 40 * 10**9, "gpu": 4 * 10**12}
+CHUNK_FLOPS = {"cpu": 8 * 10**9, "gpu": 8 * 10**11}
 
 
 class TensorFlowBackend:

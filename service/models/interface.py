@@ -15,7 +15,7 @@ Signature = Sequence[tuple[tuple[int | None, ...], str]]
 ReluRule = Literal["guided", "deconvnet", "redirected"]
 Tensors = list[Any]
 # About how long one step of a call may take, so that it can be stopped and others get their turn.
-CHUNK_S = 0.5
+CHUNK_S = 0.1
 
 
 def sized(key: Hashable, signature: Signature) -> Hashable:

@@ -170,6 +170,7 @@ def test_no_place_is_lost_and_no_bound_is_passed(
 ) -> None:
     async def body() -> None:
         queue = FairQueue(room, limit)
+        line = queue._light_line
         running: dict[int, int] = {}
 
         async def call(number: int, caller: str, units: int, how: str) -> None:
@@ -194,8 +195,28 @@ def test_no_place_is_lost_and_no_bound_is_passed(
                 tasks[-1].cancel()
         for result in await asyncio.gather(*tasks, return_exceptions=True):
             assert result is None or isinstance(result, QueueFull | TooManyCalls | ValueError | asyncio.CancelledError)
-        assert (queue.units, queue._running, dict(queue._waiting)) == (0, 0, {})
+        assert (queue.units, line.running, dict(line.waiting)) == (0, 0, {})
         async with queue.place("z", 1, LONG, shared=True):
             pass
+
+    run(body)
+
+
+def test_who_wants_little_waits_for_no_heavy_call_to_end() -> None:
+    """However many of these wait, and though they are the same caller's."""
+
+    async def body() -> None:
+        calls = Calls(FairQueue(room=32, limit=128, heavy=8))
+        heavy = [calls.start(f"heavy {number}", units=8) for number in range(10)]
+        await asyncio.sleep(0)
+        light = [calls.start(f"light {number}", units=2) for number in range(4)]
+        await asyncio.sleep(0.01)
+        assert calls.order == [*(f"heavy {number}" for number in range(3)), *(f"light {number}" for number in range(4))]
+        for number in range(4):
+            await calls.end(f"light {number}")
+        for number in range(10):
+            await calls.end(f"heavy {number}")
+        await asyncio.gather(*heavy, *light)
+        assert calls.queue.units == 0
 
     run(body)

@@ -90,3 +90,68 @@ def test_a_turn_that_fails_is_over() -> None:
         raise ValueError("broken")
     with whose.call():
         pass
+
+
+def test_who_has_had_least_of_the_device_goes_next() -> None:
+    """So that a short call waits for one step, and not for one of each long call that waits before it."""
+    whose = Turns()
+    order: list[str] = []
+
+    def call(name: str, used_s: float) -> None:
+        with whose.call(used_s=used_s):
+            order.append(name)
+
+    with whose.call():
+        threads = []
+        for number in range(8):
+            threads.append(in_thread(lambda number=number: call(f"long {number}", 1.0 + number)))
+            time.sleep(0.01)
+        threads.append(in_thread(lambda: call("short", 0.0)))
+        time.sleep(0.1)
+    for thread in threads:
+        thread.join(5)
+    assert order == ["short", *(f"long {number}" for number in range(8))]
+
+
+def test_short_calls_put_off_no_long_one_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "PATIENCE_S", 0.2)
+    whose = Turns()
+    over = threading.Event()
+
+    def short() -> None:
+        while not over.is_set():
+            with whose.call():
+                time.sleep(0.005)
+
+    threads = [in_thread(short) for _ in range(4)]
+    time.sleep(0.05)
+    begun = time.monotonic()
+    with whose.call(used_s=100.0) as mine:
+        waited = time.monotonic() - begun
+    over.set()
+    for thread in threads:
+        thread.join(5)
+    assert mine
+    assert 0.1 < waited < 0.2 + 0.3
+
+
+def test_the_job_of_a_process_that_ends_waits_for_no_caller() -> None:
+    whose = Turns()
+    order: list[str] = []
+
+    def call(name: str) -> None:
+        with whose.call():
+            order.append(name)
+            time.sleep(0.02)
+
+    def job() -> None:
+        with whose.job():
+            order.append("job")
+
+    with whose.call():
+        threads = [in_thread(job), *(in_thread(lambda number=number: call(str(number))) for number in range(20))]
+        time.sleep(0.1)
+        whose.hurry()
+    for thread in threads:
+        thread.join(5)
+    assert order.index("job") <= 2
