@@ -238,7 +238,9 @@ def explain(
     if explainer.targeted or getattr(parsed, "target", None):
         targets = parse_targets(getattr(parsed, "target", "top1"), model.graph, head, model.labels_for(head))
     backend = model.backend if chunk is None else _Cut(model.backend, chunk)
-    return explainer.explain(backend, model.graph, network_input(model, image), targets, parsed, progress or Progress())
+    given = network_input(model, image)
+    explainer.check(parsed, model.graph, given, targets, backend)
+    return explainer.explain(backend, model.graph, given, targets, parsed, progress or Progress())
 
 
 class _Cut:

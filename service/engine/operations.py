@@ -16,6 +16,7 @@ from service.engine.sharing import SharedPasses
 from service.errors import MethodNotValid, TooCostly
 from service.explainers import BY_NAME, EXPLAINERS
 from service.explainers.base import Explainer, Photograph, Progress
+from service.explainers.forms import require_drawable, require_one_array
 from service.explainers.params import ExplainerParams
 from service.explainers.targets import Targets, class_targets, parse_targets
 from service.models.interface import Backend
@@ -42,7 +43,6 @@ class Operations:
         self._max_passes = max_passes
         self._max_job_passes = max_job_passes
         self.by_name: dict[str, Operation] = {
-            "check": self.check,
             "validity": self.validity,
             "describe": self.describe,
             "summary": self.summary,
@@ -63,7 +63,7 @@ class Operations:
 
         `backend` stands around the model's own.
         """
-        image, calls = self._prepared(model, payload, arrays)
+        image, calls = self._prepared(model, payload, arrays, backend)
         backend = backend if len(calls) == 1 else SharedPasses(backend)
         results: list[dict[str, Any]] = []
         found: dict[str, NDArray[Any]] = {}
@@ -97,13 +97,17 @@ class Operations:
         """Which methods, layers and targets are valid for the model, and why not."""
         return {"methods": [method_validity(model, explainer) for explainer in EXPLAINERS]}, {}
 
-    def check(self, model: LoadedModel, payload: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Result:
-        """Raises what `explain` would before it computes anything: unknown layers and classes, too much work."""
-        self._prepared(model, payload, arrays)
+    @enough_memory("for this call")
+    def check(
+        self, model: LoadedModel, payload: dict[str, Any], arrays: dict[str, NDArray[Any]], backend: Backend
+    ) -> Result:
+        """Raises what `explain` would before its methods compute: unknown layers and classes, what is not valid for
+        the model, too much work."""
+        self._prepared(model, payload, arrays, backend)
         return {}, {}
 
     def _prepared(
-        self, model: LoadedModel, payload: dict[str, Any], arrays: dict[str, NDArray[Any]]
+        self, model: LoadedModel, payload: dict[str, Any], arrays: dict[str, NDArray[Any]], backend: Backend
     ) -> tuple[NetworkInput, list[Prepared]]:
         asked = [BY_NAME[item["name"]] for item in payload["methods"]]
         if model.obstacle and any(explainer.photograph is not Photograph.NONE for explainer in asked):
@@ -111,7 +115,12 @@ class Operations:
         image = network_input(model, arrays.get("image"), payload["preprocess"])
         calls = [self._prepared_one(model, item) for item in payload["methods"]]
         for explainer, params, targets in calls:
-            explainer.check(params, model.graph, targets)
+            with np.errstate(all="ignore"):
+                explainer.check(params, model.graph, image, targets, backend)
+            if payload.get("form") == "npy":
+                require_one_array(explainer.arrays_of(params, model.graph, targets), targeted=explainer.targeted)
+            if payload.get("pictures"):
+                require_drawable(explainer.channel_pictures(params, model.graph))
         self._check_cost(calls, model, image, payload.get("instances", 1), background=payload.get("background", False))
         return image, calls
 

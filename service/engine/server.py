@@ -136,8 +136,6 @@ class Engine:
             return {"unloaded": await in_thread(self._loads, self._registry.unload, model_id)}, {}
         if call.op == "fingerprint":
             return {"fingerprint": self._registry.fingerprint(model_id)}, {}
-        if call.op == "check":
-            return await in_thread(self._loads, self._check, model_id, call, arrays)
         caller = self._callers[call.id] = Caller(call.id, computing=False)
         started = time.monotonic()
         try:
@@ -169,6 +167,9 @@ class Engine:
         caller.computing = True
         try:
             with self._registry.use(str(call.payload["model"])) as model:
+                if call.op == "check":
+                    backend = Batched(model.backend, self._batches, caller)
+                    return self._operations.check(model, call.payload, arrays, backend)
                 if call.op != "explain":
                     return self._operations.by_name[call.op](model, call.payload, arrays)
                 return self._explain(model, call, arrays, caller, UntilDeadline(caller, deadline))
@@ -197,14 +198,6 @@ class Engine:
         with self._registry.use(str(payload["model"])) as model:
             backend = BetweenCalls(model.backend, self._turns)
             return self._operations.explain(model, payload, arrays, progress, backend)
-
-    def _check(self, model_id: str, call: Call, arrays: dict[str, Any]) -> tuple[dict[str, Any], Any]:
-        """Of a model that is warm; a cold one is not loaded for it: what is wrong shows when the job runs."""
-        if not self._registry.is_warm(model_id):
-            return {"checked": False}, {}
-        with self._registry.use(model_id) as model:
-            self._operations.check(model, call.payload, arrays)
-        return {"checked": True}, {}
 
     def _warm(self, model_id: str) -> None:
         with self._registry.use(model_id):

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.explainers.params import ExplainerParams
-from service.explainers.targets import Targets
+from service.explainers.targets import Targets, stated_targets
 
 if TYPE_CHECKING:
     from service.models.graph import Graph, LayerEntry, Tensor
@@ -159,16 +159,33 @@ class Explainer(ABC):
         return 1
 
     @classmethod
+    def stated_arrays(cls, params: Any) -> int:
+        """How many arrays of equal standing the parameters ask for, such as a map a target; 1 where only the model
+        tells."""
+        return stated_targets(params.target) if cls.targeted else 1
+
+    @classmethod
+    def arrays_of(cls, params: Any, graph: Graph, targets: Targets) -> int:
+        """How many arrays of equal standing the answer will have."""
+        return len(targets.pairs) if cls.targeted else 1
+
+    @classmethod
+    def channel_pictures(cls, params: Any, graph: Graph) -> int:
+        """How many pictures of single channels the answer will have."""
+        return 0
+
+    @classmethod
     def problem(cls, variant: str, graph: Graph, head: Head) -> str | None:
         """Why a variant is not valid for a model, as a sentence; None when it is."""
         return None
 
     @classmethod
-    def check(cls, params: Any, graph: Graph, targets: Targets) -> None:
-        """Raises what shows before anything is computed; for every method, UnknownLayer."""
-        for name in (*(getattr(params, "layers", None) or ()), getattr(params, "layer", None)):
-            if name is not None:
-                graph.value(name)
+    def check(cls, params: Any, graph: Graph, image: NetworkInput, targets: Targets, backend: Backend) -> None:
+        """Raises every KerascopeError that `explain` would, but those that only its numbers show.
+
+        It is asked before any method of a call computes, and before a job is accepted.
+        """
+        return None
 
     @classmethod
     def wants_image(cls, params: Any) -> bool:

@@ -75,12 +75,8 @@ class Cam(Explainer):
         params: CamParams,
         progress: Progress,
     ) -> Explanation:
-        """Gives a `heatmap` (h, w) float32 a target, not normalised: >= 0 but for eigencam and cam, which are signed.
-
-        Raises MethodNotValid when the layer has no spatial map or the score does not depend on it, UnknownLayer.
-        """
-        head = _pooled_head(graph, targets, params.layer) if params.method == "cam" else None
-        entry = head.pooled if head else layer_for(graph, targets, params.layer, params.method)
+        """Gives a `heatmap` (h, w) float32 a target, not normalised; >= 0, but signed for eigencam and cam."""
+        entry, head = _layer_and_head(params, graph, targets)
         extra: dict[str, Any] = {"layer": entry.path}
         warnings: list[Warned] = []
         if params.method in FROM_GRADIENTS:
@@ -127,6 +123,11 @@ class Cam(Explainer):
         return min(channels, params.max_channels or channels) if params.method == "scorecam" else 1 + channels // 10
 
     @classmethod
+    def check(cls, params: CamParams, graph: Graph, image: NetworkInput, targets: Targets, backend: Backend) -> None:
+        """Raises UnknownLayer, MethodNotValid for a layer without a map or one that the score does not depend on."""
+        _layer_and_head(params, graph, targets)
+
+    @classmethod
     def takes_cam_layer(cls, params: CamParams) -> bool:
         return params.method != "cam"
 
@@ -145,6 +146,14 @@ class Cam(Explainer):
                 f"its output has the shape {entry.output.shape[1:]}, not (height, width, channels) with several cells"
             )
         return None
+
+
+def _layer_and_head(params: CamParams, graph: Graph, targets: Targets) -> tuple[LayerEntry, PooledDense | None]:
+    """The layer whose maps are weighed; for `cam` itself the head that says which layer it is."""
+    if params.method != "cam":
+        return layer_for(graph, targets, params.layer, params.method), None
+    head = _pooled_head(graph, targets, params.layer)
+    return head.pooled, head
 
 
 def default_layer(graph: Graph) -> LayerEntry:

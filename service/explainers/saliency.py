@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from service.errors import InvalidParameter, MethodNotValid
+from service.errors import MethodNotValid
 from service.explainers.base import Cost, Explainer, Explanation, Picture, Progress, Scale, Warned
 from service.explainers.cam import lacks_map, layer_for
 from service.explainers.cam_maps import gradcam
@@ -67,6 +67,12 @@ class SaliencyParams(HeatmapParams):
     alpha: float = Field(0.6, ge=0, le=1, description="Share of the colours in the overlay.")
     clip: float = Field(99.5, gt=50, le=100, description="Percentile of magnitudes drawn in the last colour.")
 
+    @model_validator(mode="after")
+    def _a_norm_has_no_sign(self) -> Self:
+        if self.sign == "signed" and self.reduce == "l2":
+            raise ValueError("reduce=l2 has no sign; use max or mean with sign=signed")
+        return self
+
 
 class Saliency(Explainer):
     """Gradients of the score with respect to the pixels."""
@@ -98,14 +104,8 @@ class Saliency(Explainer):
         """Gives a `heatmap` (h, w) float32 a target, and `gradient` (h, w, c), signed, before colours are reduced.
 
         Unit: logit per unit of preprocessed input, times that unit where the method multiplies by the image; squared
-        for squaregrad and vargrad. Raises MethodNotValid for a network without ReLU (guided variants), UnknownLayer.
+        for squaregrad and vargrad.
         """
-        if params.sign == "signed" and params.reduce == "l2":
-            raise InvalidParameter("reduce=l2 has no sign; use max or mean with sign=signed")
-        if params.method in GUIDED and not has_relu(graph):
-            raise MethodNotValid(
-                f"{params.method} changes the gradient of ReLU, and this network has none; use gradient"
-            )
         extra: dict[str, Any] = {"colormap": params.colormap or ("coolwarm" if params.sign == "signed" else "inferno")}
         if params.method in NOISY or params.method == "integrated_gradients":
             maps, scores, warnings = _sampled(backend, graph, image, targets, params, progress, extra)
@@ -131,6 +131,18 @@ class Saliency(Explainer):
         if params.method == "integrated_gradients":
             return 2 + one * params.steps
         return 2 * one if params.method == "guided_gradcam" else one
+
+    @classmethod
+    def check(
+        cls, params: SaliencyParams, graph: Graph, image: NetworkInput, targets: Targets, backend: Backend
+    ) -> None:
+        """Raises UnknownLayer, MethodNotValid for guided variants of a network without ReLU or for their layer."""
+        if params.method in GUIDED and not has_relu(graph):
+            raise MethodNotValid(
+                f"{params.method} changes the gradient of ReLU, and this network has none; use gradient"
+            )
+        if params.method == "guided_gradcam":
+            layer_for(graph, targets, params.layer, params.method)
 
     @classmethod
     def takes_cam_layer(cls, params: SaliencyParams) -> bool:

@@ -60,7 +60,7 @@ class Maximization(Explainer):
         first and the last image; with `frames` also `frames` (f, n, h', w', c) uint8, post-processed.
 
         Unit of the objective: that of the layer, logit for classes. `statistics["images"]` has a row an image, with its
-        name. Raises InvalidParameter, MethodNotValid, UnknownLayer, TooCostly.
+        name.
         """
         objective = objective_for(params, graph, targets)
         plans, shape = _plans(backend, graph.until(objective.tensor), image, params, objective)
@@ -88,8 +88,19 @@ class Maximization(Explainer):
         return next(variant for variant in cls.variants if variant.name == preset_of(params))
 
     @classmethod
-    def check(cls, params: MaximizationParams, graph: Graph, targets: Targets) -> None:
-        objective_for(params, graph, targets)
+    def check(
+        cls, params: MaximizationParams, graph: Graph, image: NetworkInput, targets: Targets, backend: Backend
+    ) -> None:
+        """Raises InvalidParameter, MethodNotValid, UnknownLayer, TooCostly. Looks at one image where nothing but that
+        shows whether the network takes the size."""
+        objective = objective_for(params, graph, targets)
+        is_open = objective.kind == "neuron" and None in objective.tensor.shape[1:]
+        if params.size in (None, image.size) and not is_open:
+            # At its own size the network takes images, whatever it says of a smaller one.
+            with suppress(InvalidParameter):
+                _recipe_at(image.size, image, params, objective)
+                return
+        _plans(backend, graph.until(objective.tensor), image, params, objective)
 
     @classmethod
     def wants_image(cls, params: MaximizationParams) -> bool:
@@ -123,10 +134,7 @@ def _plans_at(
     params: MaximizationParams,
     objective: Objective,
 ) -> tuple[Plans, tuple[int, ...]]:
-    recipe = recipe_for(params, size, colours_of(image))
-    images = f"{len(objective.names)} images of {size[0]}×{size[1]} px"
-    if len(objective.names) * size[0] * size[1] * recipe.colours > MAX_VALUES:
-        raise InvalidParameter(f"{images} are too much for one call; ask for fewer channels or a smaller size")
+    recipe = _recipe_at(size, image, params, objective)
     if size != image.size and not backend.fits(graph, size):
         raise TooCostly(f"an image of {size[0]}×{size[1]} px takes too much memory in this network; use a smaller size")
     plans = Plans(backend, graph, objective, recipe, colour_map(image, recipe.low, recipe.high))
@@ -143,6 +151,14 @@ def _plans_at(
     if objective.kind == "neuron" and any(cell >= side for cell, side in zip(objective.cell, shape[:-1], strict=False)):
         raise InvalidParameter(f"the map of {objective.tensor.path!r} has {shape[0]}×{shape[1]} cells at this size")
     return plans, shape
+
+
+def _recipe_at(size: tuple[int, int], image: NetworkInput, params: MaximizationParams, objective: Objective) -> Recipe:
+    recipe = recipe_for(params, size, colours_of(image))
+    images = f"{len(objective.names)} images of {size[0]}×{size[1]} px"
+    if len(objective.names) * size[0] * size[1] * recipe.colours > MAX_VALUES:
+        raise InvalidParameter(f"{images} are too much for one call; ask for fewer channels or a smaller size")
+    return recipe
 
 
 def _given(backend: Backend, image: NetworkInput, plans: Plans) -> NDArray[np.float32]:
