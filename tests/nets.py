@@ -185,7 +185,6 @@ def loaded(model: Any, head: HeadKind | None = None, labels: tuple[str, ...] = (
         digest="sha256:" + "0" * 64,
         weight_bytes=4 * model.count_params(),
         backend=TensorFlowBackend(),
-        summary="",
         obstacle=image.obstacle,
     )
 

@@ -23,6 +23,7 @@ from service.models.interface import Backend
 from service.models.loaded import LoadedModel
 from service.models.memory import enough_memory
 from service.models.preprocess import NetworkInput
+from service.models.summary import summary_of
 
 Result = tuple[dict[str, Any], Arrays]
 Prepared = tuple[Explainer, ExplainerParams, Targets]
@@ -156,7 +157,8 @@ class Operations:
         return model_details(model, self._device), {}
 
     def summary(self, model: LoadedModel, payload: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Result:
-        return {"text": model.summary, "rows": [layer_row(model.graph, entry) for entry in model.graph.layers]}, {}
+        text, layers = summary_of(model, int(payload["width"]), payload["until"])
+        return {"text": text, "rows": [layer_row(model.graph, entry) for entry in layers]}, {}
 
     def layers(self, model: LoadedModel, payload: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Result:
         return {"layers": [layer_row(model.graph, entry) for entry in model.graph.layers]}, {}

@@ -27,8 +27,6 @@ from service.models.preprocess import InputShape, input_problem
 from service.models.scaling import find_scaling
 from service.models.spec import ModelSpec, Preprocessing
 
-SUMMARY_WIDTH = 110
-
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
@@ -49,7 +47,6 @@ class LoadedModel:
     digest: str
     weight_bytes: int
     backend: TensorFlowBackend
-    summary: str
     notes: tuple[str, ...] = ()
     obstacle: str | None = None
 
@@ -130,7 +127,6 @@ def load_model(
         backend=TensorFlowBackend(
             call_bytes=call_bytes, variables=variables if dialect.version == 3 else (), room=room
         ),
-        summary=dialect.summary(model, SUMMARY_WIDTH),
         notes=tuple(notes),
         obstacle=found.obstacle,
     )

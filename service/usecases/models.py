@@ -24,6 +24,7 @@ COLD: dict[str, Any] = {
 }
 
 
+SUMMARY_WIDTH = 110
 # Under this name they take their places in the queue: one caller among those who have images explained.
 DESCRIBING = "describing"
 
