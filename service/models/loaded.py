@@ -154,10 +154,14 @@ def _labels(spec: ModelSpec, head: Head) -> tuple[tuple[str, ...], list[str]]:
 
 
 def _check_cam_layer(graph: Graph, spec: ModelSpec) -> None:
+    said = f"the spec of model {spec.id!r} names a cam_layer, but"
     try:
-        graph.entry(spec.cam_layer or "")
+        entry = graph.entry(spec.cam_layer or "")
     except UnknownLayer as error:
-        raise ModelNotLoadable(f"the spec of model {spec.id!r} names a cam_layer, but {error.detail}") from error
+        raise ModelNotLoadable(f"{said} {error.detail}") from error
+    shape = entry.output.shape
+    if len(shape) != 4 or shape[1:3] == (1, 1):
+        raise ModelNotLoadable(f"{said} the output of {entry.path!r} has the shape {shape[1:]} and is no spatial map")
 
 
 def _item_bytes(variable: Any) -> int:

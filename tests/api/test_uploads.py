@@ -197,6 +197,29 @@ class TestRefused:
         problem(answer, 422, "invalid-parameter", "1 labels, and the model 4 classes")
         problem(ann.predict("few"), 404, "unknown-model")
 
+    @pytest.mark.parametrize(
+        ("spec", "field", "words"),
+        [
+            ({"preprocessing": {"mode": "torch"}}, ["spec", "preprocessing"], ["'torch' is for 3 channels", "takes 1"]),
+            (
+                {"preprocessing": {"mode": "mean_std", "mean": [1, 2, 3], "std": [1]}},
+                ["spec", "preprocessing"],
+                ["'mean' has 3 numbers and the model takes 1 channel"],
+            ),
+            ({"preprocessing": {"mode": "mean_std", "mean": [1], "std": [0]}}, ["spec", "preprocessing"], ["than 0"]),
+            ({"input": {"channels": [1]}}, ["spec", "input"], ["'channels' names channel 1", "0 to 0"]),
+            ({"input": {"height": 5}}, ["spec", "input", "height"], ["says height 5", "the file 2"]),
+            ({"input": {"width": 2}, "labels": ["a"]}, ["spec", "labels"], ["1 labels", "says width 2"]),
+        ],
+    )
+    def test_a_spec_that_cannot_be(
+        self, ann: Client, network: bytes, spec: dict[str, Any], field: list[str], words: list[str]
+    ) -> None:
+        answer = ann.upload("cannot", network, spec=json.dumps(spec))
+        body = problem(answer, 422, "invalid-parameter", *words)
+        assert field in [error["loc"] for error in body["errors"]]
+        problem(ann.predict("cannot"), 404, "unknown-model")
+
     def test_another_body(self, ann: Client) -> None:
         problem(ann("POST", MODELS, json={"id": "x"}), 415, "unsupported-media-type", "multipart/form-data")
 

@@ -83,7 +83,10 @@ async def model_summary(
     model_id: ModelId,
     request: Request,
     services: ServicesDep,
-    width: Annotated[int, Query(ge=40, le=400, description="Characters in a line of the table.")] = SUMMARY_WIDTH,
+    width: Annotated[
+        int | None,
+        Query(ge=40, le=400, description=f"Characters in a line of the table. When absent: `{SUMMARY_WIDTH}`."),
+    ] = None,
     until: Annotated[
         str | None,
         Query(
@@ -97,7 +100,7 @@ async def model_summary(
 ) -> Any:
     """`model.summary()` as text, just as the Keras of the model prints it; with `Accept: application/json` its rows as
     well."""
-    summary = await services.models.ask("summary", model_id, width=width, until=until)
+    summary = await services.models.ask("summary", model_id, width=width or SUMMARY_WIDTH, until=until)
     if "application/json" in request.headers.get("accept", ""):
         return summary
     return Response(summary["text"], media_type="text/plain; charset=utf-8")
