@@ -248,7 +248,7 @@ class _Cut:
     def __init__(self, backend: TensorFlowBackend, size: int) -> None:
         self.ops, self.compiled, self.gradients = backend.ops, backend.compiled, backend.gradients
         self.ruled, self.value_and_gradient, self.scan = backend.ruled, backend.value_and_gradient, backend.scan
-        self.fits, self.rows = backend.fits, backend.rows
+        self.fits, self.rows, self.share = backend.fits, backend.rows, backend.share
         self._backend, self._size = backend, size
         self.chunk = lambda graph, shape, backward=False, seconds=0.5: size
 

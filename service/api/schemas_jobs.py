@@ -44,7 +44,7 @@ class JobOut(Schema):
     total: int | None
     progress: float | None
     loss: float | None
-    seconds_left: float | None
+    seconds_left: float | None = Field(description="An estimate, from the steps that were told so far.")
     preview_version: int = Field(description="Counts the previews drawn so far; 0 for none.")
     created_at: datetime
     started_at: datetime | None

@@ -142,15 +142,16 @@ class Operations:
         self, calls: list[Prepared], model: LoadedModel, image: NetworkInput, instances: int, *, background: bool
     ) -> None:
         estimate = instances * sum(
-            explainer.passes(params, model.graph, image, len(targets.pairs)) for explainer, params, targets in calls
+            explainer.passes(params, model.graph, image, targets, model.backend) for explainer, params, targets in calls
         )
         most = self._max_job_passes if background else self._max_passes
         what, setting = ("job", "MAX_JOB_PASSES") if background else ("call", "MAX_PASSES")
         if estimate > most:
             instead = "" if background else ", or send Prefer: respond-async to run it as a background job"
             raise TooCostly(
-                f"the {what} would take about {estimate} passes through the network, more than the {most} one {what} "
-                f"may take (setting KERASCOPE_{setting}); use fewer samples or steps, or a larger stride{instead}"
+                f"the {what} is estimated to take about {estimate} passes through the network, more than the {most} "
+                f"one {what} may take (setting KERASCOPE_{setting}); use fewer samples or steps, or a larger "
+                f"stride{instead}"
             )
 
     def describe(self, model: LoadedModel, payload: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Result:

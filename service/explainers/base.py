@@ -154,8 +154,9 @@ class Explainer(ABC):
         return "the method takes no layer"
 
     @classmethod
-    def passes(cls, params: Any, graph: Graph, image: NetworkInput, targets: int) -> int:
-        """Forward passes that so many targets take, a backward pass counted as two; estimated before any work."""
+    def passes(cls, params: Any, graph: Graph, image: NetworkInput, targets: Targets, backend: Backend) -> int:
+        """An estimate of how many forward passes of one image take as long, made before any work; a backward pass
+        counts as two, and a part of a pass as its share."""
         return 1
 
     @classmethod

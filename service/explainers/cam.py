@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
@@ -92,7 +93,12 @@ class Cam(Explainer):
             if params.method == "scorecam":
                 channels = usable_channels(activations, params.max_channels)
                 left_out = len(usable_channels(activations, None)) - len(channels)
-                extra |= {"channels_used": len(channels), "channels_left_out": left_out}
+                varying = len(channels) + left_out
+                extra |= {
+                    "channels_used": len(channels),
+                    "channels_left_out": left_out,
+                    "channels_constant": activations.shape[-1] - varying,
+                }
                 if left_out:
                     detail = (
                         f"{left_out} channels of smaller spatial deviation were left out; raise max_channels for all"
@@ -100,6 +106,7 @@ class Cam(Explainer):
                     warnings.append(Warned("channels_left_out", detail))
                 maps = scorecam(backend, graph, image, targets, activations, channels, progress)
             elif params.method == "ablationcam":
+                extra["divided_by"] = np.abs(targets.values(scores)).tolist()
                 maps = ablationcam(backend, graph, image, targets, entry.output, activations, scores, progress)
             elif params.method == "eigencam":
                 maps = [eigencam(activations)] * len(targets.pairs)
@@ -115,12 +122,15 @@ class Cam(Explainer):
         return Explanation(arrays, names[0], scores, targets, tuple(names), extra, scale, warnings=tuple(warnings))
 
     @classmethod
-    def passes(cls, params: CamParams, graph: Graph, image: NetworkInput, targets: int) -> int:
-        if params.method not in ("scorecam", "ablationcam"):
-            return 1 + 2 * targets
-        layer = graph.entry(params.layer) if params.layer else default_layer(graph)
-        channels = layer.output.shape[-1] or 1
-        return min(channels, params.max_channels or channels) if params.method == "scorecam" else 1 + channels // 10
+    def passes(cls, params: CamParams, graph: Graph, image: NetworkInput, targets: Targets, backend: Backend) -> int:
+        layer = _layer_and_head(params, graph, targets)[0].output
+        channels = layer.shape[-1] or 1
+        if params.method == "scorecam":
+            return 2 + min(channels, params.max_channels or channels)
+        behind = backend.share(graph, image.size, targets.tensor, after=layer)
+        if params.method == "ablationcam":
+            return ceil(2 + channels * behind)
+        return ceil(1 + 2 * len(targets.pairs) * behind) if params.method in FROM_GRADIENTS else 1
 
     @classmethod
     def check(cls, params: CamParams, graph: Graph, image: NetworkInput, targets: Targets, backend: Backend) -> None:

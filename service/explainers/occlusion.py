@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from math import ceil
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
@@ -13,9 +14,10 @@ from service.errors import InvalidParameter, MethodNotValid
 from service.explainers.base import Cost, Explainer, Explanation, Picture, Progress, Scale, Variant
 from service.explainers.heatmaps import map_names, map_warnings, saturation_warnings
 from service.explainers.occlusion_cover import colour_of, covering
-from service.explainers.occlusion_scores import Strategy, require_incremental, window_scores
+from service.explainers.occlusion_scores import Strategy, expected_share, require_incremental, window_scores
 from service.explainers.occlusion_windows import painted, window_axes, windows_of
 from service.explainers.params import HeatmapParams
+from service.explainers.saliency_paths import blur_deviation
 from service.explainers.targets import Targets
 
 if TYPE_CHECKING:
@@ -74,14 +76,19 @@ def _require_no_gaps(patch: tuple[int, int], stride: tuple[int, int]) -> None:
 class OcclusionParams(HeatmapParams):
     """What covers what, and what is measured. Sides are px of the model's input."""
 
-    patch: Sides | None = Field(None, description="Window: px or `h,w`; by default a quarter of the input.")
+    patch: Sides | None = Field(
+        None,
+        description="Window: px or `h,w`; by default a quarter of the input. At the rim, windows are cut at the edge "
+        "of the input.",
+    )
     stride: Sides | None = Field(
         None, description="Step between windows: px or `h,w`; by default a quarter of the patch."
     )
     value: Annotated[str, BeforeValidator(_cover)] = Field(
         "mean",
         description="What covers: the image's `mean` colour, preprocessed `zero`, `gray` (level 128), a `blur` of the "
-        "image, one preprocessed number, or `r,g,b` levels 0..255.",
+        "image by a Gaussian whose deviation is the 16th part of the input's longer side, one preprocessed number, or "
+        "`r,g,b` levels 0..255.",
     )
     measure: Literal["drop", "probability", "logit_drop", "score_drop"] = Field(
         "drop",
@@ -162,7 +169,10 @@ class Occlusion(Explainer):
             "arithmetic_saved": found.saved,
             "measure": measure,
             "windows": len(windows),
+            "windows_cut": sum((bottom - top, right - left) != patch for top, left, bottom, right in windows),
         }
+        if params.value == "blur":
+            extra["blur_deviation"] = blur_deviation(image.size)
         arrays: dict[str, Any] = {}
         warnings = [] if measure in SCORE_DROPS else saturation_warnings(targets, clean[0])
         names = map_names(targets, "heatmap")
@@ -192,10 +202,13 @@ class Occlusion(Explainer):
             require_incremental(backend, graph, image, targets, axes)
 
     @classmethod
-    def passes(cls, params: OcclusionParams, graph: Graph, image: NetworkInput, targets: int) -> int:
+    def passes(
+        cls, params: OcclusionParams, graph: Graph, image: NetworkInput, targets: Targets, backend: Backend
+    ) -> int:
         patch, stride = sides_of(params, image)
         axes = window_axes(image.size, patch, stride, centred=params.paint == "cell")
-        return 1 + len(axes[0]) * len(axes[1])
+        share = expected_share(backend, graph, image, targets, axes, params.strategy)
+        return ceil(1 + len(axes[0]) * len(axes[1]) * share)
 
 
 def sides_of(params: OcclusionParams, image: NetworkInput) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.explainers.saliency_paths import blurred
+from service.explainers.saliency_paths import blur_deviation, blurred
 
 if TYPE_CHECKING:
     from service.models.preprocess import NetworkInput
@@ -18,7 +18,7 @@ Floats = NDArray[np.float32]
 def covering(image: NetworkInput, value: str) -> Floats:
     """(1, h, w, c): what is put in place of covered pixels, everywhere."""
     if value == "blur":
-        return blurred(image.batch, max(image.size) / 16)
+        return blurred(image.batch, blur_deviation(image.size))
     colour = colour_of(image, value)
     return np.broadcast_to(colour if len(image.shape) == 3 else np.ravel(colour)[0], image.batch.shape).astype(
         np.float32

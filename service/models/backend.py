@@ -17,9 +17,10 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from service.errors import OutOfMemory
-from service.models.cost import activation_bytes, flops, largest_bytes
+from service.models.cost import activation_bytes, flops, largest_bytes, shapes_at
 from service.models.freezing import Room
 from service.models.graph import Graph, Node, Tensor
+from service.models.incremental.costs import Work
 from service.models.incremental.occluded import Occluded
 from service.models.incremental.schedule import schedule
 from service.models.interface import CHUNK_S, Plan, ReluRule, Signature, Tensors, sized
@@ -130,6 +131,24 @@ class TensorFlowBackend:
         """How many images one step may take within the memory budget, from shapes alone; at most 64."""
         memory = activation_bytes(graph, size) * 2 if backward else largest_bytes(graph, size) * 4
         return int(min(MAX_CHUNK, max(1, self._call_bytes // max(1, memory))))
+
+    def share(
+        self,
+        graph: Graph,
+        size: tuple[int, int],
+        end: Tensor,
+        *,
+        after: Tensor | None = None,
+        at: tuple[int, int] | None = None,
+    ) -> float:
+        """About how much of the time of a pass of one image of `size` it takes to compute `end`: from the image on, or
+        from the value of `after` and what passes it by; of an image of another size where `at` says one.
+        """
+        nodes = graph.between(graph.suffix(after, end) if after else (), end)
+        there = shapes_at(graph, size)
+        shapes = shapes_at(graph.until(end), at) if at and at != size else there
+        whole = sum(Work.of_node(node, there).seconds for node in graph.nodes)
+        return sum(Work.of_node(node, shapes).seconds for node in nodes) / max(whole, 1e-12)
 
     def fits(self, graph: Graph, size: tuple[int, int]) -> bool:
         """Whether a forward and a backward pass of one image stay within four times the memory budget of a step."""

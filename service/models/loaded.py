@@ -16,6 +16,7 @@ from service.errors import InvalidParameter, ModelNotLoadable, UnknownLayer
 from service.models.backend import CALL_BYTES, TensorFlowBackend
 from service.models.canonical import canonical
 from service.models.dialects import dialect_of
+from service.models.finite import bad_weights
 from service.models.freezing import Room
 from service.models.graph import Graph
 from service.models.head import Head, find_head, head_of_training
@@ -33,7 +34,7 @@ class LoadedModel:
     """Everything an explainer needs, made once at load. `weight_bytes` is what the registry's budget counts.
 
     `obstacle` says, as a sentence, why no image can be explained by it: it takes a volume, or several inputs. None
-    where one can.
+    where one can. `weights_problem` says which weights are not finite.
     """
 
     spec: ModelSpec
@@ -49,6 +50,7 @@ class LoadedModel:
     backend: TensorFlowBackend
     notes: tuple[str, ...] = ()
     obstacle: str | None = None
+    weights_problem: str | None = None
 
     @property
     def written_by(self) -> int:
@@ -110,6 +112,9 @@ def load_model(
         mode = scaling.preprocessing.mode
         notes.append(f"preprocessing {mode!r} is assumed; say it in model.toml if it is another")
     notes += found.notes
+    # A ReLU may make 0 of NaN, and then nothing in an answer shows it.
+    weights_problem = bad_weights(graph)
+    notes += [weights_problem] if weights_problem else []
     dialect = dialect_of(model)
     variables = dialect.variables(model)
     return LoadedModel(
@@ -129,6 +134,7 @@ def load_model(
         ),
         notes=tuple(notes),
         obstacle=found.obstacle,
+        weights_problem=weights_problem,
     )
 
 

@@ -12,7 +12,7 @@ from keras import layers
 from pydantic import ValidationError
 
 from service.errors import MethodNotValid
-from service.explainers.saliency import reduce_colours
+from service.explainers.heatmaps import reduce_colours
 from service.explainers.saliency_paths import blurred
 from service.models.loaded import LoadedModel
 
