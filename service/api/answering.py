@@ -16,7 +16,7 @@ from service.api.prefer import Prefer
 from service.api.schemas_jobs import job_out
 from service.api.waiting import CallerGone, place_of, unless_gone
 from service.engine.pool import Place
-from service.errors import error_named
+from service.errors.naming import error_named
 from service.explainers.base import Cost
 from service.jobs.job import Job, JobState
 from service.keys.scope import Scope

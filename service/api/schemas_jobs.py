@@ -9,7 +9,7 @@ from pydantic import Field
 
 from service.api.errors import STATUS, problem_type
 from service.api.schemas import Schema
-from service.errors import error_named
+from service.errors.naming import error_named
 from service.jobs.job import Job
 
 

@@ -21,7 +21,8 @@ KerascopeError
 │   ├── UnknownLayer
 │   ├── UnknownClass
 │   ├── UnknownMethod
-│   └── UnknownJob
+│   ├── UnknownJob
+│   └── UnknownKey
 ├── Conflict
 │   ├── IdempotencyKeyReused
 │   ├── JobWithoutResult
@@ -39,7 +40,8 @@ KerascopeError
 │   ├── OutOfMemory
 │   ├── WeightsUnavailable
 │   ├── JobsUnavailable
-│   └── StorageFull
+│   ├── StorageFull
+│   └── KeysUnavailable
 ├── QuotaExceeded
 ├── ModelNotLoadable
 │   └── ModelQuarantined
@@ -139,6 +141,10 @@ class UnknownJob(NotFound):
     """There is no such job."""
 
 
+class UnknownKey(NotFound):
+    """There is no such API key."""
+
+
 class Conflict(KerascopeError):
     """The request does not go with what is already there."""
 
@@ -211,6 +217,10 @@ class StorageFull(Unavailable):
     """There is no room left to store that."""
 
 
+class KeysUnavailable(Unavailable):
+    """The file of API keys cannot be used."""
+
+
 class QuotaExceeded(KerascopeError):
     """This caller's room for models is used up."""
 
@@ -233,9 +243,3 @@ class DeadlineExceeded(KerascopeError):
 
 class ConfigurationError(KerascopeError):
     """The configuration is not valid."""
-
-
-def error_named(kind: str) -> type[KerascopeError]:
-    """The class of that name; KerascopeError for a name that is none, so that nothing unknown gets through."""
-    found = globals().get(kind)
-    return found if isinstance(found, type) and issubclass(found, KerascopeError) else KerascopeError
