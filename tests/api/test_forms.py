@@ -87,14 +87,16 @@ def test_what_moves_and_what_does_not(service: Service, query: dict[str, Any], w
 
 
 @pytest.mark.parametrize(
-    ("method", "query"),
+    ("method", "query", "words"),
     [
-        ("predict", {"format": "png"}),
-        ("cam", {"format": "png", "outputs": ""}),
+        ("predict", {"format": "png"}, "application/json, application/x-npy, application/x-npz, not 'png'"),
+        ("cam", {"format": "png", "outputs": ""}, "no picture; ask for json, npy or npz"),
     ],
 )
-def test_nothing_to_be_drawn_is_said_before_a_job(service: Service, method: str, query: dict[str, Any]) -> None:
-    problem(post(service, method, query, **ASYNC), 406, "not-acceptable", "no picture", "json, npy or npz")
+def test_nothing_to_be_drawn_is_said_before_a_job(
+    service: Service, method: str, query: dict[str, Any], words: str
+) -> None:
+    problem(post(service, method, query, **ASYNC), 406, "not-acceptable", words)
 
 
 @pytest.mark.parametrize(
