@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from service import __version__
-from service.errors import KerascopeError
+from service.errors import ConfigurationError, InvalidParameter, KerascopeError
 from service.keys.command import app as keys_app
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Shows what a Keras convolutional network sees.")
@@ -132,6 +132,8 @@ def list_models(data_dir: DataDir = None, models_dir: ModelsDir = None) -> None:
     from service.models.library import Library
     from service.settings import load_settings
 
+    if models_dir is not None and not models_dir.is_dir():
+        raise ConfigurationError(f"models_dir: there is no folder {str(models_dir)!r}")
     library = Library(load_settings(data_dir=data_dir, models_dir=models_dir).models_folder)
     for spec in library.specs().values():
         typer.echo(f"{spec.id:<24} {spec.source:<20} {spec.title or spec.weights}")
@@ -163,6 +165,10 @@ def train_shapes(
     from service.models.device import DeviceSettings, environment, quiet_start
     from service.settings import load_settings
 
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidParameter(f"out: the folder {str(out)!r} cannot be made: {error.strerror}") from None
     os.environ.update(environment(DeviceSettings("cpu"), str(load_settings().data_dir / "keras")))
     with quiet_start():
         from service.demo.training import train

@@ -25,7 +25,7 @@ from service.errors import KerascopeError
 from service.imaging.decode import DecodeLimits
 from service.models.device import DeviceSettings, environment, quiet_start
 from service.models.work import Kind, Work
-from service.process import yielding
+from service.process import reusing, yielding
 from service.telemetry import configure_logging
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def main() -> None:
     workers: list[Worker] = []
     engines: list[Engine] = []
     yielding()
+    reusing()
     _die_with_parent(engines, workers)
     # Whoever ends the service tells the api, which ends this process in its own time; also where a signal comes to all.
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -60,6 +61,7 @@ def main() -> None:
 def run(config: EngineConfig, grace_s: float) -> None:
     """Jobs alone, until SIGTERM or SIGINT: then the job that runs is saved and handed over."""
     os.environ.update(environment(DeviceSettings(config.device, config.threads), str(config.data_dir / "keras")))
+    reusing()
     end = threading.Event()
 
     def stop(number: int, frame: FrameType | None) -> None:

@@ -185,7 +185,6 @@ def loaded(model: Any, head: HeadKind | None = None, labels: tuple[str, ...] = (
         digest="sha256:" + "0" * 64,
         weight_bytes=4 * model.count_params(),
         backend=TensorFlowBackend(),
-        summary="",
         obstacle=image.obstacle,
     )
 
@@ -238,7 +237,9 @@ def explain(
     if explainer.targeted or getattr(parsed, "target", None):
         targets = parse_targets(getattr(parsed, "target", "top1"), model.graph, head, model.labels_for(head))
     backend = model.backend if chunk is None else _Cut(model.backend, chunk)
-    return explainer.explain(backend, model.graph, network_input(model, image), targets, parsed, progress or Progress())
+    given = network_input(model, image)
+    explainer.check(parsed, model.graph, given, targets, backend)
+    return explainer.explain(backend, model.graph, given, targets, parsed, progress or Progress())
 
 
 class _Cut:
@@ -247,7 +248,7 @@ class _Cut:
     def __init__(self, backend: TensorFlowBackend, size: int) -> None:
         self.ops, self.compiled, self.gradients = backend.ops, backend.compiled, backend.gradients
         self.ruled, self.value_and_gradient, self.scan = backend.ruled, backend.value_and_gradient, backend.scan
-        self.fits, self.rows = backend.fits, backend.rows
+        self.fits, self.rows, self.share = backend.fits, backend.rows, backend.share
         self._backend, self._size = backend, size
         self.chunk = lambda graph, shape, backward=False, seconds=0.5: size
 

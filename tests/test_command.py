@@ -175,9 +175,25 @@ class TestKeys:
         assert kerascope(home, "keys", "list", *where).stdout.strip().endswith("revoked")
 
     def test_refused(self, home: Path) -> None:
-        assert "'00000000'" in refused(home, "keys", "revoke", "00000000")
-        create = ("keys", "create", "--scope", "jobs")
-        assert "90d" in refused(home, *create, "--name", "x", "--expires", "soon")
-        assert "printable" in refused(home, *create, "--name", "x\ny")
+        create = ("keys", "create", "--scope", "jobs", "--name")
+        (home / "file").write_text("")
+        for arguments, sentence in {
+            ("keys", "revoke", "nope"): "There is no such API key: there is no key 'nope'; `kerascope keys list` shows",
+            (
+                *create,
+                "x",
+                "--expires",
+                "soon",
+            ): "A parameter is not valid: the time 'soon' must be a number and",
+            (*create, "x\ny"): r"A parameter is not valid: the name 'x\ny' of a key must be 1 to 100 printable",
+            (*create, "x", "--data-dir", str(home / "file" / "a")): "The file of API keys cannot be used: the key file",
+            ("keys", "list", "--data-dir", str(home / "file")): "The file of API keys cannot be used: the key file",
+            ("models", "list", "--models-dir", str(home / "none")): "The configuration is not valid: models_dir: there",
+            ("models", "check", str(home / "none.h5")): "The model cannot be loaded: there is no file 'none.h5'",
+            ("demo", "train-shapes", "--out", str(home / "file" / "a")): "A parameter is not valid: out: the folder",
+            ("worker", "--data-dir", str(home / "file" / "a")): "The configuration is not valid: data_dir: the folder",
+        }.items():
+            assert refused(home, *arguments).startswith(sentence), arguments
+        create = create[:-1]
         assert kerascope(home, *create).returncode == 2
         assert kerascope(home, "keys", "create", "--name", "x", "--scope", "all").returncode == 2

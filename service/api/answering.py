@@ -16,7 +16,7 @@ from service.api.prefer import Prefer
 from service.api.schemas_jobs import job_out
 from service.api.waiting import CallerGone, place_of, unless_gone
 from service.engine.pool import Place
-from service.errors import error_named
+from service.errors.naming import error_named
 from service.explainers.base import Cost
 from service.jobs.job import Job, JobState
 from service.keys.scope import Scope
@@ -86,7 +86,8 @@ async def _as_job(
 ) -> Response:
     caller_of(request).needs(Scope.JOBS)
     owner = owner_of(request)
-    job = await services.jobs.submit(asked, owner, priority, prefer.idempotency_key(request.headers))
+    deadline = place_of(request, services.settings.call_deadline_s).deadline
+    job = await services.jobs.submit(asked, owner, priority, prefer.idempotency_key(request.headers), deadline)
     if wishes.wait_s:
         job = await services.jobs.finished(job.id, owner, min(wishes.wait_s, services.settings.call_deadline_s))
     if job.error is not None and wishes.wait_s:

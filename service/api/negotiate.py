@@ -10,7 +10,7 @@ import numpy as np
 import orjson
 from fastapi import Response
 
-from service.api.options import STILL
+from service.api.options import FORMS_OF_MANY, STILL
 from service.errors import NotAcceptable
 from service.usecases import archive
 from service.usecases.answer import ANIMATED, Answer, AnswerOptions, Format, Result
@@ -31,7 +31,8 @@ def choose(stated: Format | None, accept: str | None, forms: Collection[Format] 
     media_types = {form: media for form, media in MEDIA.items() if form in forms}
     given = ", ".join(media_types.values())
     if stated and stated not in forms:
-        raise NotAcceptable(f"this route gives {given}, not {stated!r}; ask one method alone for it")
+        instead = "; ask one method alone for it" if set(forms) == set(FORMS_OF_MANY) else ""
+        raise NotAcceptable(f"this route gives {given}, not {stated!r}{instead}")
     if stated:
         return stated
     if not accept:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from typing import Any
 
 from pydantic import BaseModel
@@ -83,7 +84,7 @@ def picture_responses(explainer: Explainer | None = None) -> dict[int | str, dic
     """The 200 of a route that negotiates, beside its JSON schema; of any method where none is named."""
     forms = forms_of(explainer) if explainer else tuple(MEDIA)
     content = {MEDIA[form]: BINARY for form in forms if form != "json"}
-    return {200: {"description": "The answer in the form asked for.", "content": content}} | not_modified()
+    return {200: {"description": "The answer in the form asked for.", "content": content}}
 
 
 def not_modified() -> dict[int | str, dict[str, Any]]:
@@ -120,6 +121,11 @@ def explain_operation(explainer: Explainer) -> dict[str, Any]:
         for model in (explainer.Params, options_of(explainer))
         for name, field in model.model_json_schema(by_alias=True)["properties"].items()
     }
+    properties["format"] = _narrowed(properties["format"], forms_of(explainer))
+    parameters = query_parameters(explainer.Params, options_of(explainer))
+    for parameter in parameters:
+        if parameter["name"] == "format":
+            parameter["schema"] = _narrowed(parameter["schema"], forms_of(explainer))
     image = {"type": "string", "description": "Base64 of an image file, or a data URI."}
     needed = explainer.photograph is Photograph.REQUIRED
     as_json = {
@@ -134,7 +140,7 @@ def explain_operation(explainer: Explainer) -> dict[str, Any]:
         "properties": {"image": {"type": "string", "format": "binary"}, **properties},
     }
     return {
-        "parameters": query_parameters(explainer.Params, options_of(explainer)) + JOB_HEADERS + CACHE_HEADERS,
+        "parameters": parameters + JOB_HEADERS + CACHE_HEADERS,
         "requestBody": {"required": needed, "content": _body_forms(as_json, as_form)},
     }
 
@@ -195,6 +201,13 @@ def _body_forms(as_json: dict[str, Any], as_form: dict[str, Any]) -> dict[str, A
         "application/json": {"schema": as_json},
         "multipart/form-data": {"schema": as_form},
     }
+
+
+def _narrowed(schema: dict[str, Any], forms: Collection[str]) -> dict[str, Any]:
+    """The same with those values alone that a method has."""
+    kinds = {"anyOf": [_narrowed(kind, forms) for kind in schema["anyOf"]]} if "anyOf" in schema else {}
+    values = {"enum": [value for value in schema["enum"] if value in forms]} if "enum" in schema else {}
+    return schema | kinds | values
 
 
 def _as_parameter(field: dict[str, Any]) -> dict[str, Any]:

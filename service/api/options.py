@@ -53,4 +53,6 @@ def options_of(explainer: Explainer) -> type[AnimatedOptions]:
 
 def forms_of(explainer: Explainer) -> tuple[Format, ...]:
     """The forms a method's answer can have."""
-    return (*STILL, *ANIMATED) if "animation" in explainer.outputs else STILL
+    if "animation" in explainer.outputs:
+        return (*STILL, *ANIMATED)
+    return STILL if explainer.outputs else tuple(form for form in STILL if form != "png")

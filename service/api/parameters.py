@@ -75,8 +75,8 @@ def _parsed(
         except ValidationError as error:
             problems += [_field_error(item, values) for item in error.errors()]
     if problems:
-        detail = "; ".join(f"{'.'.join(problem.loc)}: {problem.msg}" for problem in problems)
-        raise InvalidParameter(detail, errors=problems)
+        said = [f"{'.'.join(problem.loc)}: {problem.msg}" if problem.loc else problem.msg for problem in problems]
+        raise InvalidParameter("; ".join(said), errors=problems)
     params, options = parsed
     if not isinstance(params, ExplainerParams) or not isinstance(options, kind_of_options):
         raise TypeError("the parameters were parsed into another class")
@@ -150,6 +150,7 @@ def names_of(params: type[ExplainerParams]) -> list[str]:
 
 def _field_error(item: Any, values: Mapping[str, Any]) -> FieldError:
     loc = tuple(str(part) for part in item["loc"])
+    # What several parameters say together belongs to none of them.
     value = repr(values.get(loc[0])) if loc and loc[0] in values else ""
     message = str(item["msg"]).removeprefix("Value error, ")
     message = message[0].lower() + message[1:]

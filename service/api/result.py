@@ -9,6 +9,7 @@ from typing import Any
 from service.api.negotiate import choose
 from service.api.options import FORMS_OF_MANY, forms_of
 from service.api.parameters import parse_result
+from service.usecases.forms import held_of
 from service.usecases.request import ExplainRequest
 
 ANYTHING = (None, "", "*/*")
@@ -17,10 +18,11 @@ ANYTHING = (None, "", "*/*")
 def answered_as(submitted: ExplainRequest, given: Mapping[str, Any], accept: str | None) -> ExplainRequest:
     """The request as submitted, answered in the form that is asked for now, else in the form asked for then.
 
-    Raises InvalidParameter and NotAcceptable.
+    Another form gives those of the pictures asked for then that it can hold. Raises InvalidParameter, NotAcceptable.
     """
     wanted = parse_result(given)
     stated = wanted.format or (submitted.options.format if accept in ANYTHING else None)
     forms = FORMS_OF_MANY if submitted.many else forms_of(submitted.methods[0].explainer)
     anew = {name: getattr(wanted, name) for name in ("outputs", "arrays") if name in given}
-    return replace(submitted, options=replace(submitted.options, format=choose(stated, accept, forms), **anew))
+    held = held_of(submitted.options, choose(stated, accept, forms))
+    return replace(submitted, options=replace(held, **anew))

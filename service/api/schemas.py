@@ -75,10 +75,10 @@ class TargetRef(Schema):
 
 
 class ImageOut(Schema):
-    """A picture; `data` is base64."""
+    """A picture; `data` is base64. Stills are PNG, the animation of an ascent is WebP; a GIF is for `format` alone."""
 
     name: str
-    media_type: Literal["image/png"]
+    media_type: Literal["image/png", "image/webp"]
     width: int
     height: int
     data: str

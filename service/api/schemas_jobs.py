@@ -9,7 +9,7 @@ from pydantic import Field
 
 from service.api.errors import STATUS, problem_type
 from service.api.schemas import Schema
-from service.errors import error_named
+from service.errors.naming import error_named
 from service.jobs.job import Job
 
 
@@ -48,7 +48,7 @@ class JobOut(Schema):
     total: int | None
     progress: float | None
     loss: float | None
-    seconds_left: float | None
+    seconds_left: float | None = Field(description="An estimate, from the steps that were told so far.")
     preview_version: int = Field(description="Counts the previews drawn so far; 0 for none.")
     created_at: datetime
     started_at: datetime | None

@@ -15,7 +15,7 @@ class VariantOut(Schema):
     name: str
     summary: str
     paper: str | None
-    passes: str
+    passes: str = Field(description="An estimate of its cost: passes of one image through the network.")
     caution: str
 
 

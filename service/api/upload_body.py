@@ -13,6 +13,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from service.errors import FieldError, InvalidParameter, MalformedBody, UnsupportedMediaType
+from service.kinds import HEAD_BYTES
+from service.models.opening.strangers import what_bytes_are
 from service.models.spec import Frozen, HeadKind, InputSpec, ModelName, Preprocessing
 from service.models.uploads.record import Visibility
 from service.usecases.uploads import Wanted
@@ -80,10 +82,11 @@ def _fields(form: FormData) -> Wanted:
 def _store(form: FormData, folder: Path) -> None:
     files = {name: value for name, value in form.multi_items() if isinstance(value, UploadFile)}
     if set(files) == {MODEL}:
-        magic = files[MODEL].file.read(4)
+        head = files[MODEL].file.read(HEAD_BYTES)
+        magic = head[:4]
         if magic not in _MAGIC:
             raise UnsupportedMediaType(
-                f"the file 'model' starts with {magic!r}: neither a .keras archive nor HDF5 (.h5, .hdf5)"
+                f"the file 'model' is neither a .keras archive nor HDF5 (.h5, .hdf5): {what_bytes_are(head)}"
             )
         _save(files[MODEL], folder / _MAGIC[magic])
     elif set(files) == {ARCHITECTURE, WEIGHTS}:

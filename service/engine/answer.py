@@ -13,7 +13,8 @@ from service.errors import NonFiniteResult
 from service.explainers.base import Explainer, Explanation, Photograph
 from service.explainers.params import ExplainerParams
 from service.explainers.targets import NOTHING, Targets
-from service.models.graph import Graph
+from service.models.finite import bad_weights, is_finite
+from service.models.graph import LINEAR, Graph, Node, Tensor
 from service.models.head import Head
 from service.models.loaded import LoadedModel
 from service.models.preprocess import NetworkInput, as_is, nothing, prepare
@@ -48,22 +49,24 @@ def with_model_defaults(explainer: Explainer, params: ExplainerParams, model: Lo
 
 
 def check_finite(graph: Graph, image: NetworkInput, explanation: Explanation) -> None:
-    """Raises NonFiniteResult naming the layer where it began."""
-    if all(_finite(array) for array in explanation.arrays.values()):
+    """Raises NonFiniteResult naming the weights that are to blame, or the layer where it began."""
+    if all(is_finite(array) for array in explanation.arrays.values()):
         return
     values = graph.run({graph.inputs[0]: image.batch}, [node.outputs[0] for node in graph.nodes])
-    for node, value in zip(graph.nodes, values, strict=True):
-        if not np.isfinite(np.asarray(value, np.float32)).all():
-            raise NonFiniteResult(
-                f"the network overflows on this image: layer {node.path!r} is the first that is not finite"
-            )
-    raise NonFiniteResult("every layer is finite on this image, but a gradient or the map overflows")
+    found = zip(graph.nodes, values, strict=True)
+    node = next((node for node, value in found if not np.isfinite(np.asarray(value, np.float32)).all()), None)
+    if said := bad_weights(graph, None if node is None else _computing(graph, node)):
+        raise NonFiniteResult(said)
+    if node is None:
+        raise NonFiniteResult("every layer is finite on this image, but a gradient or the map overflows")
+    raise NonFiniteResult(f"the network overflows on this image: layer {node.path!r} is the first that is not finite")
 
 
-def _finite(array: NDArray[Any]) -> bool:
-    # A sum is read faster than an answer a value is written; of large finite values it may overflow.
-    with np.errstate(over="ignore", invalid="ignore"):
-        return bool(np.isfinite(array.sum())) or bool(np.isfinite(array).all())
+def _computing(graph: Graph, node: Node) -> set[Tensor]:
+    """The values that `node` and all before it compute."""
+    found = {output for each in graph.between((), node.outputs[0]) for output in each.outputs}
+    # An activation is a node of its own, and the layer's value the one behind it.
+    return found | {entry.output for entry in graph.layers if entry.path == node.path.removesuffix(LINEAR)}
 
 
 def answer(
@@ -74,6 +77,8 @@ def answer(
     warnings = [{"code": item.code, "detail": item.detail} for item in explanation.warnings]
     if model.preprocessing_assumed and explainer.photograph is not Photograph.NONE:
         warnings += [{"code": "preprocessing_assumed", "detail": note} for note in model.notes if "assumed" in note]
+    if model.weights_problem:
+        warnings.append({"code": "weights_not_finite", "detail": model.weights_problem})
     targets, scores = explanation.targets, explanation.scores
     if targets and targets.head and scores is not None and (doubt := targets.head.doubt):
         warnings.append({"code": "head_unknown", "detail": doubt})

@@ -23,7 +23,7 @@ class Around:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self.ops = backend.ops
-        self.chunk, self.rows, self.fits = backend.chunk, backend.rows, backend.fits
+        self.chunk, self.rows, self.fits, self.share = backend.chunk, backend.rows, backend.fits, backend.share
         self.gradients, self.value_and_gradient = backend.gradients, backend.value_and_gradient
         self.ruled, self.scan = backend.ruled, backend.scan
 

@@ -16,12 +16,14 @@ from service.engine.sharing import SharedPasses
 from service.errors import MethodNotValid, TooCostly
 from service.explainers import BY_NAME, EXPLAINERS
 from service.explainers.base import Explainer, Photograph, Progress
+from service.explainers.forms import require_drawable, require_one_array
 from service.explainers.params import ExplainerParams
 from service.explainers.targets import Targets, class_targets, parse_targets
 from service.models.interface import Backend
 from service.models.loaded import LoadedModel
 from service.models.memory import enough_memory
 from service.models.preprocess import NetworkInput
+from service.models.summary import summary_of
 
 Result = tuple[dict[str, Any], Arrays]
 Prepared = tuple[Explainer, ExplainerParams, Targets]
@@ -42,7 +44,6 @@ class Operations:
         self._max_passes = max_passes
         self._max_job_passes = max_job_passes
         self.by_name: dict[str, Operation] = {
-            "check": self.check,
             "validity": self.validity,
             "describe": self.describe,
             "summary": self.summary,
@@ -63,7 +64,7 @@ class Operations:
 
         `backend` stands around the model's own.
         """
-        image, calls = self._prepared(model, payload, arrays)
+        image, calls = self._prepared(model, payload, arrays, backend)
         backend = backend if len(calls) == 1 else SharedPasses(backend)
         results: list[dict[str, Any]] = []
         found: dict[str, NDArray[Any]] = {}
@@ -97,13 +98,17 @@ class Operations:
         """Which methods, layers and targets are valid for the model, and why not."""
         return {"methods": [method_validity(model, explainer) for explainer in EXPLAINERS]}, {}
 
-    def check(self, model: LoadedModel, payload: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Result:
-        """Raises what `explain` would before it computes anything: unknown layers and classes, too much work."""
-        self._prepared(model, payload, arrays)
+    @enough_memory("for this call")
+    def check(
+        self, model: LoadedModel, payload: dict[str, Any], arrays: dict[str, NDArray[Any]], backend: Backend
+    ) -> Result:
+        """Raises what `explain` would before its methods compute: unknown layers and classes, what is not valid for
+        the model, too much work."""
+        self._prepared(model, payload, arrays, backend)
         return {}, {}
 
     def _prepared(
-        self, model: LoadedModel, payload: dict[str, Any], arrays: dict[str, NDArray[Any]]
+        self, model: LoadedModel, payload: dict[str, Any], arrays: dict[str, NDArray[Any]], backend: Backend
     ) -> tuple[NetworkInput, list[Prepared]]:
         asked = [BY_NAME[item["name"]] for item in payload["methods"]]
         if model.obstacle and any(explainer.photograph is not Photograph.NONE for explainer in asked):
@@ -111,7 +116,12 @@ class Operations:
         image = network_input(model, arrays.get("image"), payload["preprocess"])
         calls = [self._prepared_one(model, item) for item in payload["methods"]]
         for explainer, params, targets in calls:
-            explainer.check(params, model.graph, targets)
+            with np.errstate(all="ignore"):
+                explainer.check(params, model.graph, image, targets, backend)
+            if payload.get("form") == "npy":
+                require_one_array(explainer.arrays_of(params, model.graph, targets), targeted=explainer.targeted)
+            if payload.get("pictures"):
+                require_drawable(explainer.channel_pictures(params, model.graph))
         self._check_cost(calls, model, image, payload.get("instances", 1), background=payload.get("background", False))
         return image, calls
 
@@ -132,22 +142,24 @@ class Operations:
         self, calls: list[Prepared], model: LoadedModel, image: NetworkInput, instances: int, *, background: bool
     ) -> None:
         estimate = instances * sum(
-            explainer.passes(params, model.graph, image, len(targets.pairs)) for explainer, params, targets in calls
+            explainer.passes(params, model.graph, image, targets, model.backend) for explainer, params, targets in calls
         )
         most = self._max_job_passes if background else self._max_passes
         what, setting = ("job", "MAX_JOB_PASSES") if background else ("call", "MAX_PASSES")
         if estimate > most:
             instead = "" if background else ", or send Prefer: respond-async to run it as a background job"
             raise TooCostly(
-                f"the {what} would take about {estimate} passes through the network, more than the {most} one {what} "
-                f"may take (setting KERASCOPE_{setting}); use fewer samples or steps, or a larger stride{instead}"
+                f"the {what} is estimated to take about {estimate} passes through the network, more than the {most} "
+                f"one {what} may take (setting KERASCOPE_{setting}); use fewer samples or steps, or a larger "
+                f"stride{instead}"
             )
 
     def describe(self, model: LoadedModel, payload: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Result:
         return model_details(model, self._device), {}
 
     def summary(self, model: LoadedModel, payload: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Result:
-        return {"text": model.summary, "rows": [layer_row(model.graph, entry) for entry in model.graph.layers]}, {}
+        text, layers = summary_of(model, int(payload["width"]), payload["until"])
+        return {"text": text, "rows": [layer_row(model.graph, entry) for entry in layers]}, {}
 
     def layers(self, model: LoadedModel, payload: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Result:
         return {"layers": [layer_row(model.graph, entry) for entry in model.graph.layers]}, {}

@@ -61,9 +61,9 @@ class EnginePool:
         """The answer of the engine that `model_id` belongs to; raises as `EngineClient.ask`."""
         return await self.client(model_id).ask(op, {**payload, "model": model_id}, arrays, deadline)
 
-    async def check(self, model_id: str, payload: dict[str, Any], arrays: Arrays) -> None:
-        """Raises what a call would before it computes anything, as far as an idle engine with a warm model can tell."""
-        await self.client(model_id).ask_at_once("check", {**payload, "model": model_id}, arrays)
+    async def check(self, model_id: str, payload: dict[str, Any], arrays: Arrays, deadline: Deadline) -> None:
+        """Raises what a call would before its methods compute. A cold model is loaded for it."""
+        await self.ask("check", model_id, payload, arrays, deadline)
 
     async def fingerprint(self, model_id: str) -> str | None:
         """That of the warm model; None when it is cold, or the engine does not say at once."""

@@ -12,7 +12,8 @@ import orjson
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.errors import FieldError, KerascopeError, error_named
+from service.errors import FieldError, KerascopeError
+from service.errors.naming import error_named
 from service.jobs.config import JobsConfig
 
 Arrays = Mapping[str, NDArray[Any]]

@@ -139,8 +139,6 @@ class Engine:
             return {"unloaded": await in_thread(self._loads, self._registry.unload, model_id)}, {}
         if call.op == "fingerprint":
             return {"fingerprint": self._registry.fingerprint(model_id)}, {}
-        if call.op == "check":
-            return await in_thread(self._loads, self._check, model_id, call, arrays)
         if call.op == "describe" and not (call.payload.get("load") or self._registry.is_warm(model_id)):
             return await in_thread(self._loads, self._registry.details, model_id) or {}, {}
         caller = self._callers[call.id] = Caller(call.id)
@@ -171,6 +169,9 @@ class Engine:
                 self._work.task("call", model_id, kind, until.at),
                 self._registry.use(model_id) as model,
             ):
+                if call.op == "check":
+                    backend = Batched(model.backend, self._batches, caller)
+                    return self._operations.check(model, call.payload, arrays, backend)
                 if call.op != "explain":
                     return self._operations.by_name[call.op](model, call.payload, arrays)
                 return self._explain(model, call, arrays, caller, until)
@@ -199,14 +200,6 @@ class Engine:
         with part_of(self._work, model_id, ""), self._registry.use(model_id) as model:
             backend = BetweenCalls(model.backend, self._turns)
             return self._operations.explain(model, payload, arrays, progress, backend)
-
-    def _check(self, model_id: str, call: Call, arrays: dict[str, Any]) -> tuple[dict[str, Any], Any]:
-        """Of a model that is warm; a cold one is not loaded for it: what is wrong shows when the job runs."""
-        if not self._registry.is_warm(model_id):
-            return {"checked": False}, {}
-        with self._registry.use(model_id) as model:
-            self._operations.check(model, call.payload, arrays)
-        return {"checked": True}, {}
 
     def _warm(self, model_id: str, again: bool = False) -> None:
         with self._registry.use(model_id, again=again):

@@ -23,7 +23,8 @@ KerascopeError
 │   ├── UnknownLayer
 │   ├── UnknownClass
 │   ├── UnknownMethod
-│   └── UnknownJob
+│   ├── UnknownJob
+│   └── UnknownKey
 ├── Conflict
 │   ├── IdempotencyKeyReused
 │   ├── JobWithoutResult
@@ -41,7 +42,8 @@ KerascopeError
 │   ├── OutOfMemory
 │   ├── WeightsUnavailable
 │   ├── JobsUnavailable
-│   └── StorageFull
+│   ├── StorageFull
+│   └── KeysUnavailable
 ├── QuotaExceeded
 ├── ModelNotLoadable
 │   └── ModelQuarantined
@@ -149,6 +151,10 @@ class UnknownJob(NotFound):
     """There is no such job."""
 
 
+class UnknownKey(NotFound):
+    """There is no such API key."""
+
+
 class Conflict(KerascopeError):
     """The request does not go with what is already there."""
 
@@ -221,6 +227,10 @@ class StorageFull(Unavailable):
     """There is no room left to store that."""
 
 
+class KeysUnavailable(Unavailable):
+    """The file of API keys cannot be used."""
+
+
 class QuotaExceeded(KerascopeError):
     """This caller's room for models is used up."""
 
@@ -243,9 +253,3 @@ class DeadlineExceeded(KerascopeError):
 
 class ConfigurationError(KerascopeError):
     """The configuration is not valid."""
-
-
-def error_named(kind: str) -> type[KerascopeError]:
-    """The class of that name; KerascopeError for a name that is none, so that nothing unknown gets through."""
-    found = globals().get(kind)
-    return found if isinstance(found, type) and issubclass(found, KerascopeError) else KerascopeError

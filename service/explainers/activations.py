@@ -15,7 +15,7 @@ from service.explainers.passes import batch_of
 from service.explainers.targets import Targets
 
 if TYPE_CHECKING:
-    from service.models.graph import Graph, LayerEntry
+    from service.models.graph import Graph, LayerEntry, Tensor
     from service.models.interface import Backend
     from service.models.preprocess import NetworkInput
 
@@ -62,14 +62,7 @@ class Activations(Explainer):
         progress: Progress,
     ) -> Explanation:
         """Gives for each layer an array named by its path, (h, w, channels) float32, the channels asked for only."""
-        names = params.layers or default_layers(graph)
-        tensors = [graph.value(name) for name in names]
-        for tensor in tensors:
-            if len(tensor.shape) not in (2, 4):
-                raise MethodNotValid(
-                    f"layer {tensor.path!r} has the output shape {tensor.shape[1:]}; feature maps need (height, width, "
-                    "channels), and a vector of units is drawn as one row"
-                )
+        tensors = _tensors(params, graph)
 
         def forward(batch: object) -> object:
             values = graph.run({graph.inputs[0]: batch}, tensors)
@@ -83,7 +76,7 @@ class Activations(Explainer):
         statistics: dict[str, Any] = {}
         warnings: list[Warned] = []
         for tensor, maps, numbers in zip(tensors, found[: len(tensors)], found[len(tensors) :], strict=True):
-            arrays[tensor.path] = choose(maps[0], params.channels, tensor.path)
+            arrays[tensor.path] = choose(maps[0], params.channels)
             statistics[tensor.path] = channel_statistics(numbers[0], params.channels)
             dead = statistics[tensor.path]["dead_channels"]
             if dead:
@@ -103,16 +96,47 @@ class Activations(Explainer):
         )
 
     @classmethod
+    def check(
+        cls, params: ActivationParams, graph: Graph, image: NetworkInput, targets: Targets, backend: Backend
+    ) -> None:
+        """Raises UnknownLayer, MethodNotValid for a layer without maps, InvalidParameter for a channel it has not."""
+        for tensor in _tensors(params, graph):
+            if len(tensor.shape) not in (2, 4):
+                raise MethodNotValid(
+                    f"layer {tensor.path!r} has the output shape {tensor.shape[1:]}; feature maps need (height, width, "
+                    "channels), and a vector of units is drawn as one row"
+                )
+            count = 1 if len(tensor.shape) == 2 else tensor.shape[-1] or 0
+            wrong = [channel for channel in params.channels or () if channel >= count]
+            if wrong:
+                raise InvalidParameter(f"layer {tensor.path!r} has the channels 0 to {count - 1}, not {wrong[0]}")
+
+    @classmethod
+    def stated_arrays(cls, params: ActivationParams) -> int:
+        return len(params.layers or (1,))
+
+    @classmethod
+    def arrays_of(cls, params: ActivationParams, graph: Graph, targets: Targets) -> int:
+        return len(_tensors(params, graph))
+
+    @classmethod
+    def channel_pictures(cls, params: ActivationParams, graph: Graph) -> int:
+        if params.view != "channel":
+            return 0
+        counts = [1 if len(tensor.shape) == 2 else tensor.shape[-1] or 0 for tensor in _tensors(params, graph)]
+        return sum(count if params.channels is None else len(params.channels) for count in counts)
+
+    @classmethod
     def why_not(cls, entry: LayerEntry) -> str | None:
         return None if len(entry.output.shape) in (2, 4) else f"its output has the shape {entry.output.shape[1:]}"
 
 
-def choose(maps: NDArray[np.float32], channels: Indices | None, path: str) -> NDArray[np.float32]:
-    """The channels asked for, in that order. Raises InvalidParameter naming the range there is."""
-    count = maps.shape[-1]
-    wrong = [channel for channel in channels or () if channel >= count]
-    if wrong:
-        raise InvalidParameter(f"layer {path!r} has the channels 0 to {count - 1}, not {wrong[0]}")
+def _tensors(params: ActivationParams, graph: Graph) -> list[Tensor]:
+    return [graph.value(name) for name in params.layers or default_layers(graph)]
+
+
+def choose(maps: NDArray[np.float32], channels: Indices | None) -> NDArray[np.float32]:
+    """The channels asked for, in that order."""
     return maps if channels is None else np.ascontiguousarray(maps[..., list(channels)])
 
 

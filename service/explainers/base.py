@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.explainers.params import ExplainerParams
-from service.explainers.targets import Targets
+from service.explainers.targets import Targets, stated_targets
 
 if TYPE_CHECKING:
     from service.models.graph import Graph, LayerEntry, Tensor
@@ -154,9 +154,26 @@ class Explainer(ABC):
         return "the method takes no layer"
 
     @classmethod
-    def passes(cls, params: Any, graph: Graph, image: NetworkInput, targets: int) -> int:
-        """Forward passes that so many targets take, a backward pass counted as two; estimated before any work."""
+    def passes(cls, params: Any, graph: Graph, image: NetworkInput, targets: Targets, backend: Backend) -> int:
+        """An estimate of how many forward passes of one image take as long, made before any work; a backward pass
+        counts as two, and a part of a pass as its share."""
         return 1
+
+    @classmethod
+    def stated_arrays(cls, params: Any) -> int:
+        """How many arrays of equal standing the parameters ask for, such as a map a target; 1 where only the model
+        tells."""
+        return stated_targets(params.target) if cls.targeted else 1
+
+    @classmethod
+    def arrays_of(cls, params: Any, graph: Graph, targets: Targets) -> int:
+        """How many arrays of equal standing the answer will have."""
+        return len(targets.pairs) if cls.targeted else 1
+
+    @classmethod
+    def channel_pictures(cls, params: Any, graph: Graph) -> int:
+        """How many pictures of single channels the answer will have."""
+        return 0
 
     @classmethod
     def problem(cls, variant: str, graph: Graph, head: Head) -> str | None:
@@ -164,11 +181,12 @@ class Explainer(ABC):
         return None
 
     @classmethod
-    def check(cls, params: Any, graph: Graph, targets: Targets) -> None:
-        """Raises what shows before anything is computed; for every method, UnknownLayer."""
-        for name in (*(getattr(params, "layers", None) or ()), getattr(params, "layer", None)):
-            if name is not None:
-                graph.value(name)
+    def check(cls, params: Any, graph: Graph, image: NetworkInput, targets: Targets, backend: Backend) -> None:
+        """Raises every KerascopeError that `explain` would, but those that only its numbers show.
+
+        It is asked before any method of a call computes, and before a job is accepted.
+        """
+        return None
 
     @classmethod
     def wants_image(cls, params: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
@@ -75,12 +76,8 @@ class Cam(Explainer):
         params: CamParams,
         progress: Progress,
     ) -> Explanation:
-        """Gives a `heatmap` (h, w) float32 a target, not normalised: >= 0 but for eigencam and cam, which are signed.
-
-        Raises MethodNotValid when the layer has no spatial map or the score does not depend on it, UnknownLayer.
-        """
-        head = _pooled_head(graph, targets, params.layer) if params.method == "cam" else None
-        entry = head.pooled if head else layer_for(graph, targets, params.layer, params.method)
+        """Gives a `heatmap` (h, w) float32 a target, not normalised; >= 0, but signed for eigencam and cam."""
+        entry, head = _layer_and_head(params, graph, targets)
         extra: dict[str, Any] = {"layer": entry.path}
         warnings: list[Warned] = []
         if params.method in FROM_GRADIENTS:
@@ -96,7 +93,12 @@ class Cam(Explainer):
             if params.method == "scorecam":
                 channels = usable_channels(activations, params.max_channels)
                 left_out = len(usable_channels(activations, None)) - len(channels)
-                extra |= {"channels_used": len(channels), "channels_left_out": left_out}
+                varying = len(channels) + left_out
+                extra |= {
+                    "channels_used": len(channels),
+                    "channels_left_out": left_out,
+                    "channels_constant": activations.shape[-1] - varying,
+                }
                 if left_out:
                     detail = (
                         f"{left_out} channels of smaller spatial deviation were left out; raise max_channels for all"
@@ -104,6 +106,7 @@ class Cam(Explainer):
                     warnings.append(Warned("channels_left_out", detail))
                 maps = scorecam(backend, graph, image, targets, activations, channels, progress)
             elif params.method == "ablationcam":
+                extra["divided_by"] = np.abs(targets.values(scores)).tolist()
                 maps = ablationcam(backend, graph, image, targets, entry.output, activations, scores, progress)
             elif params.method == "eigencam":
                 maps = [eigencam(activations)] * len(targets.pairs)
@@ -119,12 +122,20 @@ class Cam(Explainer):
         return Explanation(arrays, names[0], scores, targets, tuple(names), extra, scale, warnings=tuple(warnings))
 
     @classmethod
-    def passes(cls, params: CamParams, graph: Graph, image: NetworkInput, targets: int) -> int:
-        if params.method not in ("scorecam", "ablationcam"):
-            return 1 + 2 * targets
-        layer = graph.entry(params.layer) if params.layer else default_layer(graph)
-        channels = layer.output.shape[-1] or 1
-        return min(channels, params.max_channels or channels) if params.method == "scorecam" else 1 + channels // 10
+    def passes(cls, params: CamParams, graph: Graph, image: NetworkInput, targets: Targets, backend: Backend) -> int:
+        layer = _layer_and_head(params, graph, targets)[0].output
+        channels = layer.shape[-1] or 1
+        if params.method == "scorecam":
+            return 2 + min(channels, params.max_channels or channels)
+        behind = backend.share(graph, image.size, targets.tensor, after=layer)
+        if params.method == "ablationcam":
+            return ceil(2 + channels * behind)
+        return ceil(1 + 2 * len(targets.pairs) * behind) if params.method in FROM_GRADIENTS else 1
+
+    @classmethod
+    def check(cls, params: CamParams, graph: Graph, image: NetworkInput, targets: Targets, backend: Backend) -> None:
+        """Raises UnknownLayer, MethodNotValid for a layer without a map or one that the score does not depend on."""
+        _layer_and_head(params, graph, targets)
 
     @classmethod
     def takes_cam_layer(cls, params: CamParams) -> bool:
@@ -145,6 +156,14 @@ class Cam(Explainer):
                 f"its output has the shape {entry.output.shape[1:]}, not (height, width, channels) with several cells"
             )
         return None
+
+
+def _layer_and_head(params: CamParams, graph: Graph, targets: Targets) -> tuple[LayerEntry, PooledDense | None]:
+    """The layer whose maps are weighed; for `cam` itself the head that says which layer it is."""
+    if params.method != "cam":
+        return layer_for(graph, targets, params.layer, params.method), None
+    head = _pooled_head(graph, targets, params.layer)
+    return head.pooled, head
 
 
 def default_layer(graph: Graph) -> LayerEntry:

@@ -47,19 +47,21 @@ VARIANTS = (
     ),
     Variant(
         "scorecam",
-        "ReLU(Σ_k w_k A_k) with w the softmax of each channel's rise in score when it masks the image.",
+        "ReLU(Σ_k w_k A_k) with w the softmax of each channel's rise in score when it masks the image. The score is "
+        "the one that is explained, a logit where there is one.",
         "https://arxiv.org/abs/1910.01279",
         "1 forward a channel",
-        "Where no single channel raises the probability, all weights are nearly equal and the map is the mean "
-        "activation.",
+        "Where no single channel raises the score, all weights are nearly equal and the map is the mean activation. "
+        "Channels that are constant on the image are left out, as they mask nothing.",
     ),
     Variant(
         "ablationcam",
-        "ReLU(Σ_k w_k A_k) with w_k the relative drop of the score when channel k is 0.",
+        "ReLU(Σ_k w_k A_k) with w_k = (y - y_k) / |y|, y_k the score when channel k is 0.",
         "https://openaccess.thecvf.com/content_WACV_2020/html/"
         "Desai_Ablation-CAM_Visual_Explanations_for_Deep_Convolutional_Network_via_Gradient-free_Localization_WACV_2020_paper.html",
         "1 forward, and the head once a channel",
-        "Channels that stand in for each other drop little when one alone is removed.",
+        "Channels that stand in for each other drop little when one alone is removed. The paper divides by y; by |y| a "
+        "negative score does not turn the map over.",
     ),
     Variant(
         "eigencam",

@@ -34,6 +34,21 @@ def map_warnings(name: str, values: NDArray[np.float32], *, coarse: bool = False
     return found
 
 
+def reduce_colours(values: NDArray[np.float32], how: str, sign: str) -> NDArray[np.float32]:
+    """(h, w, c) signed → (h, w): absolute or positive values >= 0, or signed; the largest, the mean, or the norm."""
+    if sign == "signed":
+        if how == "mean":
+            return np.asarray(values.mean(axis=-1, dtype=np.float64), np.float32)
+        places = np.abs(values).argmax(axis=-1)[..., None]
+        return np.take_along_axis(values, places, axis=-1)[..., 0]
+    amounts = np.abs(values) if sign == "absolute" else np.maximum(values, 0)
+    if how == "max":
+        return np.asarray(amounts.max(axis=-1), np.float32)
+    if how == "mean":
+        return np.asarray(amounts.mean(axis=-1, dtype=np.float64), np.float32)
+    return np.asarray(np.sqrt(np.square(amounts, dtype=np.float64).sum(axis=-1)), np.float32)
+
+
 def saturation_warnings(targets: Targets, scores: NDArray[np.float32]) -> list[Warned]:
     """For methods that measure probabilities: one that is at its ceiling hardly moves."""
     probabilities = targets.probabilities(scores)

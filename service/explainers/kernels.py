@@ -63,25 +63,42 @@ class Kernels(Explainer):
         params: KernelParams,
         progress: Progress,
     ) -> Explanation:
-        """Gives `kernels` (h, w, filters) float32, or (h, w, 3, filters) for `rgb`; unit: that of the weights.
-
-        Raises MethodNotValid for a layer without a two-dimensional kernel, InvalidParameter for a slice there is not.
-        """
+        """Gives `kernels` (h, w, filters) float32, or (h, w, 3, filters) for `rgb`; unit: that of the weights."""
         entry = graph.entry(params.layer)
-        problem = self.why_not(entry)
-        if problem:
-            raise MethodNotValid(f"layer {entry.path!r} has no kernels to draw: {problem}")
         kernels = kernel_of(entry.layer)
         count = kernels.shape[-1]
-        wrong = [number for number in params.channels or () if number >= count]
-        if wrong:
-            raise InvalidParameter(f"layer {entry.path!r} has the filters 0 to {count - 1}, not {wrong[0]}")
-        slices = _slice(kernels, params.input_channel, entry.path)
+        slices = _slice(kernels, params.input_channel)
         chosen = slices if params.channels is None else np.ascontiguousarray(slices[..., list(params.channels)])
         height, width = kernels.shape[:2]
         shown = f"{chosen.shape[-1]} of {count} kernels"
         title = f"{entry.path} · {height}×{width} · {shown} · input channel {params.input_channel}"
         return Explanation({"kernels": chosen}, "kernels", parameters={"layer": entry.path}, titles={"kernels": title})
+
+    @classmethod
+    def check(cls, params: KernelParams, graph: Graph, image: NetworkInput, targets: Targets, backend: Backend) -> None:
+        """Raises UnknownLayer, MethodNotValid for a layer without a two-dimensional kernel, InvalidParameter for a
+        filter or a slice there is not."""
+        entry = graph.entry(params.layer)
+        problem = cls.why_not(entry)
+        if problem:
+            raise MethodNotValid(f"layer {entry.path!r} has no kernels to draw: {problem}")
+        _, _, inputs, count = kernel_of(entry.layer).shape
+        wrong = [number for number in params.channels or () if number >= count]
+        if wrong:
+            raise InvalidParameter(f"layer {entry.path!r} has the filters 0 to {count - 1}, not {wrong[0]}")
+        which = params.input_channel
+        if which == "rgb" and inputs != 3:
+            raise InvalidParameter(
+                f"input_channel=rgb needs a layer with 3 input channels; {entry.path!r} has {inputs}"
+            )
+        if which.isdecimal() and int(which) >= inputs:
+            raise InvalidParameter(f"layer {entry.path!r} has the input channels 0 to {inputs - 1}, not {which}")
+
+    @classmethod
+    def channel_pictures(cls, params: KernelParams, graph: Graph) -> int:
+        if params.view != "channel":
+            return 0
+        return kernel_of(graph.entry(params.layer).layer).shape[-1] if params.channels is None else len(params.channels)
 
     @classmethod
     def why_not(cls, entry: LayerEntry) -> str | None:
@@ -107,14 +124,7 @@ def kernel_of(layer: Any) -> NDArray[np.float32]:
     return values
 
 
-def _slice(kernels: NDArray[np.float32], which: str, path: str) -> NDArray[np.float32]:
-    inputs = kernels.shape[2]
+def _slice(kernels: NDArray[np.float32], which: str) -> NDArray[np.float32]:
     if which == "mean":
         return np.asarray(kernels.mean(axis=2), np.float32)
-    if which == "rgb":
-        if inputs != 3:
-            raise InvalidParameter(f"input_channel=rgb needs a layer with 3 input channels; {path!r} has {inputs}")
-        return kernels
-    if int(which) >= inputs:
-        raise InvalidParameter(f"layer {path!r} has the input channels 0 to {inputs - 1}, not {which}")
-    return kernels[:, :, int(which)]
+    return kernels if which == "rgb" else kernels[:, :, int(which)]

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from math import ceil
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from service.errors import InvalidParameter, MethodNotValid
 from service.explainers.base import Cost, Explainer, Explanation, Picture, Progress, Scale, Variant
 from service.explainers.heatmaps import map_names, map_warnings, saturation_warnings
-from service.explainers.occlusion_scores import Strategy, window_scores
+from service.explainers.occlusion_cover import colour_of, covering
+from service.explainers.occlusion_scores import Strategy, expected_share, require_incremental, window_scores
 from service.explainers.occlusion_windows import painted, window_axes, windows_of
 from service.explainers.params import HeatmapParams
-from service.explainers.saliency_paths import blurred
+from service.explainers.saliency_paths import blur_deviation
 from service.explainers.targets import Targets
 
 if TYPE_CHECKING:
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float32]
 SCORE_DROPS = ("logit_drop", "score_drop")
+NO_PROBABILITY = (
+    "measure=probability needs a probability, and this target has none: it is a contrast or a neuron, or the model's "
+    "output is no probability; use measure=score_drop"
+)
 OCCLUSION = Variant(
     "occlusion",
     "Each pixel gets the mean loss over the windows that cover it, or each stride cell that of its own window.",
@@ -51,23 +57,38 @@ def _cover(value: Any) -> str:
     text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
     if not re.fullmatch(r"mean|zero|gray|blur|-?\d{1,9}(\.\d{1,9})?|\d{1,3},\d{1,3},\d{1,3}", text):
         raise ValueError("write mean, zero, gray, blur, one preprocessed number, or r,g,b levels such as 255,0,0")
+    if "," in text and max(int(part) for part in text.split(",")) > 255:
+        raise ValueError("levels of red, green and blue go from 0 to 255")
     return text
 
 
 Sides = Annotated[tuple[int, int], BeforeValidator(_sides)]
 
 
+def _require_no_gaps(patch: tuple[int, int], stride: tuple[int, int]) -> None:
+    if stride[0] > patch[0] or stride[1] > patch[1]:
+        raise ValueError(
+            f"stride {stride[0]},{stride[1]} is larger than the patch {patch[0]},{patch[1]}, so pixels between the "
+            "windows would never be covered; use a stride of at most the patch"
+        )
+
+
 class OcclusionParams(HeatmapParams):
     """What covers what, and what is measured. Sides are px of the model's input."""
 
-    patch: Sides | None = Field(None, description="Window: px or `h,w`; by default a quarter of the input.")
+    patch: Sides | None = Field(
+        None,
+        description="Window: px or `h,w`; by default a quarter of the input. At the rim, windows are cut at the edge "
+        "of the input.",
+    )
     stride: Sides | None = Field(
         None, description="Step between windows: px or `h,w`; by default a quarter of the patch."
     )
     value: Annotated[str, BeforeValidator(_cover)] = Field(
         "mean",
         description="What covers: the image's `mean` colour, preprocessed `zero`, `gray` (level 128), a `blur` of the "
-        "image, one preprocessed number, or `r,g,b` levels 0..255.",
+        "image by a Gaussian whose deviation is the 16th part of the input's longer side, one preprocessed number, or "
+        "`r,g,b` levels 0..255.",
     )
     measure: Literal["drop", "probability", "logit_drop", "score_drop"] = Field(
         "drop",
@@ -92,6 +113,12 @@ class OcclusionParams(HeatmapParams):
         description="The mask holds where a drop exceeds 1 - this share of the largest, or, for measure=probability, "
         "where the probability is below this share of the highest.",
     )
+
+    @model_validator(mode="after")
+    def _windows_leave_no_gaps(self) -> Self:
+        if self.patch and self.stride:
+            _require_no_gaps(self.patch, self.stride)
+        return self
 
 
 class Occlusion(Explainer):
@@ -132,7 +159,7 @@ class Occlusion(Explainer):
         targets = targets.resolved(clean[0])
         scores = np.concatenate([clean, found.under])
         measure = params.measure
-        if measure == "logit_drop" or (measure == "drop" and targets.probabilities(clean) is None):
+        if measure == "logit_drop" or (measure == "drop" and not targets.has_probability):
             measure = "logit_drop" if targets.head and targets.head.score_kind == "logit" else "score_drop"
         before, under = _measured(targets, scores, measure)
         extra = {
@@ -142,7 +169,10 @@ class Occlusion(Explainer):
             "arithmetic_saved": found.saved,
             "measure": measure,
             "windows": len(windows),
+            "windows_cut": sum((bottom - top, right - left) != patch for top, left, bottom, right in windows),
         }
+        if params.value == "blur":
+            extra["blur_deviation"] = blur_deviation(image.size)
         arrays: dict[str, Any] = {}
         warnings = [] if measure in SCORE_DROPS else saturation_warnings(targets, clean[0])
         names = map_names(targets, "heatmap")
@@ -157,10 +187,28 @@ class Occlusion(Explainer):
         return Explanation(arrays, names[0], clean[0], targets, tuple(names), extra, scale, warnings=tuple(warnings))
 
     @classmethod
-    def passes(cls, params: OcclusionParams, graph: Graph, image: NetworkInput, targets: int) -> int:
+    def check(
+        cls, params: OcclusionParams, graph: Graph, image: NetworkInput, targets: Targets, backend: Backend
+    ) -> None:
+        """Raises InvalidParameter for windows that do not fit or a colour that cannot be shown, MethodNotValid for a
+        measure or a strategy that is not for this network."""
+        patch, stride = sides_of(params, image)
+        if params.value != "blur":
+            colour_of(image, params.value)
+        if params.measure == "probability" and not targets.has_probability:
+            raise MethodNotValid(NO_PROBABILITY)
+        if params.strategy == "incremental":
+            axes = window_axes(image.size, patch, stride, centred=params.paint == "cell")
+            require_incremental(backend, graph, image, targets, axes)
+
+    @classmethod
+    def passes(
+        cls, params: OcclusionParams, graph: Graph, image: NetworkInput, targets: Targets, backend: Backend
+    ) -> int:
         patch, stride = sides_of(params, image)
         axes = window_axes(image.size, patch, stride, centred=params.paint == "cell")
-        return 1 + len(axes[0]) * len(axes[1])
+        share = expected_share(backend, graph, image, targets, axes, params.strategy)
+        return ceil(1 + len(axes[0]) * len(axes[1]) * share)
 
 
 def sides_of(params: OcclusionParams, image: NetworkInput) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -170,32 +218,11 @@ def sides_of(params: OcclusionParams, image: NetworkInput) -> tuple[tuple[int, i
     stride = params.stride or (max(1, patch[0] // 4), max(1, patch[1] // 4))
     if patch[0] > height or patch[1] > width:
         raise InvalidParameter(f"patch {patch[0]},{patch[1]} is larger than the model's input of {height}×{width} px")
-    if stride[0] > patch[0] or stride[1] > patch[1]:
-        raise InvalidParameter(
-            f"stride {stride[0]},{stride[1]} is larger than the patch {patch[0]},{patch[1]}, so pixels between the "
-            "windows would never be covered; use a stride of at most the patch"
-        )
+    try:
+        _require_no_gaps(patch, stride)
+    except ValueError as error:
+        raise InvalidParameter(str(error)) from error
     return patch, stride
-
-
-def covering(image: NetworkInput, value: str) -> Floats:
-    """(1, h, w, c): what is put in place of covered pixels, everywhere."""
-    if value == "blur":
-        return blurred(image.batch, max(image.size) / 16)
-    if value == "mean":
-        colour = image.batch.mean(axis=(1, 2), dtype=np.float64)[0]
-    elif value == "gray":
-        colour = image.colour((128.0, 128.0, 128.0))
-    elif "," in value:
-        red, green, blue = (float(part) for part in value.split(","))
-        if max(red, green, blue) > 255:
-            raise InvalidParameter(f"value {value!r}: levels of red, green and blue go from 0 to 255")
-        colour = image.colour((red, green, blue))
-    else:
-        colour = np.array([0.0 if value == "zero" else float(value)])
-    if len(image.shape) == 2:
-        colour = np.ravel(colour)[0]
-    return np.broadcast_to(colour, image.batch.shape).astype(np.float32)
 
 
 def mask_of(heatmap: Floats, measure: str, threshold: float) -> NDArray[np.bool_]:
@@ -209,9 +236,6 @@ def _measured(targets: Targets, scores: Floats, measure: str) -> tuple[NDArray[n
     """(1 + windows, n) scores, the clean image's first → (targets,) of it and (windows, targets) under each window."""
     found = targets.values(scores) if measure in SCORE_DROPS else targets.probabilities(scores)
     if found is None:
-        raise MethodNotValid(
-            f"measure={measure} needs a probability, and this target has none: it is a contrast or a neuron, or the "
-            "model's output is no probability; use measure=score_drop"
-        )
+        raise MethodNotValid(NO_PROBABILITY)
     wide = found.astype(np.float64)
     return wide[0], wide[1:]

@@ -17,7 +17,7 @@ from service.explainers.targets import Targets
 if TYPE_CHECKING:
     from service.explainers.base import Progress
     from service.models.graph import Graph
-    from service.models.interface import Backend
+    from service.models.interface import Backend, Occluded
     from service.models.preprocess import NetworkInput
 
 Floats = NDArray[np.float32]
@@ -48,12 +48,10 @@ def window_scores(
 ) -> WindowScores:
     """`axes` are the (start, end) of the windows along the height and the width, `cover` (1, h, w, c) what covers.
 
-    Both strategies give the same scores but for rounding. Raises MethodNotValid where `incremental` saves nothing.
+    Both strategies give the same scores but for rounding.
     """
     if strategy != "full":
-        found = backend.incremental(graph, targets.tensor, targets.matrix, targets.key, image.size, axes)
-        if strategy == "incremental" and found.obstacle:
-            raise MethodNotValid(f"strategy=incremental would save nothing: {found.obstacle}; use strategy=full")
+        found = _incremental(backend, graph, image, targets, axes)
         if strategy == "incremental" or found.faster:
             clean, under = found.on(image.batch, cover)
             places = np.indices([len(axis) for axis in axes], np.int32).reshape(2, -1).T
@@ -65,6 +63,27 @@ def window_scores(
     parts = chunks(len(windows), backend.chunk(graph, image.size), progress)
     rows = [plan(batch)[0] for batch in _covered(image.batch, cover, windows, parts)]
     return WindowScores(clean, np.concatenate(rows), "full", 0.0)
+
+
+def require_incremental(backend: Backend, graph: Graph, image: NetworkInput, targets: Targets, axes: Axes) -> None:
+    """Raises MethodNotValid where computing only what a window changes saves nothing."""
+    found = _incremental(backend, graph, image, targets, axes)
+    if found.obstacle:
+        raise MethodNotValid(f"strategy=incremental would save nothing: {found.obstacle}; use strategy=full")
+
+
+def expected_share(
+    backend: Backend, graph: Graph, image: NetworkInput, targets: Targets, axes: Axes, strategy: Strategy
+) -> float:
+    """About how much of the time of a whole pass a window takes."""
+    if strategy == "full":
+        return 1.0
+    found = _incremental(backend, graph, image, targets, axes)
+    return found.share if strategy == "incremental" or found.faster else 1.0
+
+
+def _incremental(backend: Backend, graph: Graph, image: NetworkInput, targets: Targets, axes: Axes) -> Occluded:
+    return backend.incremental(graph, targets.tensor, targets.matrix, targets.key, image.size, axes)
 
 
 def _covered(image: Floats, cover: Floats, windows: list[Window], parts: Iterator[slice]) -> Iterator[Floats]:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from math import ceil
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from service.errors import InvalidParameter, MethodNotValid
+from service.errors import MethodNotValid
 from service.explainers.base import Cost, Explainer, Explanation, Picture, Progress, Scale, Warned
 from service.explainers.cam import lacks_map, layer_for
 from service.explainers.cam_maps import gradcam
-from service.explainers.heatmaps import map_names, map_warnings
+from service.explainers.heatmaps import map_names, map_warnings, reduce_colours
 from service.explainers.params import Colormap, HeatmapParams, LayerName
 from service.explainers.passes import chunks, gradients_plan, resized, scores_plan
-from service.explainers.saliency_paths import Baseline, integrated, noisy_statistics
+from service.explainers.saliency_paths import Baseline, blur_deviation, integrated, noise_deviation, noisy_statistics
 from service.explainers.saliency_variants import VARIANTS
 from service.explainers.targets import Targets
 from service.models.interface import ReluRule
@@ -57,15 +58,25 @@ class SaliencyParams(HeatmapParams):
     )
     samples: int = Field(25, ge=2, le=1000, description="smoothgrad, squaregrad, vargrad: noisy copies.")
     noise: float = Field(0.15, gt=0, le=2, description="Their deviation, as a share of the image's range.")
-    seed: int = Field(0, ge=0, le=2**31 - 1, description="Of the noise.")
+    seed: int = Field(
+        0, ge=0, le=2**31 - 1, description="Of the noise: copy i is drawn by NumPy's `default_rng([seed, i])`."
+    )
     steps: int = Field(50, ge=2, le=1000, description="integrated_gradients: points on the path.")
     baseline: Baseline = Field(
-        "zero", description="Its start: `zero` (preprocessed), `black`, the image's `mean`, or `blur`."
+        "zero",
+        description="Its start: `zero` (preprocessed), `black`, the image's `mean`, or `blur`, by a Gaussian whose "
+        "deviation is the 16th part of the input's longer side.",
     )
     layer: LayerName | None = Field(None, max_length=300, description="guided_gradcam: the Grad-CAM layer.")
     colormap: Colormap | None = Field(None, description="Colours; by default inferno, and coolwarm for signed maps.")  # type: ignore[assignment]
     alpha: float = Field(0.6, ge=0, le=1, description="Share of the colours in the overlay.")
     clip: float = Field(99.5, gt=50, le=100, description="Percentile of magnitudes drawn in the last colour.")
+
+    @model_validator(mode="after")
+    def _a_norm_has_no_sign(self) -> Self:
+        if self.sign == "signed" and self.reduce == "l2":
+            raise ValueError("reduce=l2 has no sign; use max or mean with sign=signed")
+        return self
 
 
 class Saliency(Explainer):
@@ -98,14 +109,8 @@ class Saliency(Explainer):
         """Gives a `heatmap` (h, w) float32 a target, and `gradient` (h, w, c), signed, before colours are reduced.
 
         Unit: logit per unit of preprocessed input, times that unit where the method multiplies by the image; squared
-        for squaregrad and vargrad. Raises MethodNotValid for a network without ReLU (guided variants), UnknownLayer.
+        for squaregrad and vargrad.
         """
-        if params.sign == "signed" and params.reduce == "l2":
-            raise InvalidParameter("reduce=l2 has no sign; use max or mean with sign=signed")
-        if params.method in GUIDED and not has_relu(graph):
-            raise MethodNotValid(
-                f"{params.method} changes the gradient of ReLU, and this network has none; use gradient"
-            )
         extra: dict[str, Any] = {"colormap": params.colormap or ("coolwarm" if params.sign == "signed" else "inferno")}
         if params.method in NOISY or params.method == "integrated_gradients":
             maps, scores, warnings = _sampled(backend, graph, image, targets, params, progress, extra)
@@ -124,13 +129,31 @@ class Saliency(Explainer):
         return Explanation(ordered, names[0], scores, targets, tuple(names), extra, scale, warnings=tuple(warnings))
 
     @classmethod
-    def passes(cls, params: SaliencyParams, graph: Graph, image: NetworkInput, targets: int) -> int:
-        one = 1 + 2 * targets
+    def passes(
+        cls, params: SaliencyParams, graph: Graph, image: NetworkInput, targets: Targets, backend: Backend
+    ) -> int:
+        count = len(targets.pairs)
+        one = 1 + 2 * count
         if params.method in NOISY:
             return 1 + one * params.samples
         if params.method == "integrated_gradients":
             return 2 + one * params.steps
-        return 2 * one if params.method == "guided_gradcam" else one
+        if params.method != "guided_gradcam":
+            return one
+        layer = layer_for(graph, targets, params.layer, params.method).output
+        return ceil(1 + one + 2 * count * backend.share(graph, image.size, targets.tensor, after=layer))
+
+    @classmethod
+    def check(
+        cls, params: SaliencyParams, graph: Graph, image: NetworkInput, targets: Targets, backend: Backend
+    ) -> None:
+        """Raises UnknownLayer, MethodNotValid for guided variants of a network without ReLU or for their layer."""
+        if params.method in GUIDED and not has_relu(graph):
+            raise MethodNotValid(
+                f"{params.method} changes the gradient of ReLU, and this network has none; use gradient"
+            )
+        if params.method == "guided_gradcam":
+            layer_for(graph, targets, params.layer, params.method)
 
     @classmethod
     def takes_cam_layer(cls, params: SaliencyParams) -> bool:
@@ -146,21 +169,6 @@ class Saliency(Explainer):
 def has_relu(graph: Graph) -> bool:
     """Whether any node is a ReLU, which the guided variants need."""
     return any(node.is_relu for node in graph.nodes)
-
-
-def reduce_colours(values: Floats, how: str, sign: str) -> Floats:
-    """(h, w, c) signed → (h, w): absolute or positive values >= 0, or signed; the largest, the mean, or the norm."""
-    if sign == "signed":
-        if how == "mean":
-            return np.asarray(values.mean(axis=-1, dtype=np.float64), np.float32)
-        places = np.abs(values).argmax(axis=-1)[..., None]
-        return np.take_along_axis(values, places, axis=-1)[..., 0]
-    amounts = np.abs(values) if sign == "absolute" else np.maximum(values, 0)
-    if how == "max":
-        return np.asarray(amounts.max(axis=-1), np.float32)
-    if how == "mean":
-        return np.asarray(amounts.mean(axis=-1, dtype=np.float64), np.float32)
-    return np.asarray(np.sqrt(np.square(amounts, dtype=np.float64).sum(axis=-1)), np.float32)
 
 
 def _single(
@@ -209,6 +217,10 @@ def _sampled(
     scores = scores_plan(backend, graph, image, targets)
     (rows,) = scores(image.batch)
     targets = targets.resolved(rows[0])
+    if params.method in NOISY:
+        extra["deviation"] = noise_deviation(image, params.noise)
+    elif params.baseline == "blur":
+        extra["blur_deviation"] = blur_deviation(image.size)
     plan = gradients_plan(backend, graph, image, targets, graph.inputs[0])
     size = max(1, backend.chunk(graph, image.size, backward=True) // len(targets.pairs))
     if params.method in NOISY:

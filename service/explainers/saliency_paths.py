@@ -47,7 +47,7 @@ def noisy_statistics(
     smoothgrad: Smilkov et al. 2017, arXiv 1706.03825; squaregrad: Hooker et al. 2018, arXiv 1806.10758; vargrad:
     Adebayo et al. 2018, arXiv 1810.03307.
     """
-    deviation = params.noise * float(image.batch.max() - image.batch.min())
+    deviation = noise_deviation(image, params.noise)
     total = np.zeros((len(targets.pairs), *image.shape), np.float64)
     squares = np.zeros_like(total)
     count = 0
@@ -97,8 +97,18 @@ def baseline_of(image: NetworkInput, kind: Baseline) -> Floats:
         mean = image.batch.mean(axis=(1, 2), keepdims=True, dtype=np.float64)
         return np.broadcast_to(mean, image.batch.shape).astype(np.float32)
     if kind == "blur":
-        return blurred(image.batch, max(image.size) / 16)
+        return blurred(image.batch, blur_deviation(image.size))
     return np.zeros_like(image.batch)
+
+
+def noise_deviation(image: NetworkInput, noise: float) -> float:
+    """Of the noise, in the unit of preprocessed input: a share of the image's range."""
+    return noise * float(image.batch.max() - image.batch.min())
+
+
+def blur_deviation(size: tuple[int, int]) -> float:
+    """Of the blur that stands for no image, in px."""
+    return max(size) / 16
 
 
 def blurred(batch: Floats, deviation_px: float) -> Floats:

@@ -6,6 +6,7 @@ from service.explainers.base import Variant
 
 _ONE = "1 forward, 1 backward a target"
 _EDGES = "Fails the randomisation check of arXiv 1810.03292: it stays nearly the same when the weights are random."
+_CEILING = "A ReLU6 is taken as a ReLU: gradients also pass where it is at its ceiling of 6."
 VARIANTS = (
     Variant(
         "gradient", "∂y/∂x.", "https://arxiv.org/abs/1312.6034", _ONE, "Noisy: gradients of ReLU networks flicker."
@@ -22,9 +23,15 @@ VARIANTS = (
         "At each ReLU only positive gradients of positive inputs pass.",
         "https://arxiv.org/abs/1412.6806",
         _ONE,
-        f"{_EDGES} It reconstructs edges more than it explains the class.",
+        f"{_EDGES} It reconstructs edges more than it explains the class. {_CEILING}",
     ),
-    Variant("deconvnet", "At each ReLU only positive gradients pass.", "https://arxiv.org/abs/1311.2901", _ONE, _EDGES),
+    Variant(
+        "deconvnet",
+        "At each ReLU only positive gradients pass.",
+        "https://arxiv.org/abs/1311.2901",
+        _ONE,
+        f"{_EDGES} {_CEILING}",
+    ),
     Variant(
         "smoothgrad",
         "Mean of the signed gradients of n noisy copies, σ = noise·(max x - min x).",
@@ -58,6 +65,6 @@ VARIANTS = (
         "Guided backpropagation times Grad-CAM, enlarged.",
         "https://arxiv.org/abs/1610.02391",
         "2 forward, 2 backward",
-        f"{_EDGES} Only its coarse outline is class-discriminative.",
+        f"{_EDGES} Only its coarse outline is class-discriminative. {_CEILING}",
     ),
 )

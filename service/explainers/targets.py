@@ -71,14 +71,18 @@ class Targets:
         second = [scores[..., b] if b != NOTHING else np.zeros_like(scores[..., 0]) for _, b in self.pairs]
         return np.asarray(first - np.stack(second, axis=-1), np.float32)
 
+    @property
+    def has_probability(self) -> bool:
+        """False for an output that is no probability, for contrasts and for neurons."""
+        head = self.head
+        return head is not None and head.kind != "values" and all(second == NOTHING for _, second in self.pairs)
+
     def probabilities(self, scores: NDArray[np.float32]) -> NDArray[np.float32] | None:
-        """As `values`, of probabilities; None where the output is none, for contrasts and for neurons."""
-        if self.head is None or any(second != NOTHING for _, second in self.pairs):
+        """As `values`, of probabilities; None where the target has none."""
+        if self.head is None or not self.has_probability:
             return None
         flat = scores.reshape(-1, scores.shape[-1])
         rows = [self.head.probabilities(row) for row in flat]
-        if any(row is None for row in rows):
-            return None
         return self.values(np.stack([row for row in rows if row is not None]).reshape(scores.shape))
 
 
@@ -106,6 +110,14 @@ def parse_targets(text: str, graph: Graph, head: Head, labels: Sequence[str]) ->
     if len(pairs) > MAX_TARGETS:
         raise InvalidParameter(f"{len(pairs)} targets are more than the {MAX_TARGETS} one call may have")
     return replace(class_targets(head, tuple(pairs)), labels=tuple(labels))
+
+
+def stated_targets(text: str) -> int:
+    """How many targets a text names."""
+    ranks = re.fullmatch(r"top(\d{1,4})", text)
+    if ranks:
+        return int(ranks[1])
+    return 1 if text.startswith("neuron:") else len(text.split(","))
 
 
 def class_targets(head: Head, pairs: tuple[tuple[int, int], ...] = ((-1, NOTHING),)) -> Targets:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from service.errors import ConfigurationError
+from service.errors import InvalidParameter
 from service.keys.scope import Scope
 
 KEY = re.compile(r"ks_([0-9a-f]{8})_[A-Za-z0-9_-]{43}", re.ASCII)
@@ -49,11 +49,11 @@ def id_of(key: str) -> str | None:
 
 
 def new_key(name: str, scopes: frozenset[Scope], valid_for: timedelta | None = None) -> tuple[str, Key]:
-    """A fresh key and what is remembered of it. Raises ConfigurationError for a name that cannot be, or no scope."""
+    """A fresh key and what is remembered of it. Raises InvalidParameter for a name that cannot be, or no scope."""
     if not name.isprintable() or not 1 <= len(name.strip()) <= 100:
-        raise ConfigurationError(f"the name {name[:100]!r} of a key must be 1 to 100 printable characters")
+        raise InvalidParameter(f"the name {name[:100]!r} of a key must be 1 to 100 printable characters")
     if not scopes:
-        raise ConfigurationError(f"a key needs at least one scope: {', '.join(Scope)}")
+        raise InvalidParameter(f"a key needs at least one scope: {', '.join(Scope)}")
     key_id, now = secrets.token_hex(4), datetime.now(UTC).replace(microsecond=0)
     key = f"ks_{key_id}_{secrets.token_urlsafe(32)}"
     expires = now + valid_for if valid_for else None
@@ -61,8 +61,8 @@ def new_key(name: str, scopes: frozenset[Scope], valid_for: timedelta | None = N
 
 
 def span(text: str) -> timedelta:
-    """`"90d"`, `"12h"` or `"30m"` as a time span. Raises ConfigurationError."""
+    """`"90d"`, `"12h"` or `"30m"` as a time span. Raises InvalidParameter."""
     found = _SPAN.fullmatch(text)
     if not found:
-        raise ConfigurationError(f"the time {text[:40]!r} must be a number and a unit, such as 90d, 12h or 30m")
+        raise InvalidParameter(f"the time {text[:40]!r} must be a number and a unit, such as 90d, 12h or 30m")
     return timedelta(**{_UNITS[found[2]]: int(found[1])})

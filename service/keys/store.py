@@ -14,7 +14,7 @@ from pathlib import Path
 import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from service.errors import ConfigurationError
+from service.errors import InvalidParameter, KeysUnavailable, UnknownKey
 from service.keys.key import Key, digest_of, id_of
 
 log = structlog.get_logger(__name__)
@@ -57,21 +57,21 @@ class KeyStore:
         return key if key.state(datetime.now(UTC)) == "valid" else None
 
     def all(self) -> list[Key]:
-        """Every key, the oldest first. Raises ConfigurationError for a file that cannot be read."""
+        """Every key, the oldest first. Raises KeysUnavailable for a file that cannot be read."""
         return sorted(_read(self._path).values(), key=lambda key: (key.created, key.id))
 
     def add(self, key: Key) -> None:
-        """Raises ConfigurationError for a file that cannot be read or written."""
+        """Raises KeysUnavailable for a file that cannot be read or written."""
         with self._changing() as keys:
             if key.id in keys:
-                raise ConfigurationError(f"there is a key {key.id!r} already; make another")
+                raise InvalidParameter(f"there is a key {key.id!r} already; make another")
             keys[key.id] = key
 
     def revoke(self, key_id: str) -> Key:
-        """Refuses the key from now on. Raises ConfigurationError for an unknown ID and a file that cannot be read."""
+        """Refuses the key from now on. Raises UnknownKey, or KeysUnavailable for a file that is not to be used."""
         with self._changing() as keys:
             if key_id not in keys:
-                raise ConfigurationError(f"there is no key {key_id[:40]!r}; `kerascope keys list` shows them all")
+                raise UnknownKey(f"there is no key {key_id[:40]!r}; `kerascope keys list` shows them all")
             known = keys[key_id]
             keys[key_id] = known.model_copy(
                 update={"revoked": known.revoked or datetime.now(UTC).replace(microsecond=0)}
@@ -91,7 +91,7 @@ class KeyStore:
             return
         try:
             self._keys = _read(self._path)
-        except ConfigurationError as error:
+        except KeysUnavailable as error:
             self._keys = {}
             log.error("no key is valid", reason=error.detail)
         self._guarded = True
@@ -107,7 +107,7 @@ class KeyStore:
                 yield keys
                 _write(self._path, keys)
         except OSError as error:
-            raise ConfigurationError(f"the key file {str(self._path)!r} cannot be written: {error.strerror}") from None
+            raise KeysUnavailable(f"the key file {str(self._path)!r} cannot be written: {error.strerror}") from None
 
 
 def _read(path: Path) -> dict[str, Key]:
@@ -116,11 +116,11 @@ def _read(path: Path) -> dict[str, Key]:
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise ConfigurationError(f"the key file {str(path)!r} cannot be read: {error.strerror}") from None
+        raise KeysUnavailable(f"the key file {str(path)!r} cannot be read: {error.strerror}") from None
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise ConfigurationError(f"the key file {str(path)!r} is damaged: {place}: {first['msg']}") from None
+        raise KeysUnavailable(f"the key file {str(path)!r} is damaged: {place}: {first['msg']}") from None
     return {key.id: key for key in found}
 
 

@@ -17,9 +17,10 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from service.errors import OutOfMemory
-from service.models.cost import activation_bytes, flops, largest_bytes
+from service.models.cost import activation_bytes, flops, largest_bytes, shapes_at
 from service.models.freezing import Room
 from service.models.graph import Graph, Node, Tensor
+from service.models.incremental.costs import Work
 from service.models.incremental.occluded import Occluded
 from service.models.incremental.schedule import schedule
 from service.models.interface import CHUNK_S, Plan, ReluRule, Signature, Tensors, sized
@@ -27,6 +28,8 @@ from service.models.plans import PlanCache
 from service.models.relu import with_gradient
 
 MAX_CHUNK = 64
+# What a step of windows is estimated to take, which is more than it takes: 101 ms were measured.
+WINDOWS_S = 1.5 * CHUNK_S
 CALL_BYTES = 512 * 1024**2
 RETRY_S = 5
 # What each does in that time, about.
@@ -108,7 +111,7 @@ class TensorFlowBackend:
         """
         found = schedule(graph, target, size, windows)
         count = len(windows[0]) * len(windows[1])
-        timely = self._chunk_flops / max(1, found.flops) if self._gpu else CHUNK_S / max(found.seconds, 1e-9)
+        timely = self._chunk_flops / max(1, found.flops) if self._gpu else WINDOWS_S / max(found.seconds, 1e-9)
         most = max(1, min(MAX_CHUNK, int(timely), self._call_bytes // max(1, 4 * found.largest_bytes)))
         # Steps of one size: for each other size the libraries below prepare themselves anew.
         chunk = math.ceil(count / math.ceil(count / most))
@@ -130,6 +133,24 @@ class TensorFlowBackend:
         """How many images one step may take within the memory budget, from shapes alone; at most 64."""
         memory = activation_bytes(graph, size) * 2 if backward else largest_bytes(graph, size) * 4
         return int(min(MAX_CHUNK, max(1, self._call_bytes // max(1, memory))))
+
+    def share(
+        self,
+        graph: Graph,
+        size: tuple[int, int],
+        end: Tensor,
+        *,
+        after: Tensor | None = None,
+        at: tuple[int, int] | None = None,
+    ) -> float:
+        """About how much of the time of a pass of one image of `size` it takes to compute `end`: from the image on, or
+        from the value of `after` and what passes it by; of an image of another size where `at` says one.
+        """
+        nodes = graph.between(graph.suffix(after, end) if after else (), end)
+        there = shapes_at(graph, size)
+        shapes = shapes_at(graph.until(end), at) if at and at != size else there
+        whole = sum(Work.of_node(node, there).seconds for node in graph.nodes)
+        return sum(Work.of_node(node, shapes).seconds for node in nodes) / max(whole, 1e-12)
 
     def fits(self, graph: Graph, size: tuple[int, int]) -> bool:
         """Whether a forward and a backward pass of one image stay within four times the memory budget of a step."""

@@ -7,6 +7,7 @@ weights, and around any other operation the values are turned.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,8 +51,10 @@ def _said(dialect: Dialect, functional: Any) -> str | None:
 
 def _turned_first(dialect: Dialect, functional: Any, symbol: Symbol) -> bool:
     """Whether what reads the input turns its axes before anything else."""
+    # Of several inputs the others are nothing here; Keras 3 asks for each by its key.
+    known: defaultdict[int, Any] = defaultdict(lambda: None, {symbol.key: symbol})
     for call in dialect.calls(functional):
-        args, kwargs = call.fill({symbol.key: symbol})
+        args, kwargs = call.fill(known)
         if any(item is symbol for item in keras.tree.flatten((tuple(args), dict(kwargs)))):
             return _turn(call.operation) is not None
     return False

@@ -201,6 +201,10 @@ class Graph:
         known = dict.fromkeys((source, *self.inputs))
         return tensor is source or any(source in node.inputs for node in self._needed(known, [tensor]))
 
+    def between(self, known: Iterable[Tensor], end: Tensor) -> list[Node]:
+        """What is computed for `end` where the values of `known` are there, in order."""
+        return self._needed(dict.fromkeys(known), [end])
+
     def _needed(self, known: Mapping[Tensor, Any], fetches: Iterable[Tensor]) -> list[Node]:
         wanted: set[Node] = set()
         stack = [tensor for tensor in fetches if tensor not in known]

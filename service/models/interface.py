@@ -33,6 +33,7 @@ class Occluded(Protocol):
     """Scores under the windows of a grid; documented at `service.models.incremental.occluded.Occluded`."""
 
     saved: float
+    share: float
     faster: bool
     obstacle: str | None
     chunk: int
@@ -72,6 +73,17 @@ class Backend(Protocol):
         windows: Sequence[Sequence[tuple[int, int]]],
     ) -> Occluded:
         """Scores under every window of a grid, computing only what a window changes."""
+
+    def share(
+        self,
+        graph: Graph,
+        size: tuple[int, int],
+        end: Tensor,
+        *,
+        after: Tensor | None = None,
+        at: tuple[int, int] | None = None,
+    ) -> float:
+        """About how much of a pass's time a part of it takes."""
 
     def fits(self, graph: Graph, size: tuple[int, int]) -> bool:
         """Whether one image of that size stays within memory, forward and backward."""

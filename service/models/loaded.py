@@ -16,6 +16,7 @@ from service.errors import InvalidParameter, ModelNotLoadable, UnknownLayer
 from service.models.backend import CALL_BYTES, TensorFlowBackend
 from service.models.canonical import canonical
 from service.models.dialects import dialect_of
+from service.models.finite import bad_weights
 from service.models.freezing import Room
 from service.models.graph import Graph
 from service.models.head import Head, find_head, head_of_training
@@ -27,15 +28,13 @@ from service.models.preprocess import InputShape, input_problem
 from service.models.scaling import find_scaling
 from service.models.spec import ModelSpec, Preprocessing
 
-SUMMARY_WIDTH = 110
-
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
     """Everything an explainer needs, made once at load. `weight_bytes` is what the registry's budget counts.
 
     `obstacle` says, as a sentence, why no image can be explained by it: it takes a volume, or several inputs. None
-    where one can.
+    where one can. `weights_problem` says which weights are not finite.
     """
 
     spec: ModelSpec
@@ -49,9 +48,9 @@ class LoadedModel:
     digest: str
     weight_bytes: int
     backend: TensorFlowBackend
-    summary: str
     notes: tuple[str, ...] = ()
     obstacle: str | None = None
+    weights_problem: str | None = None
 
     @property
     def written_by(self) -> int:
@@ -113,6 +112,9 @@ def load_model(
         mode = scaling.preprocessing.mode
         notes.append(f"preprocessing {mode!r} is assumed; say it in model.toml if it is another")
     notes += found.notes
+    # A ReLU may make 0 of NaN, and then nothing in an answer shows it.
+    weights_problem = bad_weights(graph)
+    notes += [weights_problem] if weights_problem else []
     dialect = dialect_of(model)
     variables = dialect.variables(model)
     return LoadedModel(
@@ -130,9 +132,9 @@ def load_model(
         backend=TensorFlowBackend(
             call_bytes=call_bytes, variables=variables if dialect.version == 3 else (), room=room
         ),
-        summary=dialect.summary(model, SUMMARY_WIDTH),
         notes=tuple(notes),
         obstacle=found.obstacle,
+        weights_problem=weights_problem,
     )
 
 
@@ -158,10 +160,14 @@ def _labels(spec: ModelSpec, head: Head) -> tuple[tuple[str, ...], list[str]]:
 
 
 def _check_cam_layer(graph: Graph, spec: ModelSpec) -> None:
+    said = f"the spec of model {spec.id!r} names a cam_layer, but"
     try:
-        graph.entry(spec.cam_layer or "")
+        entry = graph.entry(spec.cam_layer or "")
     except UnknownLayer as error:
-        raise ModelNotLoadable(f"the spec of model {spec.id!r} names a cam_layer, but {error.detail}") from error
+        raise ModelNotLoadable(f"{said} {error.detail}") from error
+    shape = entry.output.shape
+    if len(shape) != 4 or shape[1:3] == (1, 1):
+        raise ModelNotLoadable(f"{said} the output of {entry.path!r} has the shape {shape[1:]} and is no spatial map")
 
 
 def _item_bytes(variable: Any) -> int:

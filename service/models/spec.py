@@ -17,6 +17,9 @@ PreprocessingMode = Literal["none", "rescale01", "tf", "caffe", "torch", "mean_s
 Stamp = tuple[tuple[str, int, int], ...]
 HeadKind = Literal["softmax", "sigmoid", "probabilities", "values", "logits"]
 
+# Beyond these numbers float32 values become 0 or infinite.
+SMALLEST, LARGEST = 1e-12, 1e12
+
 
 class Frozen(BaseModel):
     """Immutable, and every unknown key is an error."""
@@ -39,8 +42,14 @@ class Preprocessing(Frozen):
     def _lists_belong_to_mean_std(self) -> Self:
         if (self.mode == "mean_std") != bool(self.mean and self.std):
             raise ValueError("mode 'mean_std' needs the lists 'mean' and 'std', and no other mode takes them")
-        if any(value <= 0 for value in self.std):
-            raise ValueError("every 'std' must be greater than 0")
+        if any(not SMALLEST <= value <= LARGEST for value in self.std):
+            raise ValueError(f"every 'std' must be greater than 0, from {SMALLEST:g} to {LARGEST:g}")
+        if any(abs(value) > LARGEST for value in self.mean):
+            raise ValueError(f"every 'mean' must be from {-LARGEST:g} to {LARGEST:g}")
+        if len(self.mean) != len(self.std) and 1 not in (len(self.mean), len(self.std)):
+            raise ValueError(
+                f"'mean' has {len(self.mean)} numbers and 'std' {len(self.std)}: give 1, or one for each channel"
+            )
         return self
 
 

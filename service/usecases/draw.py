@@ -9,9 +9,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from service.errors import InvalidParameter, nearest
+from service.errors import InvalidParameter, TooLarge, nearest
 from service.explainers.base import Explainer, Explanation
 from service.explainers.base import Picture as Kind
+from service.explainers.forms import require_drawable
 from service.explainers.maximization import MaximizationParams, displayed
 from service.explainers.params import ExplainerParams, HeatmapParams, TileParams
 from service.imaging import colormaps, grid, render
@@ -20,7 +21,8 @@ from service.usecases.answer import Picture
 from service.usecases.draw_images import as_grid, coloured, image_pictures, moving_pictures, names_of
 
 Pixels = NDArray[np.uint8]
-MAX_CHANNEL_PICTURES = 1024
+# As many as four of the largest photographs that are taken by default.
+MAX_SHEET_PX = 200_000_000
 GRID_TILE_PX = 48
 BLACK = (0, 0, 0)
 # Between grey tiles black would look like a part of them.
@@ -96,8 +98,15 @@ def preview(params: ExplainerParams, explanation: Explanation) -> bytes:
 
 
 def encode(pictures: Mapping[str, Pixels], together: bool) -> tuple[Picture, ...]:
-    """PNG files; `together` stacks them into one, as the answer `image/png` needs."""
+    """PNG files; `together` stacks them into one, as the answer `image/png` needs. Raises TooLarge for that."""
     if together and len(pictures) > 1:
+        widest = max(picture.shape[1] for picture in pictures.values())
+        height = sum(picture.shape[0] for picture in pictures.values())
+        if widest * height > MAX_SHEET_PX:
+            raise TooLarge(
+                f"one sheet of the {len(pictures)} pictures would have {widest}×{height} px, more than {MAX_SHEET_PX} "
+                "in all; ask for format=json, size=input, or fewer 'outputs' or targets"
+            )
         pictures = {next(iter(pictures)): grid.stack(list(pictures.values()))}
     return tuple(
         Picture(name, pixels.shape[1], pixels.shape[0], render.encode_png(pixels)) for name, pixels in pictures.items()
@@ -201,11 +210,7 @@ def _tile_pictures(
             )
             continue
         count = values.shape[-1]
-        if len(pictures) + count > MAX_CHANNEL_PICTURES:
-            raise InvalidParameter(
-                f"view=channel would draw more than {MAX_CHANNEL_PICTURES} pictures; name fewer with 'channels', "
-                "or use view=grid"
-            )
+        require_drawable(len(pictures) + count)
         numbers = params.channels if params.channels is not None else range(count)
         for place, number in enumerate(numbers):
             tile = [tiles[place]] if isinstance(tiles, list) else np.ascontiguousarray(tiles[..., place : place + 1])

@@ -13,8 +13,9 @@ from service.imaging.decode import DecodeLimits
 from service.models.library import Library
 from service.tracing import Span, no_span
 from service.usecases.answer import Answer
+from service.usecases.forms import wanted_outputs
 from service.usecases.request import ExplainRequest, decode_input, engine_payload
-from service.usecases.results import Computed, as_seen, check_size, results, wanted_outputs
+from service.usecases.results import Computed, as_seen, check_size, results
 
 
 class Explain:

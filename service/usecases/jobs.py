@@ -12,6 +12,7 @@ import orjson
 import structlog
 from numpy.typing import NDArray
 
+from service.engine.deadline import Deadline
 from service.engine.pool import EnginePool
 from service.errors import JobWithoutResult
 from service.imaging.decode import DecodeLimits
@@ -22,8 +23,9 @@ from service.models.library import Library
 from service.telemetry import request_id
 from service.usecases import archive
 from service.usecases.answer import Answer
+from service.usecases.forms import wanted_outputs
 from service.usecases.request import ExplainRequest, decode_input, engine_payload, from_document, to_document
-from service.usecases.results import Computed, as_seen, check_size, results, wanted_outputs
+from service.usecases.results import Computed, as_seen, check_size, results
 from service.usecases.run_job import IMAGE
 
 log = structlog.get_logger(__name__)
@@ -63,16 +65,18 @@ class BackgroundJobs:
         self._threads = threads
         self._max_response_bytes = max_response_bytes
 
-    async def submit(self, request: ExplainRequest, owner: str, priority: int, key: str | None) -> Job:
-        """Raises what a direct call would where that shows before computing, QueueFull, TooManyJobs,
-        IdempotencyKeyReused, JobsUnavailable or StorageFull.
+    async def submit(
+        self, request: ExplainRequest, owner: str, priority: int, key: str | None, deadline: Deadline
+    ) -> Job:
+        """Raises what a direct call would before its methods compute, QueueFull, TooManyJobs, IdempotencyKeyReused,
+        JobsUnavailable or StorageFull. A cold model is loaded first: whether a layer is there, only the model knows.
         """
         request = replace(request, model_id=self._library.get(request.model_id).id)
         wanted_outputs(request)
         loop = asyncio.get_running_loop()
         image = await loop.run_in_executor(self._threads, decode_input, request, self._limits)
         payload = engine_payload(request) | {"background": True}
-        await self._engines.check(request.model_id, payload, image.arrays)
+        await self._engines.check(request.model_id, payload, image.arrays, deadline)
         document = to_document(request)
         label = {
             "model": request.model_id,

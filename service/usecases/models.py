@@ -28,6 +28,7 @@ FOUND = (
     "digest", "keras", "input", "inputs", "outputs", "obstacle", "preprocessing", "head", "labels", "parameters",
     "layers", "cam_layer", "notes",
 )  # fmt: skip
+SUMMARY_WIDTH = 110
 DESCRIBING = "describing"
 
 

@@ -116,6 +116,8 @@ def engine_payload(request: ExplainRequest) -> dict[str, Any]:
         ],
         "preprocess": request.preprocess,
         "top": request.options.top,
+        "form": request.options.format,
+        "pictures": request.options.format in ("json", "png") and request.options.outputs != (),
         "instances": request.instances,
     }
 

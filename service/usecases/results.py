@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.errors import InvalidParameter, TooLarge, nearest
-from service.explainers.base import Explainer, Picture
-from service.usecases.answer import ANIMATED, AnswerOptions, Result
-from service.usecases.draw import Scene, animate, draw, encode, known_outputs
+from service.errors import TooLarge
+from service.explainers.base import Picture
+from service.explainers.forms import require_one_array
+from service.usecases.answer import AnswerOptions, Result
+from service.usecases.draw import Scene, animate, draw, encode
+from service.usecases.forms import ANIMATION, wanted_outputs
 from service.usecases.request import ExplainRequest, InputImage, array_notes
 
 
@@ -33,7 +35,10 @@ def as_seen(image: InputImage, payload: Mapping[str, Any]) -> InputImage:
 
 
 def results(request: ExplainRequest, computed: Computed, image: InputImage) -> tuple[Result, ...]:
-    """Each method's arrays and pictures, of an image `as_seen`. Takes its time: for a drawing thread."""
+    """Each method's arrays and pictures, of an image `as_seen`. Takes its time: for a drawing thread.
+
+    Raises InvalidParameter, NotAcceptable or TooLarge where the form of the answer cannot hold them.
+    """
     outputs = wanted_outputs(request)
     top, left, height, width = computed.payload["region"]
     size, channels = computed.payload["input_size"], _drawn_as(computed.payload)["channels"]
@@ -42,12 +47,15 @@ def results(request: ExplainRequest, computed: Computed, image: InputImage) -> t
     for place, (call, said) in enumerate(zip(request.methods, computed.payload["results"], strict=True)):
         prefix = f"{place}/"
         own = {name.removeprefix(prefix): array for name, array in computed.arrays.items() if name.startswith(prefix)}
+        if request.options.format == "npy":
+            equal = said["maps"] or (own if call.explainer.picture is Picture.TILES else ())
+            require_one_array(len(equal), targeted=call.explainer.targeted)
         looked_at = call.explainer.wants_image(call.params)
         more = [{"code": item.code, "detail": item.detail} for item in image.warnings] if looked_at else []
         body = said | {"warnings": [*said["warnings"], *more]}
         pixels = draw(call.explainer, call.params, scene, body, own, image.pixels, outputs[place])
         pictures = encode(pixels, together=request.options.format == "png")
-        if "animation" in outputs[place]:
+        if ANIMATION in outputs[place]:
             pictures += animate(call.params, body, own, "gif" if request.options.format == "gif" else "webp")
         found.append(Result(call.name, body, pictures, own, body["primary"]))
     return tuple(found)
@@ -67,32 +75,3 @@ def check_size(options: AnswerOptions, arrays: Mapping[str, NDArray[Any]], most:
             f"the raw arrays have {size} bytes, more than one answer may hold ({most}); "
             "ask for fewer layers or channels"
         )
-
-
-def wanted_outputs(request: ExplainRequest) -> list[tuple[str, ...]]:
-    """The pictures each method is to draw. Of several methods each draws those it has.
-
-    Raises InvalidParameter for a name that none of them draws.
-    """
-    explainers, options = [call.explainer for call in request.methods], request.options
-    wanted = options.outputs
-    if wanted is None or len(explainers) == 1:
-        return [_drawn(explainer, known_outputs(explainer, wanted), options) for explainer in explainers]
-    known = list(dict.fromkeys(name for explainer in explainers for name in explainer.outputs))
-    for name in wanted:
-        if name not in known:
-            drawn = ", ".join(known) or "no pictures"
-            raise InvalidParameter(f"these methods draw {drawn}, not {name!r}{nearest(name, known)}")
-    own = [tuple(name for name in wanted if name in explainer.outputs) for explainer in explainers]
-    return [_drawn(explainer, outputs, options) for explainer, outputs in zip(explainers, own, strict=True)]
-
-
-def _drawn(explainer: Explainer, outputs: tuple[str, ...], options: AnswerOptions) -> tuple[str, ...]:
-    """None for raw formats; one for PNG, but all layers of a stack of tiles; of moving pictures only when asked."""
-    if options.format in ("npy", "npz"):
-        return ()
-    if options.format in ANIMATED:
-        return ("animation",)
-    if options.outputs is None:
-        outputs = tuple(name for name in outputs if name != "animation")
-    return outputs[:1] if options.format == "png" and explainer.picture is not Picture.TILES else outputs

@@ -15,7 +15,6 @@ import structlog
 from service.engine.pool import EnginePool
 from service.errors import (
     FieldError,
-    InvalidParameter,
     ModelExists,
     ModelRefused,
     NotAllowed,
@@ -24,11 +23,12 @@ from service.errors import (
     UnknownModel,
     UploadsOff,
 )
-from service.ingest.verdict import Manifest, Verdict
+from service.ingest.verdict import Verdict
 from service.jobs.room import is_full
 from service.models.library import Library
 from service.models.uploads.record import Record, Unreadable, Visibility
 from service.models.uploads.store import UploadStore
+from service.usecases.upload_spec import require_fits
 
 log = structlog.get_logger(__name__)
 
@@ -92,7 +92,10 @@ class Uploads:
             await asyncio.to_thread(shutil.rmtree, folder, True)
 
     async def add(self, folder: Path, wanted: Wanted, owner: str) -> Record:
-        """The model in `folder`, read and kept. Raises ModelExists, ModelRefused or QuotaExceeded."""
+        """The model in `folder`, read and kept.
+
+        Raises ModelExists, ModelRefused, QuotaExceeded, or InvalidParameter for a spec that does not fit it.
+        """
         if wanted.model_id in self._library.specs() | self._library.broken():
             raise ModelExists(f"the model ID {wanted.model_id!r} is one of the service's own; choose another")
         await asyncio.to_thread(self._store.require_free, wanted.model_id, owner)
@@ -101,7 +104,7 @@ class Uploads:
         if verdict.manifest is None:
             log.warning("model refused", model=wanted.model_id, owner=owner, code=verdict.code, detail=verdict.detail)
             raise ModelRefused(verdict.detail, errors=[FieldError(("model",), verdict.code)])
-        _check_labels(wanted.spec.get("labels"), verdict.manifest)
+        require_fits(wanted.spec, verdict.manifest)
         spec = wanted.spec
         if verdict.manifest.head and not spec.get("head"):
             # The training config is not kept, and only it says that linear units are logits.
@@ -157,10 +160,3 @@ class Uploads:
         """`name@2`, or every version of `name`; what is computed with it is finished. Raises UnknownModel."""
         for version in await asyncio.to_thread(self._store.remove, model_id):
             await self._engines.unload(version)
-
-
-def _check_labels(labels: Any, manifest: Manifest) -> None:
-    classes = manifest.outputs[0][-1]
-    if isinstance(labels, list | tuple) and classes is not None and len(labels) != classes:
-        detail = f"the spec has {len(labels)} labels, and the model {classes} classes"
-        raise InvalidParameter(detail, errors=[FieldError(("spec", "labels"), detail)])

@@ -123,7 +123,9 @@ class TestForms:
     def test_a_method_without_pictures_gives_no_png(self, service: Service, headers: dict[str, str]) -> None:
         query = "" if headers else "?format=png"
         answer = service.client.post(f"{MODEL}/predict{query}", content=PICTURE, headers=PNG | headers)
-        problem(answer, 406, "not-acceptable", "'predict'", "no picture", "json")
+        problem(
+            answer, 406, "not-acceptable", "this route gives application/json, application/x-npy, application/x-npz"
+        )
 
     def test_no_outputs_no_png(self, service: Service) -> None:
         answer = service.client.post(f"{CAM}?format=png&outputs=", content=PICTURE, headers=PNG)

@@ -142,7 +142,9 @@ class TestMethod:
 
     def test_its_forms(self, explainer: Any) -> None:
         forms = list(MEDIA.values())
-        expected = forms if explainer.name == "maximization" else forms[:4]
+        # A method without pictures gives none.
+        still = [form for form in forms[:4] if explainer.outputs or form != "image/png"]
+        expected = forms if explainer.name == "maximization" else still
         assert list(self.operation(explainer)["responses"]["200"]["content"]) == expected
         (form,) = [item for item in self.operation(explainer)["parameters"] if item["name"] == "format"]
         assert len(form["schema"]["enum"]) == len(expected)

@@ -329,21 +329,6 @@ class TestCancelling:
         assert service.client.delete(waiting["links"]["self"]).json()["state"] == "cancelled"
 
 
-class TestFailing:
-    def test_a_cold_model_that_cannot_be_loaded(self, data: Any, service: Service) -> None:
-        bad = "rcmalli__squeezenet_notop"
-        answer = service.client.post(f"/v1/models/{bad}/maximization", params={"layer": "0"}, headers=ASYNC)
-        job = ended(service, answer.json()["id"])
-        assert (job["state"], job["error"]["status"], job["error"]["type"]) == (
-            "failed", 409, "urn:kerascope:problem:model-not-loadable",
-        )  # fmt: skip
-        problem(service.client.get(job["links"]["result"]), 409, "job-without-result", "failed", "architecture")
-        waiting = service.client.post(
-            f"/v1/models/{bad}/maximization", params={"layer": "0"}, headers={"Prefer": "wait=30"}
-        )
-        problem(waiting, 409, "model-not-loadable", "architecture")
-
-
 DIGESTS = ",".join(f"sha256:{sha256(key).hexdigest()}" for key in (b"first", b"second"))
 
 

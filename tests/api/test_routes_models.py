@@ -215,6 +215,33 @@ class TestSummary:
         assert answer["text"] == tiny.client.get(f"{MODEL}/summary").text
         assert len(answer["rows"]) == 17
 
+    def test_width_and_until(self, tiny: Service) -> None:
+        for width in (40, 80, 110, 400):
+            lines = tiny.client.get(f"{MODEL}/summary", params={"width": width}).text.splitlines()
+            assert max(map(len, lines)) == width
+        assert tiny.client.get(f"{MODEL}/summary").text == tiny.client.get(f"{MODEL}/summary?width=110").text
+        answer = tiny.client.get(f"{MODEL}/summary?until=conv2d_1", headers={"Accept": "application/json"}).json()
+        assert [row["path"] for row in answer["rows"]][-2:] == ["conv2d", "conv2d_1"]
+        assert 'Model: "functional"' in answer["text"]
+        assert "conv2d_1 (Conv2D)" in answer["text"]
+        assert "conv2d_2" not in answer["text"]
+        inside = tiny.client.get(f"{NESTED}/summary?until=backbone/first").text
+        assert "first (Conv2D)" in inside
+        assert "backbone" not in inside
+
+    @pytest.mark.parametrize(
+        ("query", "status", "kind", "words"),
+        [
+            ("width=39", 422, "invalid-parameter", ["width", "40"]),
+            ("width=401", 422, "invalid-parameter", ["width", "400"]),
+            ("until=", 422, "invalid-parameter", ["until"]),
+            ("until=conv2d_9", 404, "unknown-layer", ["'conv2d_9'", "'conv2d_5'"]),
+            ("until=99", 404, "unknown-layer", ["no layer 99"]),
+        ],
+    )
+    def test_what_there_is_not(self, tiny: Service, query: str, status: int, kind: str, words: list[str]) -> None:
+        problem(tiny.client.get(f"{MODEL}/summary?{query}"), status, kind, *words)
+
 
 class TestKernels:
     def get(self, tiny: Service, query: str = "") -> Array:

@@ -361,15 +361,31 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("path", "query", "estimate"),
         [
-            ("/v1/models/efficientnet-lite0/occlusion", {"patch": "1", "stride": "1"}, 224 * 224 + 1),
-            ("/v1/models/efficientnet-lite0/occlusion", {"patch": "56", "stride": "2"}, 85 * 85 + 1),
+            (
+                "/v1/models/efficientnet-lite0/occlusion",
+                {"patch": "1", "stride": "1", "strategy": "full"},
+                224 * 224 + 1,
+            ),
+            (
+                "/v1/models/efficientnet-lite0/occlusion",
+                {"patch": "56", "stride": "2", "strategy": "full"},
+                85 * 85 + 1,
+            ),
         ],
     )
     def test_the_cost_is_told_before_any_work(
         self, service: Service, path: str, query: dict[str, str], estimate: int
     ) -> None:
         answer = post(service, path, **query)
-        problem(answer, 413, "too-costly", f"about {estimate} passes", "5000", "KERASCOPE_MAX_PASSES", "larger stride")
+        problem(
+            answer,
+            413,
+            "too-costly",
+            f"estimated to take about {estimate} passes",
+            "5000",
+            "KERASCOPE_MAX_PASSES",
+            "larger stride",
+        )
 
 
 def test_no_method_changes_the_model(service: Service) -> None:

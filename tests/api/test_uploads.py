@@ -181,7 +181,23 @@ class TestRefused:
                 "labels",
             ),
             ({"id": "x", "spec": '{"weights": "x"}'}, {"model": b"PK\x03\x04"}, 422, "invalid-parameter", "weights"),
-            ({"id": "x"}, {"model": b"hello"}, 415, "unsupported-media-type", "starts with"),
+            (
+                {"id": "x"},
+                {"model": b"hello"},
+                415,
+                "unsupported-media-type",
+                "plain text; a model is a .keras archive",
+            ),
+            ({"id": "x"}, {"model": b"\x01\x02\x03\x04"}, 415, "unsupported-media-type", "starts with"),
+            ({"id": "x"}, {"model": b""}, 415, "unsupported-media-type", "it is empty"),
+            (
+                {"id": "x"},
+                {"model": b"version https://git-lfs.github.com/spec/v1\n"},
+                415,
+                "unsupported-media-type",
+                "pointer of Git LFS",
+            ),
+            ({"id": "x"}, {"model": bytes(128) + b"DICM"}, 415, "unsupported-media-type", "a DICOM image"),
             ({"id": "x"}, {"other": b"PK\x03\x04"}, 400, "malformed-body", "'model'"),
             ({"id": "x"}, {"architecture": b"{}"}, 400, "malformed-body", "'weights'"),
             ({"id": "shapes"}, {"model": b"PK\x03\x04"}, 409, "model-exists", "service's own"),
@@ -196,6 +212,29 @@ class TestRefused:
         answer = ann.upload("few", network, spec='{"labels": ["a"]}')
         problem(answer, 422, "invalid-parameter", "1 labels, and the model 4 classes")
         problem(ann.predict("few"), 404, "unknown-model")
+
+    @pytest.mark.parametrize(
+        ("spec", "field", "words"),
+        [
+            ({"preprocessing": {"mode": "torch"}}, ["spec", "preprocessing"], ["'torch' is for 3 channels", "takes 1"]),
+            (
+                {"preprocessing": {"mode": "mean_std", "mean": [1, 2, 3], "std": [1]}},
+                ["spec", "preprocessing"],
+                ["'mean' has 3 numbers and the model takes 1 channel"],
+            ),
+            ({"preprocessing": {"mode": "mean_std", "mean": [1], "std": [0]}}, ["spec", "preprocessing"], ["than 0"]),
+            ({"input": {"channels": [1]}}, ["spec", "input"], ["'channels' names channel 1", "0 to 0"]),
+            ({"input": {"height": 5}}, ["spec", "input", "height"], ["says height 5", "the file 2"]),
+            ({"input": {"width": 2}, "labels": ["a"]}, ["spec", "labels"], ["1 labels", "says width 2"]),
+        ],
+    )
+    def test_a_spec_that_cannot_be(
+        self, ann: Client, network: bytes, spec: dict[str, Any], field: list[str], words: list[str]
+    ) -> None:
+        answer = ann.upload("cannot", network, spec=json.dumps(spec))
+        body = problem(answer, 422, "invalid-parameter", *words)
+        assert field in [error["loc"] for error in body["errors"]]
+        problem(ann.predict("cannot"), 404, "unknown-model")
 
     def test_another_body(self, ann: Client) -> None:
         problem(ann("POST", MODELS, json={"id": "x"}), 415, "unsupported-media-type", "multipart/form-data")

@@ -63,7 +63,9 @@ def test_a_real_engine(tmp_path: Path) -> None:
             with pytest.raises(KerascopeError, match="its log says why") as caught:
                 await client.ask(op, payload)
             assert type(caught.value) is KerascopeError
-        answers = await asyncio.gather(*(client.ask("summary", {"model": "shapes"}) for _ in range(8)))
+        answers = await asyncio.gather(
+            *(client.ask("summary", {"model": "shapes", "width": 110, "until": None}) for _ in range(8))
+        )
         assert len({answer.payload["text"] for answer in answers}) == 1
         assert client.state is EngineState.UP
 

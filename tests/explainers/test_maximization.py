@@ -106,6 +106,9 @@ def test_a_filter_that_is_dead_at_the_start_is_revived(pencil: LoadedModel) -> N
     step = 20 * SLOPE / (SLOPE * below.mean() ** 0.5 + 1e-5)
     np.testing.assert_allclose(found.arrays["images"][0], pushed - 33 * step * below, rtol=1e-3, atol=1e-3)
     assert not found.statistics["images"][0]["dead"]
+    assert found.statistics["images"][0]["redirected"]
+    assert found.parameters["redirected_steps"] == 16
+    assert ask(pencil, layer="conv", channels="0").parameters["redirected_steps"] == 0
     assert found.warnings == ()
 
 
@@ -132,7 +135,8 @@ def test_statistics(pencil: LoadedModel) -> None:
     first, second = found.statistics["images"]
     assert first["gain"] == pytest.approx(40 * LENGTH / 255, rel=1e-4)
     assert first["activation"] == pytest.approx(first["start"] + first["gain"], rel=1e-6)
-    assert second == {"name": "2", "start": 0, "activation": 0, "gain": 0, "dead": True, "history": [0] * 40}
+    assert second == {"name": "2", "start": 0, "activation": 0, "gain": 0, "dead": True, "redirected": True,
+                      "history": [0] * 40}  # fmt: skip
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -11,6 +11,7 @@ import keras
 import nets
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from service.errors import InvalidParameter, MethodNotValid, UnknownLayer
 from service.explainers.maximization.objectives import MAX_IMAGES, Objective, no_objective
@@ -96,19 +97,20 @@ WHAT = "it must be clear what to maximize: write either layer="
 @pytest.mark.parametrize(
     ("params", "error", "sentence"),
     [
-        ({}, InvalidParameter, WHAT),
-        ({"layer": "conv", "target": "1"}, InvalidParameter, WHAT),
-        ({"channels": "1"}, InvalidParameter, WHAT),
-        ({"target": "1", "channels": "1"}, InvalidParameter, WHAT),
-        ({"layer": "conv", "channels": "1", "neuron": "0,0,0"}, InvalidParameter, WHAT),
+        ({}, ValidationError, WHAT),
+        ({"layer": "conv", "target": "1"}, ValidationError, WHAT),
+        ({"channels": "1"}, ValidationError, WHAT),
+        ({"target": "1", "channels": "1"}, ValidationError, WHAT),
+        ({"layer": "conv", "channels": "1", "neuron": "0,0,0"}, ValidationError, WHAT),
         ({"layer": "conv", "channels": "0-2"}, InvalidParameter, "'conv' has the channels 0 to 1, not 2"),
         ({"layer": "scores", "channels": "0-600"}, InvalidParameter, "has the channels 0 to 3, not 4"),
         ({"layer": "conv", "neuron": "1"}, InvalidParameter, "has the shape .2, 3, 2.: write neuron as row,column,ch"),
         ({"layer": "gap", "neuron": "1,1,1"}, InvalidParameter, "write neuron as the index of a unit"),
         ({"layer": "conv", "neuron": "2,0,0"}, InvalidParameter, "neuron 2,0,0 lies outside layer 'conv'"),
         ({"layer": "conv", "direction": "1"}, InvalidParameter, "has 2 channels, and direction 1 numbers"),
-        ({"layer": "conv", "direction": "0,0"}, InvalidParameter, "leads nowhere"),
-        ({"target": "top1"}, InvalidParameter, "is a rank in the prediction for an image, and there is none"),
+        ({"layer": "conv", "direction": [1e39, 0]}, ValidationError, "must fit float32"),
+        ({"layer": "conv", "direction": "0,0"}, ValidationError, "leads nowhere"),
+        ({"target": "top1"}, ValidationError, "is a rank in the prediction for an image, and there is none"),
         ({"layer": "konv"}, UnknownLayer, "there is no layer 'konv'; the closest is 'conv'"),
         ({"layer": "gap:linear"}, UnknownLayer, "no activation of its own"),
         ({"layer": "image"}, MethodNotValid, "it is the image itself"),

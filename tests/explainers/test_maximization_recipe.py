@@ -88,14 +88,6 @@ def test_what_took_effect_is_reported() -> None:
     assert (said["preset"], said["crop"], said["seed"], said["frames"]) == ("keras-io", 3, 5, 3)
 
 
-@pytest.mark.parametrize(
-    ("given", "images"),
-    [({"channels": "0-3", "steps": 10}, 120), ({}, 120), ({"layer": None, "target": "1,2", "preset": "lucid"}, 3072)],
-)
-def test_passes(given: dict[str, Any], images: int) -> None:
-    assert Maximization.passes(params(**given), None, None, 2) == images  # type: ignore[arg-type]
-
-
 def test_an_animation_needs_frames() -> None:
     assert Maximization.for_outputs(params(), ("grid",)).frames == 0
     assert Maximization.for_outputs(params(), ("grid", "animation")).frames == 24

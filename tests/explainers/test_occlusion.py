@@ -7,6 +7,7 @@ from typing import Any
 import nets
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from service.errors import InvalidParameter, MethodNotValid
 from service.explainers.occlusion import mask_of
@@ -119,11 +120,12 @@ def test_masks() -> None:
     [
         ({"patch": "4"}, "larger than the model's input of 2×3 px"),
         ({"patch": "1", "stride": "2"}, "larger than the patch"),
+        ({"stride": "2"}, "larger than the patch"),
         ({"value": "1,2,300"}, "from 0 to 255"),
     ],
 )
 def test_what_does_not_fit(additive: LoadedModel, params: dict[str, str], reason: str) -> None:
-    with pytest.raises(InvalidParameter, match=reason):
+    with pytest.raises((InvalidParameter, ValidationError), match=reason):
         heatmap(additive, **params)
 
 

@@ -163,7 +163,7 @@ def test_layers_and_summary(pencil: LoadedModel) -> None:
     assert [row["path"] for row in layers_found["layers"]] == ["image", "conv", "gap", "scores"]
     one, _ = operations.layer(pencil, {"layer": "-1"}, {})
     assert one["path"] == "scores"
-    summary, _ = operations.summary(pencil, {}, {})
+    summary, _ = operations.summary(pencil, {"width": 80, "until": None}, {})
     assert summary["rows"] == layers_found["layers"]
     described, _ = operations.describe(pencil, {}, {})
     assert described["device"] == "cpu"

@@ -9,9 +9,10 @@ import nets
 import numpy as np
 import pytest
 from keras import layers
+from pydantic import ValidationError
 
-from service.errors import InvalidParameter, MethodNotValid
-from service.explainers.saliency import reduce_colours
+from service.errors import MethodNotValid
+from service.explainers.heatmaps import reduce_colours
 from service.explainers.saliency_paths import blurred
 from service.models.loaded import LoadedModel
 
@@ -79,7 +80,7 @@ def test_colours_become_one_map() -> None:
 
 
 def test_l2_has_no_sign(pencil: LoadedModel) -> None:
-    with pytest.raises(InvalidParameter, match="l2 has no sign"):
+    with pytest.raises(ValidationError, match="l2 has no sign"):
         signed(pencil, reduce="l2")
 
 

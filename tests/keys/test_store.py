@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from service.errors import ConfigurationError
+from service.errors import InvalidParameter, KeysUnavailable
 from service.keys.key import KEY, Key, new_key, span
 from service.keys.scope import Scope
 from service.keys.store import NAME, KeyStore
@@ -68,7 +68,7 @@ def test_a_damaged_file_refuses_everybody_and_says_so_once(tmp_path: Path, conte
     assert store.guarded()
     assert [event["event"] for event in logs] == ["no key is valid"]
     assert "damaged" in logs[0]["reason"]
-    with pytest.raises(ConfigurationError, match="damaged"):
+    with pytest.raises(KeysUnavailable, match="damaged"):
         made(tmp_path)
     assert (tmp_path / NAME).read_bytes() == content
 
@@ -87,5 +87,5 @@ def test_spans() -> None:
         timedelta(days=90), timedelta(hours=12), timedelta(minutes=30),
     ]  # fmt: skip
     for wrong in ("", "0d", "-1d", "1", "1w", "٣d", "1d\n"):
-        with pytest.raises(ConfigurationError, match="90d"):
+        with pytest.raises(InvalidParameter, match="90d"):
             span(wrong)

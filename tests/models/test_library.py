@@ -233,11 +233,13 @@ class TestFoldersThatAreModels:
         [
             ("net.tflite", b"\x1c\x00\x00\x00TFL3", "it is a TensorFlow Lite model"),
             ("net.onnx", b"\x08\x07", "it is an ONNX model"),
-            ("net.pth", b"\x80\x02}", "it is a pickle, which is never opened"),
+            ("net.pth", b"\x80\x02}", "it is a pickle; pickles are never opened"),
             ("net.h5", b"version https://git-lfs.github.com/spec/v1\n", "run 'git lfs pull' where it came from"),
+            ("NET.H5", b"version https://git-lfs.github.com/spec/v1\n", "it is a pointer of Git LFS"),
+            ("net.safetensors", b'\x10\0\0\0\0\0\0\0{"__metadata__"', "it is a safetensors file; only models of"),
             ("frozen.pb", b"\x0a", "name the folder that holds saved_model.pb"),
         ],
     )
     def test_strangers_are_named(self, tmp_path: Path, name: str, data: bytes, said: str) -> None:
         (tmp_path / name).write_bytes(data)
-        assert said in library(tmp_path).broken()[name.partition(".")[0]]
+        assert said in library(tmp_path).broken()[name.partition(".")[0].lower()]

@@ -49,7 +49,6 @@ def test_a_file_loads_with_all_that_was_found(tmp_path: Path) -> None:
     # 1 + 1 kernel values, 8 weights, 4 biases; float32.
     assert model.weight_bytes == 4 * (2 + 8 + 4)
     assert model.digest.startswith("sha256:")
-    assert "conv (Conv2D)" in model.summary
     np.testing.assert_allclose(nets.explain(model, "predict").scores, nets.LOGITS, rtol=1e-6)
 
 
@@ -58,6 +57,30 @@ def test_a_file_loads_with_all_that_was_found(tmp_path: Path) -> None:
     [
         ('labels = ["a"]', "model 'pencil' has 4 classes and its spec 1 labels"),
         ('cam_layer = "cnv"', "the spec of model 'pencil' names a cam_layer, but there is no layer 'cnv'"),
+        (
+            'cam_layer = "scores"',
+            "the spec of model 'pencil' names a cam_layer, but the output of 'scores' has",
+        ),
+        (
+            '[preprocessing]\nmode = "torch"',
+            "'pencil': preprocessing 'torch' is for 3 channels and the model takes 1",
+        ),
+        (
+            '[preprocessing]\nmode = "mean_std"\nmean = [1, 2, 3]\nstd = [1]',
+            "model 'pencil': 'mean' has 3 numbers and the model takes 1 channel; give 1 number",
+        ),
+        (
+            '[preprocessing]\nmode = "mean_std"\nmean = [1, 2, 3]\nstd = [1, 2]',
+            "'mean' has 3 numbers and 'std' 2",
+        ),
+        (
+            '[preprocessing]\nmode = "mean_std"\nmean = [1]\nstd = [0]',
+            "every 'std' must be greater than",
+        ),
+        (
+            "[input]\nchannels = [1]",
+            "model 'pencil': 'channels' names channel 1, and the input has the channels 0 to 0",
+        ),
         ("[input]\nheight = 5", "the spec of model 'pencil' says height 5, its file says 2"),
         ("[input]\nwidth = 2", "the spec of model 'pencil' says width 2, its file says 3"),
     ],
@@ -65,7 +88,7 @@ def test_a_file_loads_with_all_that_was_found(tmp_path: Path) -> None:
 def test_a_spec_that_does_not_fit_the_file(tmp_path: Path, text: str, reason: str) -> None:
     with pytest.raises(ModelNotLoadable) as caught:
         load_pencil(tmp_path, text=text + "\n")
-    assert caught.value.detail.startswith(reason)
+    assert reason in caught.value.detail
 
 
 def test_imagenet_labels_that_do_not_fit_are_left_out(tmp_path: Path) -> None:

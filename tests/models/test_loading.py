@@ -196,9 +196,9 @@ def architecture_only(path: Path) -> None:
 REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
     "text.h5": (
         lambda path: path.write_text("hello world"),
-        "'text.h5' is no model file: it starts with b'hell', neither a .keras",
+        "'text.h5' is no model file: it is plain text; a model is a .keras archive or HDF5 (.h5, .hdf5)",
     ),
-    "text.keras": (lambda path: path.write_text("x"), "'text.keras' is no model file: it starts with b'x'"),
+    "text.keras": (lambda path: path.write_text("x"), "'text.keras' is no model file: it is plain text"),
     "empty.keras": (lambda path: path.write_bytes(b""), "'empty.keras' is no model file: it is empty"),
     "zip.keras": (no_config, "'zip.keras' is a zip archive but not a .keras file: it has no config.json"),
     "truncated.keras": (truncated, "'truncated.keras' is a damaged or incomplete zip archive"),

@@ -66,6 +66,11 @@ def test_files_of_a_pair(tmp_path: Path) -> None:
         {"preprocessing": {"mode": "tf", "mean": [1], "std": [1]}},
         {"preprocessing": {"mode": "mean_std", "mean": [1.0], "std": [0.0]}},
         {"preprocessing": {"mode": "mean_std", "mean": [float("nan")], "std": [1.0]}},
+        {"preprocessing": {"mode": "mean_std", "mean": [1.0], "std": [-1.0]}},
+        {"preprocessing": {"mode": "mean_std", "mean": [1.0], "std": [1e-46]}},
+        {"preprocessing": {"mode": "mean_std", "mean": [1e39], "std": [1.0]}},
+        {"preprocessing": {"mode": "mean_std", "mean": [1.0, 2.0, 3.0], "std": [1.0, 2.0]}},
+        {"preprocessing": {"mode": "mean_std", "mean": [], "std": [1.0]}},
     ],
 )
 def test_what_a_spec_may_not_say(values: dict[str, Any]) -> None:

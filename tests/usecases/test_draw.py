@@ -12,12 +12,12 @@ from PIL import Image
 from service.errors import InvalidParameter
 from service.explainers import BY_NAME
 from service.explainers.cam import CamParams
+from service.explainers.forms import MAX_CHANNEL_PICTURES
 from service.explainers.occlusion import OcclusionParams
 from service.explainers.params import ExplainerParams, TileParams
 from service.explainers.saliency import SaliencyParams
 from service.imaging import colormaps
 from service.usecases.draw import (
-    MAX_CHANNEL_PICTURES,
     Scene,
     clipped,
     draw,

@@ -98,7 +98,9 @@ def test_answers(tmp_path: Path) -> None:
 
         (one,) = (await explain(request(format="png", outputs=("heatmap", "overlay")))).results
         assert [picture.name for picture in one.pictures] == ["heatmap"], "a png holds one picture"
-        assert one.pictures[0].data == result.pictures[1].data
+        assert (one.pictures[0].width, one.pictures[0].height) == (60, 40 + 8 + 40)
+        (one,) = (await explain(request(format="png"))).results
+        assert one.pictures[0].data == result.pictures[0].data
         for form in ("npy", "npz"):
             assert (await explain(request(format=form))).results[0].pictures == (), "nobody would see them"
 

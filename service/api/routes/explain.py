@@ -25,7 +25,7 @@ from service.api.options import FORMS_OF_MANY, RequestOptions, forms_of
 from service.api.parameters import parse, parse_many
 from service.api.schemas import ExplanationOut, ExplanationsOut
 from service.explainers import BY_NAME, EXPLAINERS
-from service.explainers.base import Explainer, Photograph
+from service.explainers.base import Cost, Explainer, Photograph
 from service.usecases.request import ExplainRequest, MethodCall
 
 KERNELS = BY_NAME["kernels"]
@@ -55,7 +55,10 @@ for _explainer in EXPLAINERS:
             summary=_explainer.title,
             description=_explainer.summary,
             response_model=ExplanationOut,
-            responses=picture_responses(_explainer) | as_job_responses() | problems(*EXPLAIN_STATUSES),
+            responses=picture_responses(_explainer)
+            | ({} if _explainer.cost is Cost.ASCENT else not_modified())
+            | as_job_responses()
+            | problems(*EXPLAIN_STATUSES),
             openapi_extra=explain_operation(_explainer),
         )(_endpoint(_explainer))
 
@@ -86,7 +89,7 @@ async def explain_many(model_id: ModelId, request: Request, services: ServicesDe
     operation_id=operation_of(KERNELS),
     summary=KERNELS.title,
     response_model=ExplanationOut,
-    responses=picture_responses(KERNELS) | problems(401, 404, 406, 409, 413, 422, 503, 504),
+    responses=picture_responses(KERNELS) | not_modified() | problems(401, 404, 406, 409, 413, 422, 503, 504),
     openapi_extra={
         "parameters": query_parameters(KERNELS.Params, RequestOptions, leave_out=NOT_FOR_KERNELS) + CACHE_HEADERS
     },

@@ -7,6 +7,9 @@ from fastapi import APIRouter, Request, Response
 from service.api.deps import ServicesDep
 from service.api.openapi import problems
 
+# Prometheus' own text, or OpenMetrics where it is accepted.
+MEDIA = ("text/plain", "application/openmetrics-text")
+TEXT = {"schema": {"type": "string"}}
 router = APIRouter(tags=["health"])
 
 
@@ -15,7 +18,7 @@ router = APIRouter(tags=["health"])
     operation_id="get_metrics",
     summary="Metrics for Prometheus",
     response_class=Response,
-    responses=problems(401) | {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    responses=problems(401) | {200: {"content": dict.fromkeys(MEDIA, TEXT)}},
 )
 async def metrics(request: Request, services: ServicesDep) -> Response:
     """Counters, gauges and histograms. Rows of an engine or a database that does not answer are absent."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from service.api.auth import NOBODY, owner_of, seen_by
 from service.api.deps import LayerPath, ModelId, ServicesDep, known_query, visible_model
 from service.api.openapi import problems
 from service.api.schemas import LayerDetails, LayerList, ModelDetails, ModelList, SummaryOut, Unloaded
+from service.usecases.models import SUMMARY_WIDTH
 
 router = APIRouter(prefix="/v1/models", tags=["models"], dependencies=[Depends(known_query)])
 VISIBLE = [Depends(visible_model)]
@@ -84,9 +85,30 @@ async def unload_model(model_id: ModelId, request: Request, services: ServicesDe
     responses=LOADS | {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
     dependencies=VISIBLE,
 )
-async def model_summary(model_id: ModelId, request: Request, services: ServicesDep) -> Any:
-    """`model.summary()` as text; with `Accept: application/json` its rows as well."""
-    summary = await services.models.ask("summary", model_id, owner_of(request))
+async def model_summary(
+    model_id: ModelId,
+    request: Request,
+    services: ServicesDep,
+    width: Annotated[
+        int | None,
+        Query(ge=40, le=400, description=f"Characters in a line of the table. When absent: `{SUMMARY_WIDTH}`."),
+    ] = None,
+    until: Annotated[
+        str | None,
+        Query(
+            min_length=1,
+            max_length=300,
+            description="Name, path or index of a layer: of the model up to it alone, as "
+            "`keras.Model(model.inputs, layer.output).summary()`. Of a layer inside a nested model, from that model's "
+            "inputs on.",
+        ),
+    ] = None,
+) -> Any:
+    """`model.summary()` as text, just as the Keras of the model prints it; with `Accept: application/json` its rows as
+    well."""
+    summary = await services.models.ask(
+        "summary", model_id, owner_of(request), width=width or SUMMARY_WIDTH, until=until
+    )
     if "application/json" in request.headers.get("accept", ""):
         return summary
     return Response(summary["text"], media_type="text/plain; charset=utf-8")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from service.explainers.base import Explanation, Progress, Snapshot
 from service.explainers.maximization.display import displayed, frame_shape, shrunk
 from service.explainers.maximization.plans import Plans, State
+from service.explainers.maximization.presets import REDIRECTED_STEPS
 
 if TYPE_CHECKING:
     from service.models.interface import ReluRule
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float32]
 Rows = NDArray[np.intp]
 CALL_S = 0.1
-REDIRECTED_STEPS = 16
 GREY = 127.5
 
 

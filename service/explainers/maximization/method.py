@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from service.explainers.maximization.colours import colour_map, colours_of
 from service.explainers.maximization.objectives import Objective, no_objective, objective_for
 from service.explainers.maximization.params import MaximizationParams
 from service.explainers.maximization.plans import Plans, State
-from service.explainers.maximization.presets import PRESETS, VARIANTS
+from service.explainers.maximization.presets import PRESETS, REDIRECTED_STEPS, VARIANTS
 from service.explainers.maximization.recipe import Recipe, preset_of, recipe_for
 from service.explainers.passes import resized
 from service.explainers.targets import Targets
@@ -60,7 +61,7 @@ class Maximization(Explainer):
         first and the last image; with `frames` also `frames` (f, n, h', w', c) uint8, post-processed.
 
         Unit of the objective: that of the layer, logit for classes. `statistics["images"]` has a row an image, with its
-        name. Raises InvalidParameter, MethodNotValid, UnknownLayer, TooCostly.
+        name.
         """
         objective = objective_for(params, graph, targets)
         plans, shape = _plans(backend, graph.until(objective.tensor), image, params, objective)
@@ -79,17 +80,32 @@ class Maximization(Explainer):
         return no_objective(entry)
 
     @classmethod
-    def passes(cls, params: MaximizationParams, graph: Graph, image: NetworkInput, targets: int) -> int:
-        images = targets if params.target is not None else len(params.channels or (0,))
-        return images * (params.steps or PRESETS[preset_of(params)].steps) * PASSES_A_STEP
+    def passes(
+        cls, params: MaximizationParams, graph: Graph, image: NetworkInput, targets: Targets, backend: Backend
+    ) -> int:
+        objective = objective_for(params, graph, targets)
+        steps = len(objective.names) * (params.steps or PRESETS[preset_of(params)].steps)
+        size = params.size or (_usual(image) if objective.kind in ("channels", "layer") else image.size)
+        return ceil(steps * PASSES_A_STEP * backend.share(graph, image.size, objective.tensor, at=size))
 
     @classmethod
     def variant(cls, params: Any) -> Variant:
         return next(variant for variant in cls.variants if variant.name == preset_of(params))
 
     @classmethod
-    def check(cls, params: MaximizationParams, graph: Graph, targets: Targets) -> None:
-        objective_for(params, graph, targets)
+    def check(
+        cls, params: MaximizationParams, graph: Graph, image: NetworkInput, targets: Targets, backend: Backend
+    ) -> None:
+        """Raises InvalidParameter, MethodNotValid, UnknownLayer, TooCostly. Looks at one image where nothing but that
+        shows whether the network takes the size."""
+        objective = objective_for(params, graph, targets)
+        is_open = objective.kind == "neuron" and None in objective.tensor.shape[1:]
+        if params.size in (None, image.size) and not is_open:
+            # At its own size the network takes images, whatever it says of a smaller one.
+            with suppress(InvalidParameter):
+                _recipe_at(image.size, image, params, objective)
+                return
+        _plans(backend, graph.until(objective.tensor), image, params, objective)
 
     @classmethod
     def wants_image(cls, params: MaximizationParams) -> bool:
@@ -102,16 +118,21 @@ class Maximization(Explainer):
         return params.model_copy(update={"frames": ANIMATION_FRAMES}) if wanting else params
 
 
+def _usual(image: NetworkInput) -> tuple[int, int]:
+    height, width = image.size
+    return min(height, USUAL_SIDE_PX), min(width, USUAL_SIDE_PX)
+
+
 def _plans(
     backend: Backend, graph: Graph, image: NetworkInput, params: MaximizationParams, objective: Objective
 ) -> tuple[Plans, tuple[int, ...]]:
     """The plans at the size asked for, or at a usual one the network takes; and the objective's map there."""
-    usual = tuple(min(side, USUAL_SIDE_PX) for side in image.size)
+    usual = _usual(image)
     if params.size is not None:
         return _plans_at(params.size, backend, graph, image, params, objective)
     if objective.kind in ("channels", "layer") and usual != image.size:
         with suppress(InvalidParameter):
-            return _plans_at((usual[0], usual[1]), backend, graph, image, params, objective)
+            return _plans_at(usual, backend, graph, image, params, objective)
     return _plans_at(image.size, backend, graph, image, params, objective)
 
 
@@ -123,10 +144,7 @@ def _plans_at(
     params: MaximizationParams,
     objective: Objective,
 ) -> tuple[Plans, tuple[int, ...]]:
-    recipe = recipe_for(params, size, colours_of(image))
-    images = f"{len(objective.names)} images of {size[0]}×{size[1]} px"
-    if len(objective.names) * size[0] * size[1] * recipe.colours > MAX_VALUES:
-        raise InvalidParameter(f"{images} are too much for one call; ask for fewer channels or a smaller size")
+    recipe = _recipe_at(size, image, params, objective)
     if size != image.size and not backend.fits(graph, size):
         raise TooCostly(f"an image of {size[0]}×{size[1]} px takes too much memory in this network; use a smaller size")
     plans = Plans(backend, graph, objective, recipe, colour_map(image, recipe.low, recipe.high))
@@ -143,6 +161,14 @@ def _plans_at(
     if objective.kind == "neuron" and any(cell >= side for cell, side in zip(objective.cell, shape[:-1], strict=False)):
         raise InvalidParameter(f"the map of {objective.tensor.path!r} has {shape[0]}×{shape[1]} cells at this size")
     return plans, shape
+
+
+def _recipe_at(size: tuple[int, int], image: NetworkInput, params: MaximizationParams, objective: Objective) -> Recipe:
+    recipe = recipe_for(params, size, colours_of(image))
+    images = f"{len(objective.names)} images of {size[0]}×{size[1]} px"
+    if len(objective.names) * size[0] * size[1] * recipe.colours > MAX_VALUES:
+        raise InvalidParameter(f"{images} are too much for one call; ask for fewer channels or a smaller size")
+    return recipe
 
 
 def _given(backend: Backend, image: NetworkInput, plans: Plans) -> NDArray[np.float32]:
@@ -167,7 +193,8 @@ def _explanation(objective: Objective, recipe: Recipe, effective: Mapping[str, A
     kept = ("images", "history", "activation", "start", *(("frames",) if recipe.frames else ()))
     arrays = {name: state[name] for name in kept}
     dead = ~state["alive"]
-    columns = (objective.names, arrays["start"], arrays["activation"], dead, arrays["history"])
+    redirected = state["redirected"]
+    columns = (objective.names, arrays["start"], arrays["activation"], dead, redirected, arrays["history"])
     rows = [
         {
             "name": name,
@@ -175,16 +202,17 @@ def _explanation(objective: Objective, recipe: Recipe, effective: Mapping[str, A
             "activation": float(end),
             "gain": float(end - start),
             "dead": bool(gone),
+            "redirected": bool(helped),
             "history": history.tolist(),
         }
-        for name, start, end, gone, history in zip(*columns, strict=True)
+        for name, start, end, gone, helped, history in zip(*columns, strict=True)
     ]
     size, names = f"{recipe.size[0]}×{recipe.size[1]} px", np.array(objective.names)[dead].tolist()
     detail = f"{len(names)} of {objective.tensor.path!r} stayed at 0 for the whole ascent: {', '.join(names[:32])}"
     return Explanation(
         arrays,
         "images",
-        parameters=effective,
+        parameters={**effective, "redirected_steps": REDIRECTED_STEPS if redirected.any() else 0},
         titles={"images": f"{objective.title} · {recipe.preset}, {recipe.steps} steps · {size}"},
         statistics={"images": rows},
         warnings=(Warned("dead_filter", detail),) if names else (),

@@ -10,18 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import InvalidParameter, MethodNotValid
-from service.explainers.maximization.params import MaximizationParams
+from service.explainers.maximization.params import MAX_IMAGES, MaximizationParams
 from service.explainers.targets import NOTHING, Targets
 
 if TYPE_CHECKING:
     from service.models.graph import Graph, LayerEntry, Tensor
 
-MAX_IMAGES = 512
 LINEAR = ":linear"
-WHAT = (
-    "write either layer=<name>, alone or with one of channels=0-63, neuron=<row,column,channel> and "
-    "direction=<a number a channel>, or target=<index or label of a class>"
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,14 +78,11 @@ def no_objective(entry: LayerEntry) -> str | None:
 def objective_for(params: MaximizationParams, graph: Graph, targets: Targets) -> Objective:
     """What `params` ask for. `targets` are those of `params.target`.
 
-    Raises InvalidParameter for none or several wishes, a rank, and for what the layer does not have; MethodNotValid
-    for a layer without a gradient; UnknownLayer.
+    Raises InvalidParameter for what the layer does not have; MethodNotValid for a layer without a gradient;
+    UnknownLayer.
     """
-    wishes = [name for name in ("channels", "neuron", "direction") if getattr(params, name) is not None]
-    if (params.layer is None) == (params.target is None) or len(wishes) > 1 or (wishes and params.layer is None):
-        raise InvalidParameter(f"it must be clear what to maximize: {WHAT}")
     if params.target is not None:
-        return _of_targets(params.target, targets)
+        return _of_targets(targets)
     name = params.layer or ""
     entry, tensor = graph.entry(name.removesuffix(LINEAR)), graph.value(name)
     if problem := no_objective(entry):
@@ -136,16 +128,10 @@ def _direction(tensor: Tensor, numbers: Sequence[float]) -> Objective:
     if len(numbers) != count:
         raise InvalidParameter(f"layer {tensor.path!r} has {count} channels, and direction {len(numbers)} numbers")
     weights = np.array([numbers], np.float32)
-    if not weights.any():
-        raise InvalidParameter("a direction of zeros leads nowhere")
     return Objective("channels", tensor, weights, ("direction",), (0,), f"{tensor.path} · a direction")
 
 
-def _of_targets(text: str, targets: Targets) -> Objective:
-    if any(first < 0 for first, _ in targets.pairs):
-        raise InvalidParameter(
-            f"target {text!r} is a rank in the prediction for an image, and there is none; write a class index or label"
-        )
+def _of_targets(targets: Targets) -> Objective:
     if targets.head is None:
         index, path, sizes = targets.pairs[0][0], targets.tensor.path, [size or 1 for size in targets.tensor.shape[1:]]
         if targets.key != path:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field
+import numpy as np
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from service.explainers.occlusion import Sides
 from service.explainers.params import Indices, LayerName, OutputParams
@@ -15,6 +16,11 @@ OptimizerName = Literal["normalized_gradient", "adam", "rmsprop"]
 SMALLEST_PX, LARGEST_PX = 8, 1024
 MAX_STEPS = 10_000
 MAX_CHANNELS = 65_536
+MAX_IMAGES = 512
+WHAT = (
+    "write either layer=<name>, alone or with one of channels=0-63, neuron=<row,column,channel> and "
+    "direction=<a number a channel>, or target=<index or label of a class>"
+)
 
 
 def _parts(value: Any) -> Any:
@@ -131,3 +137,20 @@ class MaximizationParams(OutputParams):
     strength: float | None = Field(None, gt=0, le=1, description="Deviation of standardized images, of 0 to 1.")
     crop: int | None = Field(None, ge=0, le=256, description="Px cut off on each side of the images that are drawn.")
     frames: int = Field(0, ge=0, le=60, description="Pictures of the ascent for the animation.")
+
+    @model_validator(mode="after")
+    def _one_thing_is_maximized(self) -> Self:
+        wishes = [wish for wish in (self.channels, self.neuron, self.direction) if wish is not None]
+        if (self.layer is None) == (self.target is None) or len(wishes) > 1 or (wishes and self.layer is None):
+            raise ValueError(f"it must be clear what to maximize: {WHAT}")
+        if self.target is not None and re.fullmatch(r"top\d{1,4}", self.target):
+            raise ValueError(
+                f"target {self.target!r} is a rank in the prediction for an image, and there is none; write a class "
+                "index or label"
+            )
+        if self.direction is not None:
+            with np.errstate(over="ignore"):
+                weights = np.array(self.direction, np.float32)
+            if not weights.any() or not np.isfinite(weights).all():
+                raise ValueError("a direction of zeros leads nowhere, and its numbers must fit float32")
+        return self

@@ -10,34 +10,42 @@ from service.explainers.base import Variant
 from service.explainers.maximization.params import OptimizerName
 
 _STEPS = "1 forward, 1 backward a step and image"
+REDIRECTED_STEPS = 16
+_REDIRECTED = (
+    "Unlike the author's, an image without any gradient at its start, of a dead filter, climbs for its first "
+    f"{REDIRECTED_STEPS} steps by what its ReLUs would not let through."
+)
 VARIANTS = (
     Variant(
         "chollet",
         "x += g/rms(g), from noise about mid grey, 40 steps, nothing to make the image look natural.",
         "https://www.manning.com/books/deep-learning-with-python",
         _STEPS,
-        "Shows what excites the filter most, high frequencies included, not what excites it in photographs.",
+        "Shows what excites the filter most, high frequencies included, not what excites it in photographs. "
+        f"{_REDIRECTED}",
     ),
     Variant(
         "keras-io",
         "x += 10·g/|g|, from weak noise, 30 steps, without the two outermost cells of the map.",
         "https://keras.io/examples/vision/visualizing_what_convnets_learn/",
         _STEPS,
-        "The length of a step is that of the whole image, so larger images change less a pixel.",
+        f"The length of a step is that of the whole image, so larger images change less a pixel. {_REDIRECTED}",
     ),
     Variant(
         "keras-vis",
         "RMSprop on g/|g|, less 10 times the total variation and the L6 norm a value, 200 steps; the best image.",
         "https://github.com/raghakot/keras-vis",
         _STEPS,
-        "The penalties are in squared levels: for a target of small values they outweigh it. Tune their weights.",
+        "The penalties are in squared levels: for a target of small values they outweigh it. Tune their weights. "
+        f"{_REDIRECTED}",
     ),
     Variant(
         "lucid",
         "Adam on Fourier coefficients and uncorrelated colours; the image is moved, turned and scaled at random.",
         "https://distill.pub/2017/feature-visualization/",
         f"{_STEPS}, 512 steps",
-        "Looks natural because it is made to: the prior is ours, only the motif is the network's.",
+        "Looks natural because it is made to: the prior is ours, only the motif is the network's. An image without any "
+        f"gradient at its start climbs for its first {REDIRECTED_STEPS} steps by what its ReLUs would not let through.",
     ),
 )
 

@@ -92,4 +92,9 @@ class Dialect(Protocol):
         """The layer's config, in this Keras's words."""
 
     def summary(self, model: Any, width: int) -> str:
-        """Keras's own text."""
+        """Keras's own text of `model.summary(line_length=width)`, as it prints it where lines of `width` fit."""
+
+    def until(self, functional: Any, layer: Any, call: int) -> Any:
+        """A model of the inputs up to what a layer gives when it is called for the `call`-th time, counted from 1; it
+        shares the layers. Named as the first such model of a session. Raises LookupError for a layer that is not there.
+        """

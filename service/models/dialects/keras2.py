@@ -147,6 +147,13 @@ class Keras2:
         model.summary(print_fn=lines.append, line_length=width)
         return "\n".join(lines) + "\n"
 
+    def until(self, functional: Any, layer: Any, call: int) -> Any:
+        nodes = [node for each in functional._nodes_by_depth.values() for node in each if node.layer is layer]
+        if len(nodes) < call:
+            raise LookupError(layer.name)
+        ordered = sorted(nodes, key=layer._inbound_nodes.index)
+        return tf_keras.Model(functional.inputs, ordered[call - 1].outputs, name="model")
+
 
 def _symbol(item: Any) -> Symbol:
     return Symbol(id(item), str(item.name), tuple(item.shape), item.dtype.name)

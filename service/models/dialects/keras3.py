@@ -12,6 +12,7 @@ from keras import layers
 from numpy.typing import NDArray
 
 from service.models.dialects.dialect import Call, Shape, Symbol
+from service.models.dialects.printing import printed
 from service.models.dialects.reading import (
     FUSED,
     OF_APPLICATIONS,
@@ -151,9 +152,15 @@ class Keras3:
         return dict(layer.get_config())
 
     def summary(self, model: Any, width: int) -> str:
-        lines: list[str] = []
-        model.summary(print_fn=lambda line, line_break=True: lines.append(line), line_length=width)
-        return "\n".join(lines) + "\n"
+        return printed(model, width)
+
+    def until(self, functional: Any, layer: Any, call: int) -> Any:
+        nodes = [node for each in functional._nodes_by_depth.values() for node in each if node.operation is layer]
+        if len(nodes) < call:
+            raise LookupError(layer.name)
+        ordered = sorted(nodes, key=layer._inbound_nodes.index)
+        outputs = ordered[call - 1].outputs
+        return keras.Model(functional.inputs, outputs[0] if len(outputs) == 1 else outputs, name="functional")
 
 
 def _symbol(item: Any) -> Symbol:

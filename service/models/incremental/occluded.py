@@ -26,7 +26,8 @@ Floats = NDArray[np.float32]
 class Occluded:
     """Two plans of one schedule: the clean image's values, once an image; and scores, once a batch of windows.
 
-    `saved` is the share of a window's arithmetic that is not done, in [0, 1]; `faster` whether it is expected to save
+    `saved` is the share of a window's arithmetic that is not done, in [0, 1]; `share` about how much of the time of a
+    whole pass a window takes; `faster` whether it is expected to save
     time; `obstacle` says, as half a sentence, why nothing is saved, None where something is; `chunk` is how many
     windows one step may take.
     """
@@ -44,6 +45,7 @@ class Occluded:
         self._backend, self._graph, self._schedule = backend, graph, schedule
         self._matrix, self._key = matrix, key
         self._in_turn: InTurn = _at_once
+        self.share = schedule.seconds / max(schedule.full_seconds, 1e-12)
         self.saved, self.faster, self.obstacle, self.chunk = schedule.saved, faster, schedule.obstacle, chunk
 
     def through(self, in_turn: InTurn) -> Occluded:

@@ -5,42 +5,51 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
-_HEAD_BYTES = 512
-_POINTER = b"version https://git-lfs.github.com"
+from service.kinds import HEAD_BYTES, LFS_POINTER, kind_of
+
+# What can be done about some of them.
+_ADVICE = {
+    "a TensorFlow Lite model": "only models of Keras can be looked into",
+    "a safetensors file": "only models of Keras can be looked into",
+    "a GGUF model": "only models of Keras can be looked into",
+    "a pickle": "pickles are never opened, for they can run code",
+    "a gzip archive": "unpack it",
+    "a 7z archive": "unpack it",
+    "a RAR archive": "unpack it",
+    "a tar archive": "unpack it",
+    "a compressed archive": "unpack it",
+    "JSON": "an architecture needs its weights beside it",
+}
 
 
 def is_pointer(path: Path) -> bool:
     """Whether a file is a pointer of Git LFS, which stands for one that was not fetched."""
     with path.open("rb") as file:
-        return file.read(len(_POINTER)) == _POINTER
+        return file.read(len(LFS_POINTER)) == LFS_POINTER
 
 
 def what_it_is(path: Path) -> str:
     """Half a sentence about a file, with what to do where that is known."""
     with path.open("rb") as file:
-        head = file.read(_HEAD_BYTES)
-    text = head.lstrip().lower()
-    if not head:
-        return "it is empty"
-    if head.startswith(_POINTER):
-        return "it is a pointer of Git LFS and not the file itself; run 'git lfs pull' where it came from"
-    if head[4:8] == b"TFL3":
-        return "it is a TensorFlow Lite model; only models of Keras can be looked into"
-    if text.startswith((b"<!doctype html", b"<html")):
-        return "it is a web page, perhaps a download that asked for a login"
-    if text.startswith(b"<?xml") or text.startswith(b"<error"):
-        return "it is an XML document, perhaps the error of a download"
+        head = file.read(HEAD_BYTES)
     if head.startswith(b"PK\x03\x04"):
         return _zip(path)
-    if head.startswith((b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")):
-        return "it is a pickle, which is never opened, for it can run code"
-    if head.startswith(b"\x1f\x8b"):
-        return "it is packed with gzip; unpack it"
+    return what_bytes_are(head, path.suffix.lower())
+
+
+def what_bytes_are(head: bytes, suffix: str = "") -> str:
+    """The same of the first bytes of a file, whose name has an ending like `.onnx`."""
+    if not head:
+        return "it is empty"
     if head.startswith(b"\x89HDF"):
         return "it is a damaged HDF5 file"
-    if path.suffix.lower() == ".onnx":
+    what = kind_of(head)
+    # Their first bytes are no mark of theirs, and may be letters.
+    if what and not (what == "plain text" and suffix in (".onnx", ".pb")):
+        return f"it is {what}; {_ADVICE.get(what, 'a model is a .keras archive or HDF5 (.h5, .hdf5)')}"
+    if suffix == ".onnx":
         return "it is an ONNX model; only models of Keras can be looked into"
-    if path.suffix.lower() == ".pb":
+    if suffix == ".pb":
         return "it is a frozen graph or a part of a SavedModel; name the folder that holds saved_model.pb"
     return f"it starts with {head[:4]!r}, neither a .keras archive nor HDF5 (.h5, .hdf5)"
 
