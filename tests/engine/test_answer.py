@@ -14,7 +14,7 @@ from service.engine.answer import answer, check_finite, network_input
 from service.errors import NonFiniteResult
 from service.explainers import BY_NAME
 from service.explainers.base import Explanation
-from service.models.library import spec_of_file
+from service.models.entries import spec_of_file
 from service.models.loaded import LoadedModel, load_model
 from tests import nets
 

@@ -17,7 +17,7 @@ from service.explainers import BY_NAME
 from service.explainers.base import Progress
 from service.explainers.passes import scores_plan
 from service.explainers.targets import class_targets, parse_targets
-from service.models.library import spec_of_file
+from service.models.entries import spec_of_file
 from service.models.loaded import LoadedModel, load_model
 from tests import nets
 

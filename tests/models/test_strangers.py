@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from service.errors import ModelNotLoadable
-from service.models.library import Library, spec_of_file
+from service.models.entries import spec_of_file
+from service.models.library import Library
 from service.models.loaded import load_model
 from service.models.opening.contents import contents_of_path
 from tests import nets
