@@ -96,6 +96,7 @@ def test_a_stopped_engine_is_noticed_though_all_callers_hang_up(lite: Service) -
     assert wait_ready(lite, time.monotonic() + 60)
 
 
+@pytest.mark.soak
 def test_only_the_model_whose_step_hangs_is_blamed(tmp_path: Path, starting: Callable[..., Service]) -> None:
     folder = tmp_path / "models" / "hanging"
     folder.mkdir(parents=True)

@@ -24,7 +24,10 @@ CALL = "/v1/models/shapes/occlusion?patch=4&stride=2&strategy=full"
 ASCENT = {"layer": "conv2d_5", "channels": "0-15", "steps": 3000, "preset": "chollet"}
 
 
-@pytest.mark.parametrize("to_all", [False, True], ids=["SIGTERM to the api", "SIGTERM to the engine too"])
+@pytest.mark.parametrize(
+    "to_all",
+    [pytest.param(False, id="SIGTERM to the api", marks=pytest.mark.soak), pytest.param(True, id="SIGTERM to all")],
+)
 def test_no_step_that_was_told_is_lost(
     tmp_path: Path,
     starting: Callable[..., Service],  # noqa: F811
