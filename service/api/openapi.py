@@ -46,7 +46,7 @@ CACHE_HEADERS: list[dict[str, Any]] = [
 _PROBLEMS = {
     400: "The body cannot be read, or the service has no such name.",
     401: "A valid API key is needed.",
-    403: "The key lacks a scope, or models are not taken.",
+    403: "The key lacks a scope, models are not taken, or a page of another origin asks an open service.",
     404: "There is no such model, layer, class or job.",
     406: "The answer cannot be given in that form.",
     408: "The request took too long to arrive.",

@@ -1,4 +1,4 @@
-"""What stands around every route, from the outside in: metrics, errors, context, CORS, keys, rates, sizes, overload."""
+"""What stands around every route, outside in: metrics, errors, context, CORS, pages, keys, rates, sizes, overload."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from service.api.inference_errors import InferenceErrors
 from service.api.limits import BodyLimit
 from service.api.measuring import Measuring
 from service.api.middleware import Authentication, RequestContext
+from service.api.origins import ForeignPages
 from service.api.shedding import Shedding
 from service.engine.pool import EnginePool
 from service.metrics import CallMetrics
@@ -49,6 +50,7 @@ def surround(app: FastAPI, settings: Settings, keys: Keys, engines: EnginePool, 
         app.add_middleware(RateLimit, rate=limits.parse(settings.rate_limit))
     app.add_middleware(Authentication, keys=keys)
     origins = split(settings.cors_origins)
+    app.add_middleware(ForeignPages, keys=keys, origins=frozenset(origins))
     if origins:
         app.add_middleware(
             CORSMiddleware,
