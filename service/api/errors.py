@@ -81,17 +81,22 @@ def problem(
     return {"type": kind, "title": title, "status": status, "detail": detail, "instance": request_id, **more}
 
 
-def problem_response(error: KerascopeError, request_id: str) -> Response:
-    """The answer for a domain error."""
-    status = STATUS[type(error)]
-    body = problem(
+def problem_of(error: KerascopeError, request_id: str) -> dict[str, Any]:
+    """The problem of a domain error."""
+    return problem(
         request_id,
-        status,
+        STATUS[type(error)],
         error.title(),
         error.detail,
         problem_type(type(error)),
         errors=[{"loc": list(item.loc), "msg": item.msg} for item in error.errors],
     )
+
+
+def problem_response(error: KerascopeError, request_id: str) -> Response:
+    """The answer for a domain error."""
+    status = STATUS[type(error)]
+    body = problem_of(error, request_id)
     headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"

@@ -12,7 +12,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from service.errors import FieldError, InvalidParameter, MalformedBody, UnsupportedMediaType
+from service.errors import FieldError, InvalidParameter, MalformedBody, TooSlow, UnsupportedMediaType
 from service.models.spec import Frozen, HeadKind, InputSpec, ModelName, Preprocessing
 from service.models.uploads.record import Visibility
 from service.usecases.uploads import Wanted
@@ -45,12 +45,15 @@ class UploadForm(Frozen):
     spec: UploadSpec = Field(UploadSpec(), description="JSON of what the file cannot tell.")
 
 
-async def received(request: Request, folder: Path) -> Wanted:
-    """Raises MalformedBody, InvalidParameter or UnsupportedMediaType."""
+async def received(request: Request, folder: Path, longest_s: float) -> Wanted:
+    """Raises MalformedBody, InvalidParameter, UnsupportedMediaType, or TooSlow after `longest_s`."""
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise UnsupportedMediaType("send the model as multipart/form-data (curl: -F id=mine -F model=@mine.keras)")
     try:
-        form = await request.form(max_files=2, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES)
+        async with asyncio.timeout(longest_s):
+            form = await request.form(max_files=2, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES)
+    except TimeoutError:
+        raise TooSlow(f"the model did not arrive within {longest_s:g} s, the longest an upload may take") from None
     except HTTPException as error:
         raise MalformedBody(f"the multipart body cannot be read: {error.detail}") from error
     try:
