@@ -161,6 +161,15 @@ class Uploads:
             raise NotAllowed(f"the model {model_id!r} may be changed by the key that uploaded it alone")
         return record
 
+    def is_own(self, model_id: str, owner: str | None) -> bool:
+        """Whether it is an upload that `owner` may change."""
+        record = self._store.find(model_id)
+        return record is not None and owner in (None, record.owner)
+
+    def is_anothers(self, model_id: str, owner: str | None) -> bool:
+        """Whether it is an upload that `owner` may not change."""
+        return self._store.find(model_id) is not None and not self.is_own(model_id, owner)
+
     def hidden(self, model_id: str, owner: str | None) -> bool:
         """Whether it is an upload that `owner` must not know of."""
         return self._store.hidden(model_id, owner)
