@@ -17,6 +17,7 @@ from service.api.origins import ForeignPages
 from service.api.shedding import Shedding
 from service.engine.pool import EnginePool
 from service.metrics import CallMetrics
+from service.models.library import Library
 from service.settings import Settings, split
 
 # What the other parts of an upload may take.
@@ -38,9 +39,11 @@ def _most_bytes(settings: Settings, method: str, path: str) -> int:
     return settings.max_upload_bytes + BESIDE_A_MODEL if uploads else settings.max_body_bytes
 
 
-def surround(app: FastAPI, settings: Settings, keys: Keys, engines: EnginePool, metrics: CallMetrics) -> None:
+def surround(
+    app: FastAPI, settings: Settings, keys: Keys, engines: EnginePool, library: Library, metrics: CallMetrics
+) -> None:
     """Adds them; the last one added is the outermost."""
-    app.add_middleware(Shedding, engines=engines, deadline_s=settings.call_deadline_s)
+    app.add_middleware(Shedding, engines=engines, library=library, deadline_s=settings.call_deadline_s)
     app.add_middleware(BodyLimit, most=partial(_most_bytes, settings))
     if settings.rate_limit:
         import limits
