@@ -41,7 +41,7 @@ class UploadForm(Frozen):
     """The fields beside the files."""
 
     id: ModelName = Field(description="ID of the model; an ID of yours that is there already gets another version.")
-    visibility: Visibility = Field("private", description="`private`: for the key that uploads; `shared`: for all.")
+    visibility: Visibility | None = Field(None, description="`private`: for the key that uploads; `shared`: for all.")
     spec: UploadSpec = Field(UploadSpec(), description="JSON of what the file cannot tell.")
 
 

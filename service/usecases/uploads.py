@@ -46,10 +46,13 @@ Ingest = Callable[[Path], Awaitable[Verdict]]
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a caller wants of an upload. `spec` holds the fields of a ModelSpec that a file cannot tell."""
+    """What a caller wants of an upload.
+
+    `visibility` None leaves it as it is; `spec` holds the fields of a ModelSpec that a file cannot tell.
+    """
 
     model_id: str
-    visibility: Visibility
+    visibility: Visibility | None
     spec: dict[str, Any]
 
 

@@ -233,6 +233,20 @@ def test_a4_a_shared_model_is_unloaded_for_its_own_key_and_admin(
     assert ann("DELETE", f"{MODELS}/lent").status_code == 204
 
 
+def test_c3_another_version_is_as_visible_as_the_model_is(ann: Client, bob: Client, network: bytes) -> None:
+    steps: list[tuple[dict[str, str], str]] = [
+        ({}, "private"), ({"visibility": "shared"}, "shared"), ({}, "shared"), ({"visibility": "private"}, "private"),
+        ({}, "private"),
+    ]  # fmt: skip
+    for fields, seen in steps:
+        made = ann.upload("again", network, **fields)
+        assert (made.status_code, made.json()["visibility"]) == (201, seen), made.text
+        assert bob("GET", f"{MODELS}/again").status_code == (200 if seen == "shared" else 404)
+    assert ann("PATCH", f"{MODELS}/again", json={"visibility": "shared"}).status_code == 200
+    assert ann.upload("again", network).json()["visibility"] == "shared"
+    assert ann("DELETE", f"{MODELS}/again").status_code == 204
+
+
 def test_m9_other_models_answer_as_before(ann: Client, network: bytes, tmp_path: Path) -> None:
     before = ann("POST", f"{MODELS}/shapes/cam?format=npy", content=PICTURE, headers=PNG).content
     assert ann.upload("evil", archive(functional(LAMBDA))).status_code == 422
