@@ -83,11 +83,11 @@ def picture_responses(explainer: Explainer | None = None) -> dict[int | str, dic
     """The 200 of a route that negotiates, beside its JSON schema; of any method where none is named."""
     forms = forms_of(explainer) if explainer else tuple(MEDIA)
     content = {MEDIA[form]: BINARY for form in forms if form != "json"}
-    return {200: {"description": "The answer in the form asked for.", "content": content}} | not_modified()
+    return {200: {"description": "The answer in the form asked for.", "content": content}}
 
 
 def not_modified() -> dict[int | str, dict[str, Any]]:
-    """The 304 of a route whose answers have an `ETag`."""
+    """The 304 of a GET whose answers have an `ETag`."""
     return {304: {"description": "The answer is the one that `If-None-Match` names."}}
 
 
@@ -134,7 +134,7 @@ def explain_operation(explainer: Explainer) -> dict[str, Any]:
         "properties": {"image": {"type": "string", "format": "binary"}, **properties},
     }
     return {
-        "parameters": query_parameters(explainer.Params, options_of(explainer)) + JOB_HEADERS + CACHE_HEADERS,
+        "parameters": query_parameters(explainer.Params, options_of(explainer)) + JOB_HEADERS,
         "requestBody": {"required": needed, "content": _body_forms(as_json, as_form)},
     }
 
@@ -181,8 +181,7 @@ def explain_many_operation() -> dict[str, Any]:
         "parameters": [
             {"name": name, "in": "query", "required": False, **_as_parameter(field)} for name, field in query.items()
         ]
-        + JOB_HEADERS
-        + CACHE_HEADERS,
+        + JOB_HEADERS,
         "requestBody": {"required": True, "content": _body_forms(as_json, as_form)},
     }
 

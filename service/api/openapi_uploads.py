@@ -15,7 +15,8 @@ def upload_operation() -> dict[str, Any]:
     form = UploadForm.model_json_schema(ref_template="#/components/schemas/{model}")
     said = f"{UploadForm.model_fields['visibility'].description} When absent: as it is; a new model is `private`."
     seen_by = {"type": "string", "enum": list(get_args(Visibility)), "description": said}
-    fields = form["properties"] | {"visibility": seen_by, "spec": {"type": "string", "description": "JSON: " + _fields()}}
+    spec = {"type": "string", "description": "JSON: " + _fields()}
+    fields = form["properties"] | {"visibility": seen_by, "spec": spec}
     files = {
         MODEL: file | {"description": "A `.keras` or HDF5 file."},
         ARCHITECTURE: file | {"description": "`model.to_json()`, with the weights beside instead of `model`."},

@@ -65,10 +65,7 @@ for _explainer in EXPLAINERS:
     operation_id="explain",
     summary="Several methods at once",
     response_model=ExplanationsOut,
-    responses=problems(*EXPLAIN_STATUSES)
-    | as_job_responses()
-    | not_modified()
-    | {200: {"content": {"application/x-npz": BINARY}}},
+    responses=problems(*EXPLAIN_STATUSES) | as_job_responses() | {200: {"content": {"application/x-npz": BINARY}}},
     openapi_extra=explain_many_operation(),
 )
 async def explain_many(model_id: ModelId, request: Request, services: ServicesDep) -> Response:
@@ -86,7 +83,7 @@ async def explain_many(model_id: ModelId, request: Request, services: ServicesDe
     operation_id=operation_of(KERNELS),
     summary=KERNELS.title,
     response_model=ExplanationOut,
-    responses=picture_responses(KERNELS) | problems(401, 404, 406, 409, 413, 422, 503, 504),
+    responses=picture_responses(KERNELS) | not_modified() | problems(401, 404, 406, 409, 413, 422, 503, 504),
     openapi_extra={
         "parameters": query_parameters(KERNELS.Params, RequestOptions, leave_out=NOT_FOR_KERNELS) + CACHE_HEADERS
     },
