@@ -53,7 +53,7 @@ _PROBLEMS = {
     409: "The model cannot be loaded, its ID is taken, the job has no result, or the idempotency key is another's.",
     410: "The result is no longer kept.",
     413: "The body or the image is too large.",
-    415: "The media type is not supported.",
+    415: "The media type is not supported, or the body is compressed.",
     422: "A parameter, the image, or the method for this model is not valid.",
     429: "This caller calls too often, or has too many calls or jobs waiting and running.",
     503: "The engine is starting, too many calls are waiting, or the service is being stopped.",

@@ -12,6 +12,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
+from service.api.json_text import json_object
 from service.errors import FieldError, InvalidParameter, MalformedBody, TooSlow, UnsupportedMediaType
 from service.models.spec import Frozen, HeadKind, InputSpec, ModelName, Preprocessing
 from service.models.uploads.record import Visibility
@@ -65,10 +66,15 @@ async def received(request: Request, folder: Path, longest_s: float) -> Wanted:
 
 
 def _fields(form: FormData) -> Wanted:
+    names = [name for name, _ in form.multi_items()]
+    if twins := sorted({name for name in names if names.count(name) > 1}):
+        raise MalformedBody(f"the parts {', '.join(map(repr, twins))} are sent more than once; send each once")
     values: dict[str, Any] = {name: value for name, value in form.multi_items() if isinstance(value, str)}
     try:
         if "spec" in values:
-            values["spec"] = UploadSpec.model_validate_json(values["spec"])
+            text = values["spec"]
+            values["spec"] = UploadSpec.model_validate_json(text)
+            json_object(text.encode(), "the part 'spec'")
         parsed = UploadForm.model_validate(values)
     except ValidationError as error:
         where = () if error.title == "UploadForm" else ("spec",)
