@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from service.api.auth import Keys
+from service.api.heads import Heads
 from service.api.hosts import Hosts
 from service.api.inference_errors import InferenceErrors
 from service.api.limits import BodyLimit
@@ -43,6 +44,7 @@ def surround(
     app: FastAPI, settings: Settings, keys: Keys, engines: EnginePool, library: Library, metrics: CallMetrics
 ) -> None:
     """Adds them; the last one added is the outermost."""
+    app.add_middleware(Heads)
     app.add_middleware(Shedding, engines=engines, library=library, deadline_s=settings.call_deadline_s)
     app.add_middleware(BodyLimit, most=partial(_most_bytes, settings))
     if settings.rate_limit:
