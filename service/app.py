@@ -140,7 +140,7 @@ def create_app(settings: Settings) -> FastAPI:
         Exposition(registry, engines, cache, jobs),
     )
     errors.install(app)
-    surround(app, settings, keys, engines, calls)
+    surround(app, settings, keys, engines, library, calls)
     if tracing:
         from service.api.tracing import trace_requests
 

@@ -95,6 +95,7 @@ def state_scopes(document: dict[str, Any]) -> dict[str, Any]:
             operation["x-scope"] = in_words(need_of(operation["operationId"]))
             operation["security"] = [] if is_open(path) else [{"key": []}, {}]
             if refused := operation["responses"].get("401"):
-                answers = operation["responses"] | {"403": refused | {"description": "The key lacks a scope."}}
+                said = "The key lacks a scope; while the service is open, a page of another origin asks."
+                answers = operation["responses"] | {"403": refused | {"description": said}}
                 operation["responses"] = dict(sorted(answers.items()))
     return document

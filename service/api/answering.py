@@ -37,7 +37,7 @@ async def answered(request: Request, services: Services, asked: ExplainRequest, 
 
 
 async def at_once(request: Request, services: Services, asked: ExplainRequest) -> Response:
-    """200 with the answer, or 304 where the caller has it already. For a caller who has gone nothing is computed."""
+    """200 with the answer, or 304 to a GET whose caller has it. For a caller who has gone nothing is computed."""
     try:
         return await unless_gone(request, _at_once(request, services, asked))
     except CallerGone:
@@ -50,7 +50,8 @@ async def _at_once(request: Request, services: Services, asked: ExplainRequest) 
     if not cache.on:
         return await asyncio.to_thread(responder(asked), await _computed(services, asked, place), asked.options)
     question = question_of(asked)
-    given = request.headers.get("if-none-match", "")
+    # Of a POST the header asks for nothing (RFC 9110, 13.1.2): what was kept is sent again.
+    given = request.headers.get("if-none-match", "") if request.method in ("GET", "HEAD") else ""
     # Only who may have the answer already needs to know which model there is now.
     known = given or question in cache
     fingerprint = await services.explain.fingerprint(asked.model_id) if known else None

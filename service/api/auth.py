@@ -8,14 +8,17 @@ from typing import cast
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
+from starlette.types import Scope as ScopeOfRequest
 
-from service.errors import NotAllowed
+from service.errors import NotAllowed, NotAuthenticated
 from service.keys.key import digest_of
 from service.keys.scope import EVERY, Scope, implied
 from service.keys.store import KeyStore
 
 NOBODY = "open"
 OWNER_DIGITS = 32
+# How often a request that waits is looked at again: its key may have been revoked, or expire.
+LOOK_AGAIN_S = 1.0
 PROBES = frozenset({"/livez", "/readyz", "/v2/health/live", "/v2/health/ready"})
 # Besides, pages that hold nothing but what is published with the source.
 OPEN_PATHS = PROBES | {"/", "/docs", "/openapi.json"}
@@ -73,6 +76,16 @@ def is_open(path: str) -> bool:
 def caller_of(request: Request) -> Caller:
     """Who asks, for routes that look closer than the table of scopes."""
     return cast(Caller, request.scope["state"]["caller"])
+
+
+def still_allowed(scope: ScopeOfRequest) -> bool:
+    """Whether the key that the request was let in with is still what it was."""
+    return cast(bool, scope["state"]["still_allowed"]())
+
+
+def refused_since() -> NotAuthenticated:
+    """What a request is told whose key is revoked, or expires, while it waits."""
+    return NotAuthenticated("the key was revoked, or has expired, since this request came")
 
 
 def owner_of(request: Request) -> str:

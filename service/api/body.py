@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import Message
 
+from service.api.json_text import json_object
 from service.errors import InvalidParameter, MalformedBody, UnsupportedMediaType
 from service.imaging.decode import decode_base64
 from service.imaging.formats import MEDIA_TYPES
@@ -60,12 +60,12 @@ async def read(request: Request, fetch: Fetcher) -> Body:
     return Body(image, params | sent)
 
 
-async def json_object(request: Request) -> dict[str, Any]:
+async def json_body(request: Request) -> dict[str, Any]:
     """A body that is a JSON object. Raises MalformedBody or UnsupportedMediaType."""
     media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if media_type not in ("", "application/json"):
         raise UnsupportedMediaType(f"the Content-Type is {media_type!r}; send application/json")
-    return _object(await _whole(request).body(), "the body")
+    return json_object(await _whole(request).body(), "the body")
 
 
 def check_image(image: ImageInput | None, calls: Iterable[MethodCall]) -> None:
@@ -122,18 +122,24 @@ async def _multipart(request: Request) -> tuple[ImageInput | None, dict[str, Any
                         raise MalformedBody(f"the file part is named {name!r}; name it 'image'")
                     image = ImageInput(await value.read(), npy=value.content_type == NPY)
                 elif name == "params":
-                    params |= _object(value.encode(), "the part 'params'")
+                    if params:
+                        raise MalformedBody("the part 'params' is sent twice; send one with all parameters")
+                    params = json_object(value.encode(), "the part 'params'")
                 elif name == "image":
                     raise MalformedBody("the part 'image' is text; send it as a file (curl: -F image=@cat.png)")
                 else:
                     fields.append((name, value))
     except HTTPException as error:
         raise MalformedBody(f"the multipart body cannot be read: {error.detail}") from error
-    return image, params | _collected(fields)
+    single = _collected(fields)
+    for name in single:
+        if name in params:
+            raise MalformedBody(f"{name!r} stands in the part 'params' and in a part of its own; give it once")
+    return image, params | single
 
 
 async def _json(data: bytes, fetch: Fetcher) -> tuple[ImageInput | None, dict[str, Any]]:
-    params = _object(data, "the body")
+    params = json_object(data, "the body")
     image = params.pop("image", None)
     if image is None:
         return None, params
@@ -144,14 +150,3 @@ async def _json(data: bytes, fetch: Fetcher) -> tuple[ImageInput | None, dict[st
             '\'image\' must be a text, the base64 of an image file or a data URI, or {"url": "https://…"}'
         )
     return ImageInput(decode_base64(image)), params
-
-
-def _object(data: bytes, what: str) -> dict[str, Any]:
-    try:
-        value = orjson.loads(data)
-    except orjson.JSONDecodeError as error:
-        raise MalformedBody(f"{what} is not valid JSON: {error.msg} at character {error.pos}") from None
-    if not isinstance(value, dict):
-        kind = {list: "an array", str: "a text", type(None): "null"}.get(type(value), "a value")
-        raise MalformedBody(f"{what} is {kind}; it must be a JSON object")
-    return value

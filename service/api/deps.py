@@ -8,9 +8,10 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Path, Request
 
-from service.api.auth import seen_by
+from service.api.auth import caller_of, seen_by
 from service.engine.pool import EnginePool
-from service.errors import FieldError, InvalidParameter, UnknownModel, nearest
+from service.errors import FieldError, InvalidParameter, NotAllowed, UnknownModel, nearest
+from service.keys.scope import Scope
 from service.metrics import CallMetrics, Exposition
 from service.settings import Settings
 from service.usecases.cache import AnswerCache
@@ -80,6 +81,32 @@ async def visible_model(model_id: ModelId, request: Request, services: ServicesD
 async def visible_served_model(model: ServedModel, request: Request, services: ServicesDep) -> None:
     """As `visible_model`."""
     await visible_model(model, request, services)
+
+
+async def may_load(model_id: ModelId, request: Request, services: ServicesDep) -> None:
+    """Raises NotAllowed where loading would take a model out of quarantine that is not the caller's own."""
+    caller = caller_of(request)
+    if Scope.ADMIN in caller.scopes or services.uploads.is_own(model_id, seen_by(request)):
+        return
+    if services.models.quarantined(model_id):
+        raise NotAllowed(
+            f"the model {model_id!r} is in quarantine; a key with the scope 'admin', or the one that uploaded it, may "
+            "load it anew"
+        )
+
+
+async def may_unload(model_id: ModelId, request: Request, services: ServicesDep) -> None:
+    """Raises NotAllowed for a model that the operator keeps warm, or that another key shares."""
+    caller = caller_of(request)
+    if Scope.ADMIN in caller.scopes:
+        return
+    if await services.models.pinned(model_id):
+        raise NotAllowed(
+            f"the model {model_id!r} is kept warm by the operator (setting preload); a key with the scope 'admin' may "
+            "unload it"
+        )
+    if services.uploads.is_anothers(model_id, seen_by(request)):
+        raise NotAllowed(f"the model {model_id!r} may be unloaded by the key that uploaded it alone")
 
 
 def own_model(model_id: ModelId, request: Request, services: ServicesDep) -> None:

@@ -14,6 +14,7 @@ from service.api.auth import OPEN_PATHS
 from service.api.inference_errors import PREFIX
 from service.api.openapi import inference_errors, problems
 from service.api.schemas_inference import InferenceRequest, InstancesRequest
+from service.api.schemas_uploads import ModelChange
 
 TAGS = [
     {"name": "methods", "description": "What a network sees: every method on an image, alone or several at once."},
@@ -26,9 +27,9 @@ TAGS = [
 ]
 # What the parts around every route answer: names that are not the service's, slow or large bodies, rates, a shutdown.
 _EVERY = (400, 429, 503)
-_WITH_A_BODY = (408, 413)
+_WITH_A_BODY = (408, 413, 415)
 # Bodies that routes read themselves.
-REQUESTS = (InstancesRequest, InferenceRequest)
+REQUESTS = (InstancesRequest, InferenceRequest, ModelChange)
 
 
 def finished(document: dict[str, Any]) -> dict[str, Any]:

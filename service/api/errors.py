@@ -11,6 +11,7 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Mount
 
 from service import errors
 from service.errors import FieldError, KerascopeError
@@ -83,17 +84,22 @@ def problem(
     return {"type": kind, "title": title, "status": status, "detail": detail, "instance": request_id, **more}
 
 
-def problem_response(error: KerascopeError, request_id: str) -> Response:
-    """The answer for a domain error."""
-    status = STATUS[type(error)]
-    body = problem(
+def problem_of(error: KerascopeError, request_id: str) -> dict[str, Any]:
+    """The problem of a domain error."""
+    return problem(
         request_id,
-        status,
+        STATUS[type(error)],
         error.title(),
         error.detail,
         problem_type(type(error)),
         errors=[{"loc": list(item.loc), "msg": item.msg} for item in error.errors],
     )
+
+
+def problem_response(error: KerascopeError, request_id: str) -> Response:
+    """The answer for a domain error."""
+    status = STATUS[type(error)]
+    body = problem_of(error, request_id)
     headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
@@ -123,6 +129,8 @@ async def _framework_error(request: Request, error: Exception) -> Response:
     """404 for a path, 405 for a method, and whatever else Starlette itself refuses."""
     status = error.status_code if isinstance(error, HTTPException) else 500
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+    if status == 405:
+        headers["Allow"] = ", ".join(_taken(request))
     phrase = HTTPStatus(status).phrase
     detail = {
         404: f"there is nothing at {request.url.path!r}; /docs lists every route",
@@ -131,6 +139,23 @@ async def _framework_error(request: Request, error: Exception) -> Response:
     return Response(
         orjson.dumps(problem(_request_id(request), status, phrase, detail, errors=[])), status, headers, MEDIA_TYPE
     )
+
+
+def _taken(request: Request) -> list[str]:
+    """The methods that a path takes, whichever of several routes it is that takes them; HEAD wherever GET is."""
+    routes, scope = request.app.router.routes, request.scope
+    # Within what is mounted, the path counts from there.
+    whole = {**scope, "root_path": scope.get("app_root_path", scope.get("root_path", ""))}
+
+    def takes(method: str) -> bool:
+        return any(
+            route.matches({**whole, "method": method})[0] is Match.FULL
+            and (method == "GET" or not isinstance(route, Mount))
+            for route in routes
+        )
+
+    found = [method for method in ("GET", "POST", "PUT", "PATCH", "DELETE") if takes(method)]
+    return [*(["GET", "HEAD"] if "GET" in found else []), *(method for method in found if method != "GET")]
 
 
 async def _validation_error(request: Request, error: Exception) -> Response:

@@ -37,7 +37,7 @@ Kind = TypeVar("Kind", bound=BaseModel)
 async def read(kind: type[Kind], request: Request) -> Kind:
     """The body. Raises MalformedBody, UnsupportedMediaType or InvalidParameter."""
     try:
-        return kind.model_validate(await body.json_object(request))
+        return kind.model_validate(await body.json_body(request))
     except ValidationError as error:
         found = [FieldError(tuple(map(str, item["loc"])), str(item["msg"])) for item in error.errors()]
         detail = "; ".join(f"{'.'.join(item.loc)}: {item.msg}" for item in found)

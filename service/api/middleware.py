@@ -11,7 +11,7 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.api.auth import PROBES, Keys
+from service.api.auth import LOOK_AGAIN_S, PROBES, Keys, is_open, refused_since, still_allowed
 from service.api.errors import internal_error, problem_response
 from service.api.hosts import Hosts
 from service.errors import EngineUnavailable, NotAuthenticated, UnknownHost
@@ -85,7 +85,9 @@ class RequestContext:
 
 
 class Authentication:
-    """Puts the `Caller` into the request's state, or refuses. Within CORS: a preflight brings no key."""
+    """Puts the `Caller` into the request's state, or refuses, be it while the request waits. Within CORS: a preflight
+    brings no key.
+    """
 
     def __init__(self, app: ASGIApp, keys: Keys) -> None:
         self._app = app
@@ -95,13 +97,53 @@ class Authentication:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        caller = self._keys.caller(scope["path"], Headers(scope=scope))
+        headers = Headers(scope=scope)
+        caller = self._keys.caller(scope["path"], headers)
         if caller is None:
             error = NotAuthenticated("send one of the service's keys as 'Authorization: Bearer <key>'")
             await problem_response(error, scope["state"]["request_id"])(scope, receive, send)
             return
         scope["state"]["caller"] = caller
-        await self._app(scope, receive, send)
+        if is_open(scope["path"]):
+            await self._app(scope, receive, send)
+        else:
+            scope["state"]["still_allowed"] = lambda: self._keys.caller(scope["path"], headers) == caller
+            await self._as_long_as_allowed(scope, receive, send)
+
+    async def _as_long_as_allowed(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Ends what waits, computes or arrives for a key that is revoked; an answer that has begun ends itself."""
+        loop = asyncio.get_running_loop()
+        started = False
+        timer: asyncio.TimerHandle | None = None
+
+        async def noting(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        def look(bound: asyncio.Timeout) -> None:
+            nonlocal timer
+            if started:
+                return
+            if still_allowed(scope):
+                timer = loop.call_later(LOOK_AGAIN_S, look, bound)
+            else:
+                bound.reschedule(loop.time())
+
+        try:
+            async with asyncio.timeout(None) as bound:
+                timer = loop.call_later(LOOK_AGAIN_S, look, bound)
+                try:
+                    await self._app(scope, receive, noting)
+                finally:
+                    if timer:
+                        timer.cancel()
+        except TimeoutError:
+            if started or not bound.expired():
+                raise
+            answer = problem_response(refused_since(), scope["state"]["request_id"])
+            answer.headers["Connection"] = "close"
+            await answer(scope, receive, send)
 
 
 def named(scope: Scope) -> dict[str, str]:

@@ -47,14 +47,14 @@ CACHE_HEADERS: list[dict[str, Any]] = [
 _PROBLEMS = {
     400: "The body cannot be read, or the service has no such name.",
     401: "A valid API key is needed.",
-    403: "The key lacks a scope, or models are not taken.",
+    403: "The key lacks a scope, models are not taken, or a page of another origin asks an open service.",
     404: "There is no such model, layer, class or job.",
     406: "The answer cannot be given in that form.",
     408: "The request took too long to arrive.",
     409: "The model cannot be loaded, its ID is taken, the job has no result, or the idempotency key is another's.",
     410: "The result is no longer kept.",
     413: "The body or the image is too large.",
-    415: "The media type is not supported.",
+    415: "The media type is not supported, or the body is compressed.",
     422: "A parameter, the image, or the method for this model is not valid.",
     429: "This caller calls too often, or has too many calls or jobs waiting and running.",
     503: "The engine is starting, too many calls are waiting, or the service is being stopped.",
@@ -88,7 +88,7 @@ def picture_responses(explainer: Explainer | None = None) -> dict[int | str, dic
 
 
 def not_modified() -> dict[int | str, dict[str, Any]]:
-    """The 304 of a route whose answers have an `ETag`."""
+    """The 304 of a GET whose answers have an `ETag`."""
     return {304: {"description": "The answer is the one that `If-None-Match` names."}}
 
 
@@ -140,7 +140,7 @@ def explain_operation(explainer: Explainer) -> dict[str, Any]:
         "properties": {"image": {"type": "string", "format": "binary"}, **properties},
     }
     return {
-        "parameters": parameters + JOB_HEADERS + CACHE_HEADERS,
+        "parameters": parameters + JOB_HEADERS,
         "requestBody": {"required": needed, "content": _body_forms(as_json, as_form)},
     }
 
@@ -187,8 +187,7 @@ def explain_many_operation() -> dict[str, Any]:
         "parameters": [
             {"name": name, "in": "query", "required": False, **_as_parameter(field)} for name, field in query.items()
         ]
-        + JOB_HEADERS
-        + CACHE_HEADERS,
+        + JOB_HEADERS,
         "requestBody": {"required": True, "content": _body_forms(as_json, as_form)},
     }
 

@@ -14,6 +14,7 @@ from service.engine.pool import EnginePool
 from service.errors import KerascopeError
 from service.explainers import EXPLAINERS
 from service.explainers.base import Cost, Photograph
+from service.models.library import Library
 
 _AT_ONCE = [
     explainer.name
@@ -29,8 +30,9 @@ _CALLS = (
 class Shedding:
     """Answers 503 or 429 where a call would find no place in its queue; a background job waits in another."""
 
-    def __init__(self, app: ASGIApp, engines: EnginePool, deadline_s: float) -> None:
+    def __init__(self, app: ASGIApp, engines: EnginePool, library: Library, deadline_s: float) -> None:
         self._app = app
+        self._library = library
         self._engines = engines
         self._deadline_s = deadline_s
 
@@ -41,11 +43,22 @@ class Shedding:
             scope["state"]["template"] = _template(match)
             try:
                 if not prefer.read(request.headers).respond_async:
-                    self._engines.require_room(match["model_id"], 1, place_of(request, self._deadline_s))
+                    place = place_of(request, self._deadline_s)
+                    self._engines.require_room(self._called(match), 1, place)
             except KerascopeError as error:
                 await problem_response(error, scope["state"]["request_id"])(scope, receive, send)
                 return
         await self._app(scope, receive, send)
+
+    def _called(self, match: re.Match[str]) -> str:
+        """The model's own ID, by which the call finds its queue; of one that is not, which is found out later, what was
+        written."""
+        given = match.groupdict()
+        written = f"{given['model_id']}@{given['version']}" if given.get("version") else given["model_id"]
+        try:
+            return self._library.get(written).id
+        except KerascopeError:
+            return written
 
 
 def _call(path: str) -> re.Match[str] | None:

@@ -1,4 +1,4 @@
-"""What stands around every route, from the outside in: metrics, errors, context, CORS, keys, rates, sizes, overload."""
+"""What stands around every route, outside in: metrics, errors, context, CORS, pages, keys, rates, sizes, overload."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from service.api.auth import Keys
+from service.api.heads import Heads
 from service.api.hosts import Hosts
 from service.api.inference_errors import InferenceErrors
 from service.api.limits import BodyLimit
 from service.api.measuring import Measuring
 from service.api.middleware import Authentication, RequestContext
+from service.api.origins import ForeignPages
 from service.api.shedding import Shedding
 from service.engine.pool import EnginePool
 from service.metrics import CallMetrics
+from service.models.library import Library
 from service.settings import Settings, split
 
 # What the other parts of an upload may take.
@@ -37,9 +40,12 @@ def _most_bytes(settings: Settings, method: str, path: str) -> int:
     return settings.max_upload_bytes + BESIDE_A_MODEL if uploads else settings.max_body_bytes
 
 
-def surround(app: FastAPI, settings: Settings, keys: Keys, engines: EnginePool, metrics: CallMetrics) -> None:
+def surround(
+    app: FastAPI, settings: Settings, keys: Keys, engines: EnginePool, library: Library, metrics: CallMetrics
+) -> None:
     """Adds them; the last one added is the outermost."""
-    app.add_middleware(Shedding, engines=engines, deadline_s=settings.call_deadline_s)
+    app.add_middleware(Heads)
+    app.add_middleware(Shedding, engines=engines, library=library, deadline_s=settings.call_deadline_s)
     app.add_middleware(BodyLimit, most=partial(_most_bytes, settings))
     if settings.rate_limit:
         import limits
@@ -49,6 +55,7 @@ def surround(app: FastAPI, settings: Settings, keys: Keys, engines: EnginePool, 
         app.add_middleware(RateLimit, rate=limits.parse(settings.rate_limit))
     app.add_middleware(Authentication, keys=keys)
     origins = split(settings.cors_origins)
+    app.add_middleware(ForeignPages, keys=keys, origins=frozenset(origins))
     if origins:
         app.add_middleware(
             CORSMiddleware,

@@ -12,7 +12,8 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from service.errors import FieldError, InvalidParameter, MalformedBody, UnsupportedMediaType
+from service.api.json_text import json_object
+from service.errors import FieldError, InvalidParameter, MalformedBody, TooSlow, UnsupportedMediaType
 from service.kinds import HEAD_BYTES
 from service.models.opening.strangers import what_bytes_are
 from service.models.spec import Frozen, HeadKind, InputSpec, ModelName, Preprocessing
@@ -43,16 +44,19 @@ class UploadForm(Frozen):
     """The fields beside the files."""
 
     id: ModelName = Field(description="ID of the model; an ID of yours that is there already gets another version.")
-    visibility: Visibility = Field("private", description="`private`: for the key that uploads; `shared`: for all.")
+    visibility: Visibility | None = Field(None, description="`private`: for the key that uploads; `shared`: for all.")
     spec: UploadSpec = Field(UploadSpec(), description="JSON of what the file cannot tell.")
 
 
-async def received(request: Request, folder: Path) -> Wanted:
-    """Raises MalformedBody, InvalidParameter or UnsupportedMediaType."""
+async def received(request: Request, folder: Path, longest_s: float) -> Wanted:
+    """Raises MalformedBody, InvalidParameter, UnsupportedMediaType, or TooSlow after `longest_s`."""
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise UnsupportedMediaType("send the model as multipart/form-data (curl: -F id=mine -F model=@mine.keras)")
     try:
-        form = await request.form(max_files=2, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES)
+        async with asyncio.timeout(longest_s):
+            form = await request.form(max_files=2, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES)
+    except TimeoutError:
+        raise TooSlow(f"the model did not arrive within {longest_s:g} s, the longest an upload may take") from None
     except HTTPException as error:
         raise MalformedBody(f"the multipart body cannot be read: {error.detail}") from error
     try:
@@ -64,10 +68,15 @@ async def received(request: Request, folder: Path) -> Wanted:
 
 
 def _fields(form: FormData) -> Wanted:
+    names = [name for name, _ in form.multi_items()]
+    if twins := sorted({name for name in names if names.count(name) > 1}):
+        raise MalformedBody(f"the parts {', '.join(map(repr, twins))} are sent more than once; send each once")
     values: dict[str, Any] = {name: value for name, value in form.multi_items() if isinstance(value, str)}
     try:
         if "spec" in values:
-            values["spec"] = UploadSpec.model_validate_json(values["spec"])
+            text = values["spec"]
+            values["spec"] = UploadSpec.model_validate_json(text)
+            json_object(text.encode(), "the part 'spec'")
         parsed = UploadForm.model_validate(values)
     except ValidationError as error:
         where = () if error.title == "UploadForm" else ("spec",)

@@ -192,7 +192,7 @@ class NotAuthenticated(KerascopeError):
 
 
 class NotAllowed(KerascopeError):
-    """The API key does not allow that."""
+    """That is not allowed."""
 
 
 class UploadsOff(NotAllowed):

@@ -43,6 +43,9 @@ class ModelSettings(BaseModel):
     )
     uploads: bool = setting(False, "on/off", "Whether keys with the scope `models:write` may upload models.")
     max_upload_bytes: int = setting(1024**3, "bytes", "Largest model file.", ge=1024)
+    upload_timeout_s: float = setting(
+        1800.0, "s", "Longest a model may take to arrive, however large it is.", gt=0, le=86400
+    )
     upload_quota_bytes: int = setting(4 * 1024**3, "bytes", "What the models of one key may take on disk.", ge=1024)
     max_uploads_per_key: int = setting(32, "models", "Versions of models one key may keep.", ge=1)
     max_parameters: int = setting(500_000_000, "parameters", "Most parameters of an uploaded model.", ge=1)

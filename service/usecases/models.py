@@ -79,6 +79,15 @@ class Models:
         row = self._row(self._library.get(model_id), await self._engines.statuses())
         return row["id"], row["state"] == "warm"
 
+    async def pinned(self, model_id: str) -> bool:
+        """Whether the operator has it kept warm. Raises UnknownModel."""
+        return bool(self._row(self._library.get(model_id), await self._engines.statuses())["pinned"])
+
+    def quarantined(self, model_id: str) -> bool:
+        """Whether it is not computed, as the engine ended while it was. Raises UnknownModel."""
+        model_id = self._library.get(model_id).id
+        return model_id in self._engines.client(model_id).quarantine.models
+
     async def ask(self, op: str, model_id: str, owner: str, **payload: Any) -> dict[str, Any]:
         """`describe`, `summary`, `layers`, `layer`, `load` or `unload` of a known model, in the place of `owner`."""
         model_id = self._library.get(model_id).id

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,7 @@ from service.errors import (
     NotAllowed,
     QueueFull,
     StorageFull,
+    TooManyCalls,
     UnknownModel,
     UploadsOff,
 )
@@ -34,16 +37,22 @@ log = structlog.get_logger(__name__)
 
 READING_AT_A_TIME = 1
 WAITING_AT_MOST = 4
+# Of the places, where there are keys: one caller leaves another always some.
+OWN_AT_MOST = WAITING_AT_MOST // 2
 RETRY_AFTER_S = 30
+UNWRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
 Ingest = Callable[[Path], Awaitable[Verdict]]
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a caller wants of an upload. `spec` holds the fields of a ModelSpec that a file cannot tell."""
+    """What a caller wants of an upload.
+
+    `visibility` None leaves it as it is; `spec` holds the fields of a ModelSpec that a file cannot tell.
+    """
 
     model_id: str
-    visibility: Visibility
+    visibility: Visibility | None
     spec: dict[str, Any]
 
 
@@ -62,34 +71,50 @@ class Uploads:
         self._ingest = ingest
         self._why_off = why_off
         self._reading = asyncio.Semaphore(READING_AT_A_TIME)
-        self._waiting = 0
+        self._on_their_way: Counter[str] = Counter()
 
     @property
     def why_off(self) -> str | None:
         return self._why_off
 
     @asynccontextmanager
-    async def receiving(self, owner: str) -> AsyncIterator[Path]:
-        """A folder for the files of one upload, gone afterwards.
+    async def receiving(self, owner: str, *, shared: bool = False) -> AsyncIterator[Path]:
+        """A folder for the files of one upload, gone afterwards; `shared` is whether there are other callers.
 
-        Raises UploadsOff, QueueFull or QuotaExceeded; a full disk becomes StorageFull.
+        Raises UploadsOff, QueueFull, TooManyCalls or QuotaExceeded; a disk that is full, or cannot be written to,
+        becomes StorageFull.
         """
         if self._why_off:
             raise UploadsOff(self._why_off)
-        if self._waiting >= WAITING_AT_MOST:
-            raise QueueFull(f"{self._waiting} uploads are on their way, the most allowed", retry_after_s=RETRY_AFTER_S)
-        await asyncio.to_thread(self._store.require_room, owner, 0)
-        self._waiting += 1
-        folder = await asyncio.to_thread(self._store.incoming)
+        self._require_place(owner, shared=shared)
+        self._on_their_way[owner] += 1
+        folder = None
         try:
+            await asyncio.to_thread(self._store.require_room, owner, 0)
+            folder = await asyncio.to_thread(self._store.incoming)
             yield folder
         except OSError as error:
             if is_full(error):
                 raise StorageFull("there is no room left where models are kept") from None
+            if error.errno in UNWRITABLE:
+                log.error("models cannot be kept", reason=error.strerror)
+                raise StorageFull("models cannot be written where they are kept; the service's log says why") from None
             raise
         finally:
-            self._waiting -= 1
-            await asyncio.to_thread(shutil.rmtree, folder, True)
+            self._on_their_way[owner] -= 1
+            self._on_their_way += Counter()
+            if folder:
+                await asyncio.to_thread(shutil.rmtree, folder, True)
+
+    def _require_place(self, owner: str, *, shared: bool) -> None:
+        own, total = self._on_their_way[owner], self._on_their_way.total()
+        if shared and own >= OWN_AT_MOST:
+            raise TooManyCalls(
+                f"{own} uploads of yours are on their way, and one key may have {OWN_AT_MOST}; wait for one",
+                retry_after_s=RETRY_AFTER_S,
+            )
+        if total >= WAITING_AT_MOST:
+            raise QueueFull(f"{total} uploads are on their way, the most allowed", retry_after_s=RETRY_AFTER_S)
 
     async def add(self, folder: Path, wanted: Wanted, owner: str) -> Record:
         """The model in `folder`, read and kept.
@@ -110,7 +135,7 @@ class Uploads:
             # The training config is not kept, and only it says that linear units are logits.
             spec = spec | {"head": verdict.manifest.head}
         manifest = verdict.manifest.model_dump(mode="json")
-        record = await asyncio.to_thread(
+        keeping = asyncio.to_thread(
             self._store.add,
             wanted.model_id,
             owner,
@@ -119,6 +144,7 @@ class Uploads:
             manifest,
             folder / verdict.manifest.file,
         )
+        record = await _to_its_end(keeping)
         log.info("model uploaded", model=record.id, version=record.default, owner=owner)
         return record
 
@@ -141,6 +167,15 @@ class Uploads:
             raise NotAllowed(f"the model {model_id!r} may be changed by the key that uploaded it alone")
         return record
 
+    def is_own(self, model_id: str, owner: str | None) -> bool:
+        """Whether it is an upload that `owner` may change."""
+        record = self._store.find(model_id)
+        return record is not None and owner in (None, record.owner)
+
+    def is_anothers(self, model_id: str, owner: str | None) -> bool:
+        """Whether it is an upload that `owner` may not change."""
+        return self._store.find(model_id) is not None and not self.is_own(model_id, owner)
+
     def hidden(self, model_id: str, owner: str | None) -> bool:
         """Whether it is an upload that `owner` must not know of."""
         return self._store.hidden(model_id, owner)
@@ -160,3 +195,13 @@ class Uploads:
         """`name@2`, or every version of `name`; what is computed with it is finished. Raises UnknownModel."""
         for version in await asyncio.to_thread(self._store.remove, model_id):
             await self._engines.unload(version)
+
+
+async def _to_its_end(work: Coroutine[Any, Any, Record]) -> Record:
+    """What `work` gives. Cancelled, it is still waited for: the folder that its thread moves files from goes next."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait((task,))
+        raise

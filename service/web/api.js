@@ -97,6 +97,10 @@ export async function events(route, seen, signal, heard = () => {}) {
         const at = line.indexOf(":");
         return [line.slice(0, at), line.slice(at + 1).trimStart()];
       }));
+      if (fields.event === "error") {
+        const told = JSON.parse(fields.data);
+        throw new Problem(told.status, told.title, told.detail, told.type);
+      }
       if (fields.data) seen(JSON.parse(fields.data));
     }
   }

@@ -1,6 +1,6 @@
 // The explorer: a model, a picture, and the views of them. It uses the public API and nothing else.
 
-import { json, key, patiently, rest, steadily } from "./api.js";
+import { json, key, patiently, rest } from "./api.js";
 import { by, h, option } from "./dom.js";
 import { query, watchJobs } from "./jobs.js";
 import { isOpen, isSample, missing, picture, pictures } from "./picture.js";
@@ -97,10 +97,10 @@ async function choose(id) {
   try {
     while (!(await readiness())) await rest(500, signal);
     const base = `v1/models/${encodeURIComponent(id)}`;
-    const details = await patiently(base, { signal }, busy);
-    if (details.state !== "warm") await (await steadily(`${base}/load`, { method: "POST", signal }, busy)).text();
-    const [whole, methods, layers] = await Promise.all([
-      patiently(base, { signal }, busy), json(`v1/methods?model=${encodeURIComponent(id)}`, { signal }), json(`${base}/layers`, { signal }),
+    // Its layers first: that loads a cold model, which a description leaves cold, and every key that may look may do so.
+    const layers = await patiently(`${base}/layers`, { signal }, busy);
+    const [whole, methods] = await Promise.all([
+      patiently(base, { signal }, busy), json(`v1/methods?model=${encodeURIComponent(id)}`, { signal }),
     ]);
     Object.assign(context, {
       details: whole, layers: layers.layers, methods: Object.fromEntries(methods.methods.map((each) => [each.name, each])),

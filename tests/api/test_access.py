@@ -88,6 +88,23 @@ def test_h7_a_model_in_the_catalogue_is_read(guarded_app: tuple[Any, dict[str, s
     assert answer.status_code == 403
 
 
+def test_a4_a_quarantine_is_lifted_by_admin_alone(tmp_path: Path) -> None:
+    store, keys = KeyStore(tmp_path), {}
+    for scope in (Scope.MODELS_WRITE, Scope.ADMIN):
+        text, key = new_key(scope, frozenset({scope}))
+        store.add(key)
+        keys[scope] = f"Bearer {text}"
+    app = create_app(Settings(data_dir=tmp_path, call_deadline_s=0.2))
+    quarantine = app.state.services.engines.client("shapes").quarantine
+    for _ in range(2):
+        quarantine.died("shapes", "cam")
+    answer = ask(app, "POST", "/v1/models/shapes/load", Authorization=keys[Scope.MODELS_WRITE])
+    assert (answer.status_code, "quarantine" in answer.json()["detail"]) == (403, True)
+    assert quarantine.models == {"shapes"}
+    assert ask(app, "POST", "/v1/models/shapes/load", Authorization=keys[Scope.ADMIN]).status_code == 503
+    assert quarantine.models == set()
+
+
 def test_h7_the_first_key_guards_the_open_service_at_once(tmp_path: Path) -> None:
     app = create_app(Settings(data_dir=tmp_path))
     assert ask(app, "GET", "/v1/methods").status_code == 200

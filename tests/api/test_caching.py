@@ -10,7 +10,7 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.checks import CAM, MODEL, PNG, saved, triangle
+from tests.checks import CAM, MODEL, PNG, openapi, saved, triangle
 from tests.conftest import ROOT, Service, start_service
 
 PICTURE = saved(triangle())
@@ -53,19 +53,40 @@ def test_each_form_is_kept_as_it_is(own: Service, form: str) -> None:
     assert (second.content, second.headers["content-type"]) == (first.content, first.headers["content-type"])
 
 
-def test_who_has_it_gets_304(own: Service) -> None:
-    tag = post(own).headers["etag"]
-    for given in (tag, tag.removeprefix("W/"), f'"other", {tag}', "*"):
-        answer = post(own, headers={"If-None-Match": given})
-        assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", tag)
-    assert post(own, headers={"If-None-Match": '"other"'}).status_code == 200
-    assert post(own, headers={"If-None-Match": tag}, target="square").status_code == 200
+@pytest.mark.parametrize("path", [CAM, f"{MODEL}/explain"])
+def test_c4_a_post_gets_200_from_what_is_kept(own: Service, path: str) -> None:
+    """RFC 9110, 13.1.2: 304 answers GET and HEAD only."""
+    query = {"methods": "predict"} if path.endswith("explain") else {}
+    first = post(own, path, **query)
+    tag = first.headers["etag"]
+    for given in (tag, tag.removeprefix("W/"), f'"other", {tag}', "*", '"other"'):
+        answer = post(own, path, headers={"If-None-Match": given}, **query)
+        assert (answer.status_code, answer.content, answer.headers["etag"]) == (200, first.content, tag)
+        assert hit(answer)
 
 
-def test_kernels_have_a_tag_too(own: Service) -> None:
+def test_c4_a_get_gets_304(own: Service) -> None:
     path = f"{MODEL}/layers/conv2d/kernels"
-    tag = own.client.get(path).headers["etag"]
-    assert own.client.get(path, headers={"If-None-Match": tag}).status_code == 304
+    first = own.client.get(path)
+    tag = first.headers["etag"]
+    for given in (tag, tag.removeprefix("W/"), f'"other", {tag}', "*"):
+        answer = own.client.get(path, headers={"If-None-Match": given})
+        assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", tag)
+    again = own.client.get(path, headers={"If-None-Match": '"other"'})
+    assert (again.status_code, again.content) == (200, first.content)
+    other = own.client.get(path, headers={"If-None-Match": tag}, params={"format": "png"})
+    assert (other.status_code, other.headers["etag"] == tag) == (200, False)
+
+
+def test_c4_only_the_get_with_a_tag_documents_304() -> None:
+    found = {
+        f"{method} {path}"
+        for path, operations in openapi()["paths"].items()
+        for method, operation in operations.items()
+        if "304" in operation["responses"]
+        or any(each["name"] == "If-None-Match" for each in operation.get("parameters", ()))
+    }
+    assert found == {"get /v1/models/{model_id}/layers/{layer}/kernels"}
 
 
 def test_errors_are_not_kept(own: Service) -> None:

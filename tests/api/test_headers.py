@@ -45,10 +45,15 @@ ANSWER = {"x-request-id", "date", "content-length", "content-type"}
 
 @pytest.mark.parametrize("form", ["json", "png", "npy", "npz"])
 def test_h11_an_answer_and_the_304_in_its_place(service: Service, form: str) -> None:
-    first = post(service, format=form)
-    assert first.status_code == 200
+    for _ in range(2):
+        answer = post(service, format=form)
+        assert answer.status_code == 200
+        assert snapshot(answer) == (TAGGED, ANSWER | {"etag", "server-timing"})
+    path = f"{MODEL}/layers/conv2d/kernels"
+    first = service.client.get(path, params={"format": form})
     assert snapshot(first) == (TAGGED, ANSWER | {"etag", "server-timing"})
-    again = post(service, headers={"If-None-Match": first.headers["etag"]}, format=form)
+    tag = {"If-None-Match": first.headers["etag"]}
+    again = service.client.get(path, params={"format": form}, headers=tag)
     assert again.status_code == 304
     assert snapshot(again) == (TAGGED, {"x-request-id", "date", "etag"})
 
@@ -81,9 +86,9 @@ def test_h11_a_job_and_its_events(service: Service) -> None:
         ("GET", f"{MODEL}/summary", 200, {}),
         ("POST", f"{MODEL}/load", 204, {}),
         ("GET", "/nope", 404, {}),
-        ("PUT", "/v1/models", 405, {"allow": "GET"}),
+        ("PUT", "/v1/models", 405, {"allow": "GET, HEAD, POST"}),
         ("GET", "/v1/models?x=1", 422, {}),
-        ("HEAD", "/livez", 405, {"allow": "GET"}),
+        ("HEAD", "/livez", 200, {}),
     ],
 )
 def test_h11_everything_else(service: Service, method: str, path: str, status: int, more: dict[str, str]) -> None:

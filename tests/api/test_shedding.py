@@ -11,8 +11,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service.app import create_app
 from service.engine.deadline import Deadline
-from service.engine.pool import Place
+from service.engine.pool import Place, engine_of
 from service.settings import Settings
+from tests import nets
+from tests.conftest import start_service
 
 
 @pytest.mark.parametrize(
@@ -52,3 +54,42 @@ def test_a_full_queue(tmp_path: Path, route: str) -> None:
         if sample.name == "kerascope_request_seconds_count"
     }
     assert counted == {(route, "503"), (route, "415")}
+
+
+def test_a7_two_engines_are_each_asked_for_their_own_calls(tmp_path: Path) -> None:
+    """The queue that is looked at is the one that the call will take, whatever name the caller writes."""
+    names = [f"net{number}" for number in range(20)]
+    apart = next(name for name in names if engine_of(name, 2) != engine_of(f"{name}@1", 2))
+    together = next(name for name in names if engine_of(name, 2) == engine_of(f"{name}@1", 2))
+    network = tmp_path / "net.keras"
+    nets.random_net().save(network)
+    service = start_service(
+        tmp_path, preload="", engines="2", queue_limit="1", uploads="true", allow_unsandboxed_ingest="true"
+    )
+    try:
+        for name in (apart, together):
+            made = service.client.post("/v1/models", data={"id": name}, files={"model": network.read_bytes()})
+            assert made.status_code == 201, made.text
+    finally:
+        service.stop()
+    app = create_app(Settings(data_dir=tmp_path / "data", engines=2, queue_limit=1))
+    engines = app.state.services.engines
+
+    async def ask(path: str, full: int) -> int:
+        transport = httpx.ASGITransport(app)
+        async with (
+            httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client,
+            engines.clients[full].queue.place("somebody", 1, Deadline.after(60), shared=False),
+        ):
+            answer = await client.post(path, content=b"", headers={"Content-Type": "text/css"})
+            return answer.status_code
+
+    for name in (apart, together):
+        own = engine_of(f"{name}@1", 2)
+        for path in (
+            f"/v1/models/{name}/cam", f"/v1/models/{name}@1/cam", f"/v1/models/{name}:predict",
+            f"/v2/models/{name}/infer", f"/v2/models/{name}/versions/1/infer",
+        ):  # fmt: skip
+            assert [asyncio.run(ask(path, full)) for full in (own, 1 - own)] == [503, 415], path
+    for path in ("/v1/models/none/cam", f"/v1/models/{apart}@9/cam", "/v2/models/none/versions/x/infer"):
+        assert {asyncio.run(ask(path, full)) for full in (0, 1)} <= {404, 415, 503}

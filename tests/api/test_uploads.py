@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -245,6 +246,44 @@ class TestRefused:
 
     def test_other_routes_keep_their_own_limit(self, ann: Client) -> None:
         assert ann("POST", f"{MODELS}/shapes/predict", content=bytes(33 * 2**20), headers=PNG).status_code == 413
+
+
+def test_a4_what_is_kept_warm_for_all_is_unloaded_for_admin_alone(ann: Client, admin: Client) -> None:
+    problem(ann("POST", f"{MODELS}/shapes/unload"), 403, "not-allowed", "kept warm by the operator", "'admin'")
+    states = {row["id"]: row["state"] for row in ann("GET", MODELS).json()["models"]}
+    assert states["shapes"] == "warm"
+    # While it is still warming up after the start it is in use.
+    deadline = time.monotonic() + 30
+    while not admin("POST", f"{MODELS}/shapes/unload").json()["unloaded"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert ann("POST", f"{MODELS}/shapes/load").status_code == 204
+
+
+def test_a4_a_shared_model_is_unloaded_for_its_own_key_and_admin(
+    ann: Client, bob: Client, admin: Client, network: bytes
+) -> None:
+    assert ann.upload("lent", network, visibility="shared").status_code == 201
+    for unloads in (ann, admin):
+        assert bob.predict("lent").status_code == 200
+        for name in ("lent", "lent@1"):
+            problem(bob("POST", f"{MODELS}/{name}/unload"), 403, "not-allowed", "uploaded it alone")
+        assert unloads("POST", f"{MODELS}/lent/unload").json() == {"unloaded": True}
+    assert ann("DELETE", f"{MODELS}/lent").status_code == 204
+
+
+def test_c3_another_version_is_as_visible_as_the_model_is(ann: Client, bob: Client, network: bytes) -> None:
+    steps: list[tuple[dict[str, str], str]] = [
+        ({}, "private"), ({"visibility": "shared"}, "shared"), ({}, "shared"), ({"visibility": "private"}, "private"),
+        ({}, "private"),
+    ]  # fmt: skip
+    for fields, seen in steps:
+        made = ann.upload("again", network, **fields)
+        assert (made.status_code, made.json()["visibility"]) == (201, seen), made.text
+        assert bob("GET", f"{MODELS}/again").status_code == (200 if seen == "shared" else 404)
+    assert ann("PATCH", f"{MODELS}/again", json={"visibility": "shared"}).status_code == 200
+    assert ann.upload("again", network).json()["visibility"] == "shared"
+    assert ann("DELETE", f"{MODELS}/again").status_code == 204
 
 
 def test_m9_other_models_answer_as_before(ann: Client, network: bytes, tmp_path: Path) -> None:

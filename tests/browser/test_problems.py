@@ -10,8 +10,11 @@ from playwright.sync_api import Route, expect
 
 from service.api.errors import STATUS, problem_type
 from service.errors import EngineUnavailable, JobsUnavailable, QueueFull, TooManyCalls, WeightsUnavailable
+from service.keys.key import new_key
+from service.keys.scope import Scope
+from service.keys.store import KeyStore
 from tests.browser.conftest import Opened
-from tests.conftest import ROOT, Service
+from tests.conftest import ROOT, Service, start_service
 
 Visit = Callable[..., Opened]
 SAMPLES = ROOT / "service" / "web" / "samples"
@@ -22,7 +25,7 @@ def test_weights_that_cannot_be_had_are_said_at_once_and_once(service: Service, 
     page = opened.page
     page.wait_for_selector(".map")
     began = time.monotonic()
-    with page.expect_response(lambda answer: answer.url.endswith("/v1/models/vgg16")) as heard:
+    with page.expect_response(lambda answer: answer.url.endswith("/v1/models/vgg16/layers")) as heard:
         page.locator("#model").select_option("vgg16")
     problem = page.locator(".problem")
     expect(problem).to_have_count(1)
@@ -33,10 +36,26 @@ def test_weights_that_cannot_be_had_are_said_at_once_and_once(service: Service, 
     expect(page.locator("#predictions")).to_be_empty()
     assert took < 20
     page.wait_for_timeout(1500)
-    assert len([url for url in opened.asked if url.endswith("/v1/models/vgg16")]) == 1
+    assert not [url for url in opened.asked if url.endswith("/load")]
+    assert len([url for url in opened.asked if url.endswith("/v1/models/vgg16/layers")]) == 1
     page.locator("#model").select_option("shapes")
     page.wait_for_selector(".map")
     expect(problem).to_have_count(0)
+
+
+def test_a_key_that_may_only_look_opens_a_cold_model(visit: Visit, tmp_path: Path) -> None:
+    text, key = new_key("looks", frozenset({Scope.EXPLAIN}))
+    KeyStore(tmp_path / "data").add(key)
+    service = start_service(tmp_path, preload="")
+    try:
+        opened = visit(service, "/#model=shapes&sample=circle.png&view=cam")
+        opened.page.wait_for_selector("#key-dialog[open]")
+        opened.page.evaluate("key => sessionStorage.setItem('kerascope-key', key)", text)
+        opened.page.reload()
+        opened.page.wait_for_selector(".map")
+        assert not [url for url in opened.asked if url.endswith("/load")]
+    finally:
+        service.stop()
 
 
 def test_a_slow_failure_does_not_take_the_place_of_the_model_that_was_chosen_after_it(
@@ -49,7 +68,7 @@ def test_a_slow_failure_does_not_take_the_place_of_the_model_that_was_chosen_aft
         time.sleep(0.5)
         route.continue_()
 
-    page.route("**/v1/models/vgg19", late)
+    page.route("**/v1/models/vgg19/layers", late)
     page.locator("#model").select_option("vgg19")
     page.locator("#model").select_option("shapes")
     page.wait_for_selector(".map")

@@ -289,6 +289,63 @@ def test_m10_a_full_disk(tmp_path: Path) -> None:
     assert done.stdout == "there is no room left where models are kept\n[] []\n", done.stderr
 
 
+NO_PLACE = """
+import asyncio, subprocess, sys
+from pathlib import Path
+from service.errors import QueueFull, StorageFull
+from service.models.library import Library
+from service.usecases.uploads import WAITING_AT_MOST, Uploads
+from tests.models.test_uploads import store
+disk = Path(sys.argv[1])
+where = store(disk)
+
+async def upload(uploads):
+    try:
+        async with uploads.receiving("me") as folder:
+            return "received"
+    except StorageFull as error:
+        return error.detail
+
+async def main():
+    uploads = Uploads(where, Library(None, where), None, None, None)
+    print(await upload(uploads))
+    used = disk / "used"
+    used.mkdir()
+    try:
+        for number in range(100):
+            (used / str(number)).touch()
+    except OSError as error:
+        print(error.strerror)
+    print({await upload(uploads) for _ in range(2 * WAITING_AT_MOST)})
+    for file in used.iterdir():
+        file.unlink()
+    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    print({await upload(uploads) for _ in range(2 * WAITING_AT_MOST)})
+    subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
+    print(await upload(uploads))
+
+asyncio.run(main())
+"""
+
+
+def test_a1_a_disk_without_room_is_said_each_time_and_takes_no_place_for_good(tmp_path: Path) -> None:
+    inside = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+    mount = f"mount -t tmpfs -o size=4m,nr_inodes=20 none {tmp_path}"
+    if not shutil.which("unshare") or subprocess.run([*inside, mount], capture_output=True).returncode:
+        pytest.skip("this machine does not allow to mount a small disk (unshare)")
+    command = f"{mount} && exec {sys.executable} -c {shlex.quote(NO_PLACE)} {tmp_path}"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([*inside, command], cwd=ROOT, env=environment, capture_output=True, text=True)
+    said = [line for line in done.stdout.splitlines() if "models cannot be kept" not in line]
+    assert said == [
+        "received",
+        "No space left on device",
+        "{'there is no room left where models are kept'}",
+        '{"models cannot be written where they are kept; the service\'s log says why"}',
+        "received",
+    ], done.stderr
+
+
 def test_a_canonical_file_that_has_changed_is_not_loaded(tmp_path: Path) -> None:
     """A bit that flipped on the disk, or a hand that should not be there: known by the digest."""
     from service.errors import ModelNotLoadable

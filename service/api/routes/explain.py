@@ -68,10 +68,7 @@ for _explainer in EXPLAINERS:
     operation_id="explain",
     summary="Several methods at once",
     response_model=ExplanationsOut,
-    responses=problems(*EXPLAIN_STATUSES)
-    | as_job_responses()
-    | not_modified()
-    | {200: {"content": {"application/x-npz": BINARY}}},
+    responses=problems(*EXPLAIN_STATUSES) | as_job_responses() | {200: {"content": {"application/x-npz": BINARY}}},
     openapi_extra=explain_many_operation(),
 )
 async def explain_many(model_id: ModelId, request: Request, services: ServicesDep) -> Response:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from sse_starlette import EventSourceResponse
 
 from service.api import body, negotiate
-from service.api.auth import seen_by
+from service.api.auth import seen_by, still_allowed
 from service.api.deps import JobId, ServicesDep, known_query
 from service.api.events import sent
 from service.api.openapi import BINARY, picture_responses, problems, query_parameters
@@ -86,10 +87,13 @@ async def job_events(
     services: ServicesDep,
     last_event_id: Annotated[str | None, Header(max_length=200, description="The last event that was seen.")] = None,
 ) -> Any:
-    """Server-Sent Events: `progress`, at most five a second, then `succeeded`, `failed` or `cancelled`."""
+    """Server-Sent Events: `progress`, at most five a second, then `succeeded`, `failed` or `cancelled`. A stream that
+    has to end before its job does, as when the key is revoked, ends with `error`, whose data is a problem."""
     owner = seen_by(request)
     await services.jobs.get(job_id, owner)
-    return EventSourceResponse(sent(services.jobs.events(job_id, owner, last_event_id)), ping=PING_S)
+    events = services.jobs.events(job_id, owner, last_event_id)
+    allowed = partial(still_allowed, request.scope)
+    return EventSourceResponse(sent(events, allowed, request.scope["state"]["request_id"]), ping=PING_S)
 
 
 @router.get(

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from service.api.auth import NOBODY, owner_of, seen_by
-from service.api.deps import LayerPath, ModelId, ServicesDep, known_query, visible_model
+from service.api.deps import LayerPath, ModelId, ServicesDep, known_query, may_load, may_unload, visible_model
 from service.api.openapi import problems
 from service.api.schemas import LayerDetails, LayerList, ModelDetails, ModelList, SummaryOut, Unloaded
 from service.usecases.models import SUMMARY_WIDTH
@@ -57,10 +57,11 @@ async def describe_model(model_id: ModelId, request: Request, services: Services
     summary="Warm a model",
     status_code=204,
     responses=LOADS,
-    dependencies=VISIBLE,
+    dependencies=[*VISIBLE, Depends(may_load)],
 )
 async def load_model(model_id: ModelId, request: Request, services: ServicesDep) -> None:
-    """Loads the model now, so that the next call finds it warm; tries again where its weights could not be had."""
+    """Loads the model now, so that the next call finds it warm; tries again where its weights could not be had.
+    One that is in quarantine is loaded anew for `admin`, and for the key that uploaded it."""
     await services.models.ask("load", model_id, owner_of(request))
 
 
@@ -70,10 +71,11 @@ async def load_model(model_id: ModelId, request: Request, services: ServicesDep)
     summary="Make a model cold",
     response_model=Unloaded,
     responses=LOADS,
-    dependencies=VISIBLE,
+    dependencies=[*VISIBLE, Depends(may_unload)],
 )
 async def unload_model(model_id: ModelId, request: Request, services: ServicesDep) -> Any:
-    """Frees the model's memory; `unloaded` is false when it is in use or was not warm."""
+    """Frees the model's memory; `unloaded` is false when it is in use or was not warm. One that the
+    operator keeps warm is unloaded for `admin` alone, an upload for its own key and `admin`."""
     return await services.models.ask("unload", model_id, owner_of(request))
 
 

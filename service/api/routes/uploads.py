@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Body, Depends, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
-from service.api import upload_body
-from service.api.auth import owner_of, seen_by
+from service.api import inference, upload_body
+from service.api.auth import NOBODY, owner_of, seen_by
 from service.api.deps import ModelId, ServicesDep, known_query, own_model
-from service.api.openapi import problems
+from service.api.openapi import json_body, problems
 from service.api.openapi_uploads import upload_operation
 from service.api.schemas_uploads import ModelChange, UploadedModel, uploaded_out
 
@@ -22,15 +22,15 @@ router = APIRouter(prefix="/v1/models", tags=["uploads"], dependencies=[Depends(
     summary="Upload a model",
     status_code=201,
     response_model=UploadedModel,
-    responses=problems(400, 401, 403, 408, 409, 413, 415, 422, 503, 507),
+    responses=problems(400, 401, 403, 408, 409, 413, 415, 422, 429, 503, 507),
     openapi_extra=upload_operation(),
 )
 async def upload_model(request: Request, response: Response, services: ServicesDep) -> Any:
     """A `.keras` or HDF5 file, or an architecture with weights. It is read in a sandbox and rewritten; custom layers
     and code are refused. The new version becomes the default of its ID."""
     owner = owner_of(request)
-    async with services.uploads.receiving(owner) as folder:
-        wanted = await upload_body.received(request, folder)
+    async with services.uploads.receiving(owner, shared=owner != NOBODY) as folder:
+        wanted = await upload_body.received(request, folder, services.settings.upload_timeout_s)
         record = await services.uploads.add(folder, wanted, owner)
     response.headers["Location"] = f"/v1/models/{record.id}"
     return uploaded_out(record)
@@ -53,11 +53,13 @@ async def model_versions(model_id: ModelId, request: Request, services: Services
     operation_id="change_model",
     summary="Change an uploaded model",
     response_model=UploadedModel,
-    responses=problems(400, 401, 403, 404, 408, 413, 422, 503),
+    responses=problems(400, 401, 403, 404, 408, 413, 415, 422, 503),
+    openapi_extra=json_body(ModelChange),
     dependencies=[Depends(own_model)],
 )
-async def change_model(model_id: ModelId, change: Annotated[ModelChange, Body()], services: ServicesDep) -> Any:
+async def change_model(model_id: ModelId, request: Request, services: ServicesDep) -> Any:
     """Another default version, or who may see it."""
+    change = await inference.read(ModelChange, request)
     return uploaded_out(await services.uploads.change(model_id, change.default, change.visibility))
 
 

@@ -159,13 +159,14 @@ class UploadStore:
         self,
         model_id: str,
         owner: str,
-        visibility: Visibility,
+        visibility: Visibility | None,
         spec: dict[str, Any],
         manifest: dict[str, Any],
         file: Path,
     ) -> Record:
         """The next version of a model, from a canonical file that is moved; it becomes the default.
 
+        Without `visibility` a model stays as visible as it is, and a new one is private.
         Raises ModelExists and QuotaExceeded.
         """
         with self._locked():
@@ -192,11 +193,17 @@ class UploadStore:
             os.replace(ready, place / str(number))
             sync_folder(place)
             made = Record(
-                id=model_id, owner=owner, visibility=visibility, default=number, last=number, versions=(version,)
+                id=model_id,
+                owner=owner,
+                visibility=visibility or "private",
+                default=number,
+                last=number,
+                versions=(version,),
             )
             if record:
                 versions = (*record.versions, version)
-                changed = {"visibility": visibility, "default": number, "last": number, "versions": versions}
+                seen_by = visibility or record.visibility
+                changed = {"visibility": seen_by, "default": number, "last": number, "versions": versions}
                 made = record.model_copy(update=changed)
             write_record(place / RECORD, made)
             return made
