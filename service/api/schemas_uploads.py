@@ -48,7 +48,7 @@ def uploaded_out(record: Record) -> dict[str, Any]:
             "bytes": version.bytes,
             "digest": version.upload_digest,
             "parameters": version.parameters,
-            "title": version.spec.get("title", ""),
+            "title": title if isinstance(title := version.spec.get("title", ""), str) else "",
         }
         for version in record.versions
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -97,7 +97,7 @@ class EngineClient:
         while own < TRIES and others < PATIENCE_WITH_OTHERS:
             await self._wait_until_up(deadline)
             try:
-                async with self._alone if self._several and (own or self._alone.locked()) else nullcontext():
+                async with self._one_by_one(deadline) if self._several and own else nullcontext():
                     self.quarantine.require_free(model_id)
                     answer = await self._send(op, payload, arrays or {}, deadline)
             except _EngineLost:
@@ -111,6 +111,19 @@ class EngineClient:
                 return answer
         times = "twice" if own else "again and again"
         raise EngineUnavailable(f"the engine ended {times} while it worked on this call", retry_after_s=RETRY_AFTER_S)
+
+    @contextlib.asynccontextmanager
+    async def _one_by_one(self, deadline: Deadline) -> AsyncIterator[None]:
+        """Second tries alone: whoever comes anew waits for none of them. Raises DeadlineExceeded."""
+        try:
+            async with asyncio.timeout(deadline.left_s):
+                await self._alone.acquire()
+        except TimeoutError:
+            raise DeadlineExceeded(f"the call waited until its deadline of {deadline.given_s:g} s") from None
+        try:
+            yield
+        finally:
+            self._alone.release()
 
     async def ask_at_once(self, op: str, payload: dict[str, Any], arrays: Arrays | None = None) -> EngineReply | None:
         """The answer to what takes no computing; None when the engine does not give it at once.

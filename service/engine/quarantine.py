@@ -7,6 +7,8 @@ from collections.abc import Hashable
 from service.errors import ModelQuarantined
 
 DEATHS = 2
+# Work on a model before it answers anything: any answer shows that it got through that.
+BEFORE_CALLS = ("load", "warm-up")
 
 
 class Quarantine:
@@ -31,7 +33,8 @@ class Quarantine:
             self._held.add(model_id)
 
     def answered(self, model_id: str, kind: Hashable) -> None:
-        self._deaths.pop((model_id, kind), None)
+        for known in (kind, *BEFORE_CALLS):
+            self._deaths.pop((model_id, known), None)
 
     def release(self, model_id: str) -> None:
         """Gives the model another chance."""

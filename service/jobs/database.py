@@ -56,6 +56,8 @@ class Database:
 
     def __init__(self, url: str, *, connections: int) -> None:
         self._url = sa.make_url(url)
+        self.stale = False
+        self._opened: tuple[int, int] | None = None
         self.is_sqlite = self._url.get_backend_name() == "sqlite"
         if self.is_sqlite:
             self.engine = _sqlite_engine(self._url, connections)
@@ -86,15 +88,32 @@ class Database:
     def reachable(self) -> Iterator[None]:
         """Turns the driver's errors into StorageFull and JobsUnavailable.
 
-        After a damage, what was open is closed: the file that is opened next may be another.
+        After that, `renew` opens SQLite's file anew.
         """
         try:
             with _in_our_words():
                 yield
-        except JobsUnavailable as error:
-            if _is_damage(error.__cause__):
-                self.engine.dispose()
+        except JobsUnavailable:
+            if self.is_sqlite:
+                self.stale = True
             raise
+
+    def renew(self) -> bool:
+        """Closes what is open where SQLite's file could not be used, or has been moved away or replaced since: the file
+        that is opened next may be another, without tables. Whether that was so."""
+        if not self.is_sqlite:
+            return False
+        now = _identity(_file(self._url))
+        if not self.stale and now == self._opened:
+            return False
+        self.engine.dispose()
+        self.stale = False
+        self._opened = now
+        return True
+
+    def opened(self) -> None:
+        """To be called when the tables are there."""
+        self._opened = _identity(_file(self._url)) if self.is_sqlite else None
 
     def clock(self) -> float:
         with self.begin() as connection:
@@ -171,6 +190,14 @@ def _sqlstate(error: sa.exc.DBAPIError) -> str | None:
 
 def _file(url: sa.URL) -> Path:
     return Path(url.database or "jobs.db")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        state = path.stat()
+    except OSError:
+        return None
+    return state.st_dev, state.st_ino
 
 
 def _sqlite_engine(url: sa.URL, connections: int) -> sa.Engine:

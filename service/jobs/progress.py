@@ -6,6 +6,8 @@ import json
 import math
 from dataclasses import asdict, dataclass
 
+from pydantic import TypeAdapter, ValidationError
+
 PROGRESS = "progress"
 
 
@@ -32,9 +34,8 @@ class Progress:
     def decode(cls, data: bytes | None) -> Progress:
         """What another version of the service adds is left out; what is damaged says nothing."""
         try:
-            said = json.loads(data or b"{}")
-            return cls(**{name: value for name, value in said.items() if name in cls.__dataclass_fields__})
-        except (ValueError, TypeError, AttributeError):
+            return TypeAdapter(cls).validate_json(data) if data else cls()
+        except ValidationError:
             return cls()
 
 

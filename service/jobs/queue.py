@@ -66,9 +66,11 @@ class Queue:
                 return
             if time.monotonic() < self._retry_at:
                 raise self._error.again() if self._error else unavailable()
+            self._database.renew()
             try:
                 with self._database.reachable():
                     self._client = self._open()
+                self._database.opened()
             except (JobsUnavailable, StorageFull) as error:
                 self._failed(error)
                 raise
@@ -175,6 +177,9 @@ class Queue:
     @contextmanager
     def _connected(self) -> Iterator[DBOSClient]:
         client = self._client
+        if client is not None and self._database.renew():
+            self._forget(client)
+            client = None
         if client is None:
             self.connect()
             client = self._client

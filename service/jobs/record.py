@@ -3,23 +3,39 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import structlog
 from dbos import PortableWorkflowError, WorkflowStatus
 
 from service.jobs.job import Failure, Job, JobState
 from service.jobs.progress import Progress
 from service.jobs.queue import STATES, state_of
 
+log = structlog.get_logger(__name__)
+
 UNKNOWN = "unknown"
 
 
 def job_of(row: WorkflowStatus, progress: Progress, result_ttl_s: float) -> Job:
-    """`row` of a failed job must have been read with its error."""
+    """`row` of a failed job must have been read with its error.
+
+    One that was damaged, or written by another version of the service, hides neither itself nor the others.
+    """
+    try:
+        return _job_of(row, progress, result_ttl_s)
+    except (ValueError, TypeError, OverflowError, AttributeError, OSError):
+        log.exception("row of a job not readable", job=row.workflow_id)
+        owner = row.authenticated_user or ""
+        bare = new_job(row.workflow_id, UNKNOWN, owner, 0, {}, 0.0)
+        return replace(bare, state=state_of(row.status), error=_failure(row) if row.status not in STATES else None)
+
+
+def _job_of(row: WorkflowStatus, progress: Progress, result_ttl_s: float) -> Job:
     state = state_of(row.status)
-    # A row of another version of the service may lack some of it: it hides neither itself nor the others.
-    attributes = row.attributes or {}
+    attributes = row.attributes if isinstance(row.attributes, dict) else {}
     created = attributes.get("created_at") or _seconds(row.created_at) or 0.0
     started = progress.started_at or _seconds(row.dequeued_at)
     # The queue's own times are whole seconds in SQLite, cut off.
@@ -28,10 +44,10 @@ def job_of(row: WorkflowStatus, progress: Progress, result_ttl_s: float) -> Job:
     expires = finished + result_ttl_s if finished is not None else None
     return Job(
         id=row.workflow_id,
-        kind=str(attributes.get("kind", UNKNOWN)),
+        kind=str(attributes.get("kind") or UNKNOWN),
         owner=row.authenticated_user or "",
         state=state,
-        priority=row.priority or 0,
+        priority=int(row.priority or 0),
         attempts=progress.attempts,
         created_at=_moment(created),
         started_at=_moment(started) if started is not None else None,
@@ -43,7 +59,7 @@ def job_of(row: WorkflowStatus, progress: Progress, result_ttl_s: float) -> Job:
         preview_version=progress.preview_version,
         seconds_left=progress.seconds_left if state is JobState.RUNNING else None,
         error=_failure(row) if state is JobState.FAILED else None,
-        label=attributes.get("label") or {},
+        label=_label(attributes.get("label")),
         worker=row.executor_id if state is not JobState.QUEUED else None,
         expired=expires is not None and time.time() >= expires,
     )
@@ -72,6 +88,11 @@ def new_job(job_id: str, kind: str, owner: str, priority: int, label: dict[str, 
         worker=None,
         expired=False,
     )
+
+
+def _label(said: Any) -> dict[str, Any]:
+    label = said if isinstance(said, dict) else {}
+    return label if isinstance(label.get("parameters", {}), dict | None) else {**label, "parameters": None}
 
 
 def _failure(row: WorkflowStatus) -> Failure:

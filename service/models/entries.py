@@ -102,6 +102,14 @@ def _of_file(path: Path) -> ModelSpec | Broken | None:
     return _of_pair(path) if suffix == ".json" else None
 
 
+def _of_file_there(path: Path) -> ModelSpec | Broken | None:
+    """None also for what cannot be looked at: it lies beside a model, and is not meant as one."""
+    try:
+        return _of_file(path)
+    except OSError:
+        return None
+
+
 def _of_pair(path: Path) -> ModelSpec | Broken | None:
     weights = _pair(path)
     if weights is None:
@@ -116,7 +124,7 @@ def _in_folder(path: Path) -> ModelSpec | Broken | None:
     if (path / "saved_model.pb").is_file() or (path / "model.weights.h5").is_file():
         return _bare(path.name, path.parent, {"weights": path.name})
     names = [item for item in sorted(path.iterdir()) if not item.name.startswith(".")]
-    found = [spec for item in names if not item.is_dir() and (spec := _of_file(item)) is not None]
+    found = [spec for item in names if not item.is_dir() and (spec := _of_file_there(item)) is not None]
     if len(found) != 1 or not isinstance(found[0], ModelSpec):
         return None
     return _bare(
@@ -130,7 +138,10 @@ def _read_spec(path: Path) -> ModelSpec | Broken:
         if path.stat().st_size > SPEC_BYTES:
             return Broken(fallback, f"{where} has more than {SPEC_BYTES} bytes")
         values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-        return ModelSpec(**{"id": fallback, **values, "folder": path.parent})
+        spec = ModelSpec(**{"id": fallback, **values, "folder": path.parent})
+        if "@" in spec.id:
+            return Broken(fallback, f"{where} is not valid: id: '@' stands before the version of an upload alone")
+        return spec
     except ValidationError as error:
         return Broken(fallback, f"{where} is not valid: {_at_fault(error)}")
     except OSError as error:
@@ -144,7 +155,8 @@ def _read_spec(path: Path) -> ModelSpec | Broken:
 def _at_fault(error: ValidationError) -> str:
     """Everything that is wrong, each with its place."""
     return "; ".join(
-        f"{'.'.join(str(part) for part in item['loc']) or 'spec'}: {item['msg']}" for item in error.errors()
+        f"{'.'.join(str(part) for part in item['loc']) or 'spec'}: {item['msg'].removeprefix('Value error, ')}"
+        for item in error.errors()
     )
 
 

@@ -36,45 +36,53 @@ class _Entry:
     found: ModelSpec | Broken | None
 
 
-@dataclass
+@dataclass(frozen=True)
+class _Look:
+    """One look at the folder, replaced as a whole: who reads it needs no lock."""
+
+    seen: Seen = field(default_factory=Seen)
+    entries: dict[str, _Entry] = field(default_factory=dict)
+    of_id: dict[str, str] = field(default_factory=dict)
+    state: Hashable = None
+    at: float = float("-inf")
+    took_s: float = 0.0
+
+
 class ModelFolder:
     """Thread-safe. One that is not there is empty; one that cannot be read says so as an entry of its own."""
 
-    path: Path
-    last: Seen = field(default_factory=Seen)
-    _entries: dict[str, _Entry] = field(default_factory=dict)
-    _of_id: dict[str, str] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _looked_at: float = float("-inf")
-    _took_s: float = 0.0
-    _state: Hashable = None
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._look = _Look()
+        self._lock = threading.Lock()
+
+    @property
+    def last(self) -> Seen:
+        """What it held when it was last looked at."""
+        return self._look.seen
 
     def look(self) -> Seen:
         """What it holds now."""
         with self._lock:
-            began = time.monotonic()
-            self._read()
-            self._looked_at = time.monotonic()
-            self._took_s = self._looked_at - began
-            return self.last
+            self._look = self._read(self._look.entries)
+            return self._look.seen
 
     def get(self, model_id: str) -> ModelSpec | None:
         """The spec of that ID as it is now."""
-        spec, age_s = self.last.specs.get(model_id), time.monotonic() - self._looked_at
-        if spec is not None and age_s < FRESH_S and not self._changed(model_id):
-            return spec
-        if spec is None and age_s < LOOKING_SHARE * self._took_s and _own_state(self.path) == self._state:
+        look = self._look
+        spec, age_s = look.seen.specs.get(model_id), time.monotonic() - look.at
+        if spec is not None and age_s < FRESH_S:
+            name = look.of_id[model_id]
+            if stamp_of(self.path / name) == look.entries[name].stamp:
+                return spec
+        elif spec is None and age_s < LOOKING_SHARE * look.took_s and _own_state(self.path) == look.state:
             return None
         return self.look().specs.get(model_id)
 
-    def _changed(self, model_id: str) -> bool:
-        name = self._of_id[model_id]
-        return stamp_of(self.path / name) != self._entries[name].stamp
-
-    def _read(self) -> None:
-        before, self._entries, self._state = self._entries, {}, _own_state(self.path)
-        specs: dict[str, ModelSpec] = {}
-        broken: dict[str, str] = {}
+    def _read(self, before: Mapping[str, _Entry]) -> _Look:
+        began, state = time.monotonic(), _own_state(self.path)
+        found, broken = Seen(), dict[str, str]()
+        entries: dict[str, _Entry] = {}
         of_id: dict[str, str] = {}
         try:
             names = sorted(entry.name for entry in os.scandir(self.path) if not entry.name.startswith("."))
@@ -87,13 +95,18 @@ class ModelFolder:
             stamp = stamp_of(self.path / name)
             known = before.get(name)
             entry = known if known and known.stamp == stamp else _Entry(stamp, entry_at(self.path / name))
-            self._entries[name] = entry
+            entries[name] = entry
             if isinstance(entry.found, ModelSpec):
-                specs[entry.found.id] = entry.found
-                of_id[entry.found.id] = name
+                model_id = entry.found.id
+                if other := of_id.get(model_id):
+                    reason = f"{other!r} has the ID {model_id!r} as {name!r} has, which is taken; give it another"
+                    broken[_free(model_id, broken)] = reason
+                found.specs[model_id] = entry.found
+                of_id[model_id] = name
             elif entry.found is not None:
                 broken[_free(entry.found.id, broken)] = entry.found.reason
-        self._of_id, self.last = of_id, Seen(specs, broken)
+        now = time.monotonic()
+        return _Look(Seen(found.specs, broken), entries, of_id, state, now, now - began)
 
 
 def stamp_of(path: Path) -> Hashable:
@@ -120,7 +133,7 @@ def _own_state(path: Path) -> Hashable:
 
 
 def _state(found: os.stat_result) -> Hashable:
-    return found.st_mtime_ns, found.st_size, found.st_ino, found.st_mode
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino, found.st_mode
 
 
 def _free(model_id: str, taken: Mapping[str, str]) -> str:

@@ -139,7 +139,8 @@ class ModelSpec(Frozen):
         with suppress(OSError, ValueError):
             for file in self.files():
                 state = file.stat()
-                found.append((file.name, state.st_mtime_ns, state.st_size))
+                # The time of change tells of a file that was written over with its old time and size.
+                found.append((file.name, max(state.st_mtime_ns, state.st_ctime_ns), state.st_size))
         return tuple(found)
 
     def public(self) -> dict[str, Any]:

@@ -150,8 +150,8 @@ class Uploads:
 
     def known(self, model_id: str, owner: str | None) -> Record:
         """The record of an upload that `owner` may see. Raises UnknownModel for any other."""
-        record = self._store.find(model_id)
-        if record is None or not record.visible_to(owner):
+        record = None if self._store.hidden(model_id, owner) else self._store.find(model_id)
+        if record is None:
             raise UnknownModel(f"there is no model {model_id!r} that was uploaded")
         return record
 

@@ -44,3 +44,17 @@ def test_another_chance() -> None:
     quarantine.require_free("bad")
     quarantine.died("bad", "cam")
     quarantine.require_free("bad")
+
+
+def test_deaths_before_any_call_count_in_a_row_only() -> None:
+    """An engine that was killed while it loaded a model, which answered since, did not die of it twice in a row."""
+    quarantine = Quarantine()
+    for kind in ("load", "warm-up"):
+        quarantine.died("net", kind)
+        quarantine.answered("net", "explain cam")
+        quarantine.died("net", kind)
+        quarantine.answered("net", "explain predict")
+        quarantine.require_free("net")
+    quarantine.died("net", "load")
+    quarantine.died("net", "load")
+    assert quarantine.models == {"net"}

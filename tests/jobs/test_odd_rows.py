@@ -19,6 +19,9 @@ from tests.jobs.helpers import count
 CHANGES = {
     "without attributes": "UPDATE {table} SET attributes = '{{}}' WHERE workflow_uuid = :job",
     "null attributes": "UPDATE {table} SET attributes = NULL WHERE workflow_uuid = :job",
+    "a list for attributes": "UPDATE {table} SET attributes = '[1]' WHERE workflow_uuid = :job",
+    "times that are none": "UPDATE {table} SET attributes = '{{\"created_at\": 1e30}}' WHERE workflow_uuid = :job",
+    "a text for a time": 'UPDATE {table} SET attributes = \'{{"created_at": "x"}}\' WHERE workflow_uuid = :job',
     "a state of a newer service": "UPDATE {table} SET status = 'SUSPENDED' WHERE workflow_uuid = :job",
 }
 
@@ -54,7 +57,16 @@ def test_an_odd_row_is_shown_among_the_others(
 
 @pytest.mark.parametrize(
     ("data", "step"),
-    [(b'{"step": 3, "total": 9, "eta": 1}', 3), (b"{", None), (b"[]", None), (b'"text"', None), (b"\xff", None)],
+    [
+        (b'{"step": 3, "total": 9, "eta": 1}', 3),
+        (b"{", None),
+        (b"[]", None),
+        (b'"text"', None),
+        (b"\xff", None),
+        (b'{"step": "x"}', None),
+        (b'{"attempts": null}', None),
+        (b"[" * 100_000, None),
+    ],
 )
 def test_progress_that_cannot_be_read_is_none(
     sqlite_config: JobsConfig, opened: Callable[[JobsConfig], Jobs], data: bytes, step: int | None
@@ -66,3 +78,14 @@ def test_progress_that_cannot_be_read_is_none(
     Blobs(database, Store(sqlite_config.result_store)).put(job.id, PROGRESS, data)
     database.close()
     assert [each.step for each in jobs.list(None)] == [step]
+
+
+def test_times_beyond_any_calendar_hide_nothing(
+    sqlite_config: JobsConfig, opened: Callable[[JobsConfig], Jobs]
+) -> None:
+    jobs = opened(sqlite_config)
+    first, second = count(jobs, 5), count(jobs, 5)
+    database = Database(sqlite_config.database_url, connections=1)
+    Blobs(database, Store(sqlite_config.result_store)).put(first.id, PROGRESS, b'{"started_at": 1e30}')
+    database.close()
+    assert {job.id: job.kind for job in jobs.list(None)} == {first.id: "unknown", second.id: "count"}

@@ -99,6 +99,29 @@ def test_a_database_that_is_damaged_while_it_is_used(tmp_path: Path, starting: C
     jobs_run(service)
 
 
+@pytest.mark.parametrize("how", ["removed", "replaced by an empty one", "without its tables"])
+def test_a_database_that_is_another_while_it_is_used(
+    tmp_path: Path, starting: Callable[..., Service], how: str
+) -> None:
+    """What is accepted afterwards is in the file that is there, and is run."""
+    service = starting(tmp_path, preload="shapes")
+    jobs_run(service)
+    path = tmp_path / "data" / "jobs.db"
+    if how == "without its tables":
+        with sqlite3.connect(path) as connection:
+            connection.execute("DROP TABLE job_blobs")
+        service.client.get("/v1/jobs")
+    else:
+        for file in (tmp_path / "data").glob("jobs.db*"):
+            file.unlink()
+        if how != "removed":
+            path.touch()
+    jobs_run(service)
+    with sqlite3.connect(path) as connection:
+        count = connection.execute("SELECT count(*) FROM workflow_status WHERE status = 'SUCCESS'").fetchone()[0]
+    assert count == (2 if how == "without its tables" else 1)
+
+
 def test_a_full_disk_at_the_start(tmp_path: Path) -> None:
     """The data folder is a small file system of its own, full from the first moment until the test makes room."""
     disk, log, free = tmp_path / "data", tmp_path / "service.log", tmp_path / "free"

@@ -8,8 +8,10 @@ import random
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -111,6 +113,66 @@ def test_it_is_read_once_and_again_when_it_changes(odd: Path, monkeypatch: pytes
     text.write_text(text.read_text() + "\n")
     folder.look()
     assert read[301:] == ["up"]
+
+
+def test_many_threads_find_what_is_there(tmp_path: Path) -> None:
+    """While others look at the whole folder, and entries come and go beside it."""
+    for number in range(100):
+        (tmp_path / f"g{number}.keras").write_bytes(b"x")
+    found, over = Library(tmp_path, shipped={}), threading.Event()
+
+    def look() -> None:
+        while not over.is_set():
+            assert "g7" in found.specs()
+
+    def change() -> None:
+        while not over.is_set():
+            (tmp_path / "new.keras").write_bytes(b"x")
+            (tmp_path / "new.keras").unlink()
+
+    def get(number: int) -> None:
+        until = time.monotonic() + 1.5
+        while time.monotonic() < until:
+            assert found.get(f"g{number}").id == f"g{number}"
+
+    with ThreadPoolExecutor(8) as threads:
+        others = [threads.submit(look), threads.submit(look), threads.submit(change)]
+        asked = [threads.submit(get, number) for number in range(5)]
+        for each in asked:
+            each.result()
+        over.set()
+        for each in others:
+            each.result()
+
+
+def test_two_entries_of_one_id_are_told(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.toml").write_text(f'id = "dup"\ntitle = "{name}"\nweights = "x.h5"')
+    (tmp_path / "versioned").mkdir()
+    (tmp_path / "versioned" / "model.toml").write_text('id = "dup@7"\nweights = "x.h5"')
+    found = Library(tmp_path, shipped={})
+    assert {model_id: spec.title for model_id, spec in found.specs().items()} == {"dup": "second"}
+    assert "'first' has the ID 'dup' as 'second' has" in found.broken()["dup"]
+    assert "'@' stands before the version of an upload alone" in found.broken()["versioned"]
+
+
+def test_a_spec_that_is_written_over_with_its_old_size_and_time(tmp_path: Path) -> None:
+    (tmp_path / "net").mkdir()
+    spec = tmp_path / "net" / "model.toml"
+    spec.write_text('weights = "a.h5"')
+    before, found = spec.stat(), Library(tmp_path, shipped={})
+    assert found.get("net").weights == "a.h5"
+    spec.write_text('weights = "b.h5"')
+    os.utime(spec, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert found.get("net").weights == "b.h5"
+
+
+def test_a_link_beside_a_model_takes_it_not_along(tmp_path: Path) -> None:
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare" / "net.keras").write_bytes(b"x")
+    (tmp_path / "bare" / "old.h5").symlink_to("nowhere.h5")
+    assert Library(tmp_path, shipped={}).get("bare").weights == "net.keras"
 
 
 def test_a_known_model_costs_no_look_at_the_others(tmp_path: Path) -> None:

@@ -157,7 +157,9 @@ class TestM10Crashes:
                 path.write_bytes(b"{")
         assert [record.id for record in where.records()] == ["other"]
 
-    @pytest.mark.parametrize("how", ["unknown fields", "missing fields", "another type", "cut off", "nested deeply"])
+    @pytest.mark.parametrize(
+        "how", ["unknown fields", "missing fields", "another type", "no such default", "cut off", "nested deeply"]
+    )
     def test_no_start_deletes_what_a_record_cannot_say(self, tmp_path: Path, how: str) -> None:
         """Of a newer service, of an older one after it, or damaged: its versions stay, and its ID is taken."""
         where = store(tmp_path)
@@ -171,6 +173,7 @@ class TestM10Crashes:
             ]}),
             "missing fields": json.dumps({key: value for key, value in record.items() if key != "last"}),
             "another type": json.dumps(record | {"default": "two"}),
+            "no such default": json.dumps(record | {"default": 9}),
             "cut off": path.read_text()[:-20],
             "nested deeply": "[" * 100_000,
         }[how]  # fmt: skip
@@ -193,7 +196,7 @@ class TestM10Crashes:
         with pytest.raises(ModelNotLoadable, match="the record of this upload cannot be read"):
             where.spec("mine")
         (shown,) = store(tmp_path).unreadable()
-        known = how in ("missing fields", "another type")
+        known = how in ("missing fields", "another type", "no such default")
         assert shown.shown_as == ("mine" if known else f"unreadable-{path.parent.name[:8]}")
         assert shown.visible_to("somebody else") is not known, "no other key learns of the ID"
         assert shown.visible_to("me")

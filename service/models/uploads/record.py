@@ -8,10 +8,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import structlog
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from service.errors import Unavailable, UnknownModel
 
@@ -30,7 +30,7 @@ class Version(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
-    number: int
+    number: int = Field(ge=1, lt=10**6)
     created: datetime
     bytes: int
     upload_digest: str
@@ -49,7 +49,14 @@ class Record(BaseModel):
     visibility: Visibility
     default: int
     last: int
-    versions: tuple[Version, ...]
+    versions: tuple[Version, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _numbers_belong_together(self) -> Self:
+        numbers = [version.number for version in self.versions]
+        if len(set(numbers)) < len(numbers) or self.default not in numbers or self.last < max(numbers):
+            raise ValueError("'default' and 'last' are numbers of versions, and no two versions have one")
+        return self
 
     def version(self, number: int | None) -> Version:
         """The default one for None. Raises UnknownModel."""

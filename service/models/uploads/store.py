@@ -86,6 +86,9 @@ class UploadStore:
     def hidden(self, model_id: str, owner: str | None) -> bool:
         """Whether it is an upload that `owner` must not know of. Raises Unavailable."""
         record = self._record(self._place(split_id(model_id)[0]) / RECORD)
+        if isinstance(record, Unreadable) and record.owner is None:
+            # Whose it is cannot be said: it is shown under another name, and by this to the administrator alone.
+            return owner is not None
         return record is not None and not record.visible_to(owner)
 
     def spec(self, model_id: str) -> ModelSpec | None:
