@@ -255,11 +255,13 @@ def _number_of(folder: Path) -> str:
     """Eight hex digits that are written into the folder when they are first asked for."""
     path = folder / "instance"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileExistsError), path.open("x") as file:
             file.write(uuid.uuid4().hex[:8])
         if re.fullmatch("[0-9a-f]{8}", known := path.read_text()):
             return known
+    except FileNotFoundError:
+        # Nothing is started yet that would make the folder.
+        pass
     except OSError as error:
         log.warning("data folder has no number of its own", reason=error.strerror)
     return f"{zlib.crc32(str(folder.absolute()).encode()):08x}"

@@ -49,6 +49,7 @@ def test_110_looks_at_a_cold_model_by_one_key_leave_room_for_another(shared: Ser
         problem(answer, 429, "too-many-calls", "of yours", f"may have {OWN}")
 
 
+@pytest.mark.soak
 def test_looks_and_calls_of_one_key_are_counted_together(shared: Service) -> None:
     """It may not take three quarters of the queue by calls, and as much again by looking."""
     with ThreadPoolExecutor(32) as threads:

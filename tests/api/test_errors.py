@@ -63,7 +63,12 @@ class TestFramework:
 
     @pytest.mark.parametrize(
         ("method", "path", "allowed"),
-        [("PUT", "/v1/models", "GET"), ("GET", CAM, "POST"), ("DELETE", "/livez", "GET"), ("POST", "/docs", "GET")],
+        [
+            ("PUT", "/v1/models", "GET, HEAD, POST"),
+            ("GET", CAM, "POST"),
+            ("DELETE", "/livez", "GET, HEAD"),
+            ("POST", "/docs", "GET, HEAD"),
+        ],
     )
     def test_wrong_method(self, service: Service, method: str, path: str, allowed: str) -> None:
         answer = service.client.request(method, path)

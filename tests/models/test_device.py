@@ -52,6 +52,7 @@ def test_environment(device: str, visible: str | None) -> None:
         "KERAS_HOME": "/somewhere",
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+        "TF_ONEDNN_USE_SYSTEM_ALLOCATOR": "1",
         "OPENBLAS_NUM_THREADS": "1",
     }
     assert variables == expected | ({} if visible is None else {"CUDA_VISIBLE_DEVICES": visible})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -17,6 +19,15 @@ from tests.models.test_registry import IDS, Loader, registry
 BUDGET = 250
 SIZES = {"a": 100, "b": 100, "c": 120, "d": 240}
 names = st.sampled_from(IDS)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_objects() -> Iterator[None]:
+    """As in an engine: what other tests have left is not looked at whenever a model goes."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 class Warm(RuleBasedStateMachine):

@@ -25,7 +25,7 @@ from service.api.options import FORMS_OF_MANY, RequestOptions, forms_of
 from service.api.parameters import parse, parse_many
 from service.api.schemas import ExplanationOut, ExplanationsOut
 from service.explainers import BY_NAME, EXPLAINERS
-from service.explainers.base import Cost, Explainer, Photograph
+from service.explainers.base import Explainer, Photograph
 from service.usecases.request import ExplainRequest, MethodCall
 
 KERNELS = BY_NAME["kernels"]
@@ -55,10 +55,7 @@ for _explainer in EXPLAINERS:
             summary=_explainer.title,
             description=_explainer.summary,
             response_model=ExplanationOut,
-            responses=picture_responses(_explainer)
-            | ({} if _explainer.cost is Cost.ASCENT else not_modified())
-            | as_job_responses()
-            | problems(*EXPLAIN_STATUSES),
+            responses=picture_responses(_explainer) | as_job_responses() | problems(*EXPLAIN_STATUSES),
             openapi_extra=explain_operation(_explainer),
         )(_endpoint(_explainer))
 
