@@ -80,7 +80,8 @@ def _short(text: str) -> str:
 def differences(recorded: Any, given: Any, at: str = "") -> list[str]:
     """Where an answer differs from its recording: floats by more than 1e-3, pictures not compared byte for byte."""
     key = at.rsplit(".", 1)[-1]
-    if key in VOLATILE:
+    # Which job is the newest depends on what has run before; what was asked of one is compared where one is looked at.
+    if key in VOLATILE or at == ".jobs[0].parameters":
         return []
     if isinstance(recorded, dict) and isinstance(given, dict):
         found = [f"{at}: keys {sorted(recorded)} and {sorted(given)}"] if set(recorded) != set(given) else []
