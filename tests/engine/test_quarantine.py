@@ -25,6 +25,7 @@ def test_an_answer_in_between() -> None:
         quarantine.died("model", "cam")
         quarantine.answered("model", "cam")
     quarantine.require_free("model")
+    assert quarantine.models == frozenset()
 
 
 def test_an_answer_to_another_question_does_not_help() -> None:
@@ -41,6 +42,7 @@ def test_another_chance() -> None:
     for _ in range(2):
         quarantine.died("bad", "cam")
     quarantine.release("bad")
+    assert quarantine.models == frozenset()
     quarantine.require_free("bad")
     quarantine.died("bad", "cam")
     quarantine.require_free("bad")

@@ -9,6 +9,7 @@ import pytest
 
 from service.jobs.config import JobsConfig
 from service.jobs.jobs import Jobs
+from tests.engine.conftest import starting as starting
 from tests.jobs.helpers import Postgres, Workers, make_config
 
 

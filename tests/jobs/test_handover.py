@@ -16,7 +16,6 @@ import pytest
 from tests.checks import PNG, saved, triangle
 from tests.conftest import Service
 from tests.engine.test_crash import engine_pid
-from tests.jobs.test_repair import starting  # noqa: F401
 from tests.jobs.test_service import wait_for
 
 PICTURE = saved(triangle())
@@ -30,7 +29,7 @@ ASCENT = {"layer": "conv2d_5", "channels": "0-15", "steps": 3000, "preset": "cho
 )
 def test_no_step_that_was_told_is_lost(
     tmp_path: Path,
-    starting: Callable[..., Service],  # noqa: F811
+    starting: Callable[..., Service],
     to_all: bool,
 ) -> None:
     settings: dict[str, Any] = {"preload": "shapes", "job_checkpoint_s": "600", "shutdown_grace_s": "2"}

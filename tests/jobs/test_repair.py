@@ -8,14 +8,14 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.checks import CAM, PNG, problem, saved, triangle
-from tests.conftest import ROOT, Service, start_service
+from tests.conftest import ROOT, Service
 from tests.jobs.test_service import wait_for
 
 PICTURE = saved(triangle())
@@ -60,19 +60,6 @@ def jobs_run(service: Service) -> None:
     page = client.get("/metrics").text
     assert "kerascope_database_up 1.0" in page
     assert 'kerascope_jobs_worker_up{engine="0"} 1.0' in page
-
-
-@pytest.fixture
-def starting() -> Iterator[Callable[..., Service]]:
-    started: list[Service] = []
-
-    def start(*args: object, **settings: object) -> Service:
-        started.append(start_service(*args, **settings))  # type: ignore[arg-type]
-        return started[-1]
-
-    yield start
-    for service in started:
-        service.stop()
 
 
 @pytest.mark.parametrize("damage", [garbage, damaged_pages])
