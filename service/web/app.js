@@ -83,13 +83,18 @@ function predict() {
   });
 }
 
-async function choose(id) {
+/** What was known of a model is no longer shown, nor asked: the address may say another one by now. */
+function leave(id) {
   choosing.abort();
   choosing = new AbortController();
-  const { signal } = choosing;
   Object.assign(context, { model: id, details: null });
   shown.abort();
   predicted.abort();
+  return choosing.signal;
+}
+
+async function choose(id) {
+  const signal = leave(id);
   const busy = (error) => by("view").replaceChildren(waiting(error ? `${error.message} …` : `Loading ${id} …`));
   busy();
   by("predictions").replaceChildren();
@@ -154,6 +159,7 @@ function ask() {
 }
 
 async function start() {
+  leave(state.model);
   try {
     await choose(await models());
   } catch (error) {

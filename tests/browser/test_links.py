@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import Opened
 from tests.conftest import ROOT, Service
@@ -96,6 +96,22 @@ def test_a_hash_that_is_edited_is_followed(service: Service, visit: Visit) -> No
     page.keyboard.press("Enter")
     expect(page.locator("#view")).to_be_focused()
     assert "target=504" in page.url
+    assert opened.said == []
+
+
+def test_nothing_is_asked_of_the_model_that_was_left(service: Service, visit: Visit) -> None:
+    opened = visit(service, "/#model=shapes&sample=triangle.png")
+    page = opened.page
+    page.wait_for_selector(".map")
+    # The list of models comes late: the picture of the next model is open by then.
+    waiting: list[Route] = []
+    page.route("**/v1/models", lambda route: waiting.append(route))
+    before = len(opened.asked)
+    page.evaluate("location.hash = 'model=efficientnet-lite0&view=saliency&sample=cat.jpg&target=504'")
+    expect(page.locator("#picture")).to_have_attribute("alt", "The picture that is looked at: cat.jpg")
+    waiting.pop().continue_()
+    shows(page, "cat.jpg", "efficientnet-lite0/saliency?target=504")
+    assert [url for url in opened.asked[before:] if "models/shapes" in url] == []
     assert opened.said == []
 
 
