@@ -9,9 +9,10 @@ STAMP := $(VENV)/.installed
 serve: $(STAMP)
 	$(BIN)/kerascope serve --log-format console
 
-# One run, the harness of `bench` on small networks included, with the checks beside it.
+# One run, the harness of `bench` on small networks included, with the checks beside it. Two at a time, as most tests
+# wait more than they compute; a file stays together.
 test: $(STAMP)
-	$(MAKE) --no-print-directory lint & checks=$$!; $(BIN)/pytest -m "not soak" --quick; \
+	$(MAKE) --no-print-directory lint & checks=$$!; $(BIN)/pytest -m "not soak" --quick -n 2 --dist loadfile; \
 		tests=$$?; wait $$checks && exit $$tests
 
 lint: $(STAMP)

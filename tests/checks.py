@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import re
 import struct
-import time
 import zlib
 from functools import cache
 from pathlib import Path
@@ -91,14 +90,8 @@ def problem(response: httpx.Response, status: int, kind: str | None, *words: str
 
 def log_line(service: Service, request_id: str) -> dict[str, object]:
     """The line about a request, which is written just after its answer has left."""
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline:
-        lines = [event for event in service.events() if event.get("request_id") == request_id]
-        if lines:
-            (line,) = lines
-            return line
-        time.sleep(0.02)
-    raise TimeoutError(f"no log line of the request {request_id!r}")
+    (line,) = service.told(request_id=request_id)
+    return line
 
 
 @cache

@@ -61,6 +61,15 @@ class Service:
         lines = self.log.read_bytes().splitlines()
         return [orjson.loads(line) for line in lines if line.startswith(b"{")]
 
+    def told(self, count: int = 1, *, limit_s: float = 10, **fields: object) -> list[dict[str, object]]:
+        """The log lines with those fields, once there are so many: a line may be written after its answer has left."""
+        until = time.monotonic() + limit_s
+        while True:
+            found = [event for event in self.events() if fields.items() <= event.items()]
+            if len(found) >= count or time.monotonic() > until:
+                return found
+            time.sleep(0.02)
+
     def stop(self) -> int:
         self.client.close()
         if self.process.poll() is None:

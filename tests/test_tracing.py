@@ -111,8 +111,7 @@ def test_a_call_has_its_parts_as_spans(traced: Service, collector: Collector) ->
     order = sorted(spans, key=lambda name: spans[name].start_time_unix_nano)
     assert order == ["queue", "decode", "engine", "render"]
     assert {(item["service.name"]) for item in collector.resources} == {"kerascope"}
-    logged = [event for event in traced.events() if event.get("request_id") == "traced-1"]
-    assert {event["trace_id"] for event in logged if event["process"] == "api"} == {TRACE}
+    assert {event["trace_id"] for event in traced.told(request_id="traced-1", process="api")} == {TRACE}
 
 
 def test_what_fails_is_told(traced: Service, collector: Collector) -> None:

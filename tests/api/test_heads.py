@@ -55,7 +55,7 @@ def test_head_takes_a_tag_and_is_logged_and_counted_as_what_it_is(service: Servi
     tag = service.client.head(path).headers["etag"]
     answer = service.client.head(path, headers={"If-None-Match": tag, "X-Request-Id": "a-head"})
     assert (answer.status_code, answer.headers["etag"]) == (304, tag)
-    (line,) = [event for event in service.events() if event.get("request_id") == "a-head"]
+    (line,) = service.told(request_id="a-head")
     assert (line["method"], line["model"]) == ("HEAD", "shapes")
     metrics = service.client.get("/metrics").text
     assert any('method="HEAD"' in line and "/layers/{layer:path}/kernels" in line for line in metrics.splitlines())

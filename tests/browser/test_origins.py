@@ -164,7 +164,7 @@ def test_a_page_of_another_origin_changes_nothing(
     # Of what it sent it may not even read that it was refused; fetch itself sends no DELETE without CORS.
     assert set(answers) <= {"opaque 0", "TypeError", "kept out"}
     assert state_of(service) == before
-    refused = [event for event in service.events() if event.get("status") == 403]
+    refused = service.told(7, status=403)
     assert {event["path"] for event in refused} >= {
         CAM, "/v1/models", f"{MODEL}/unload", "/v1/models/cold/load", "/v1/models/cold/layers", f"{MODEL}/maximization",
         "/v1/models/cold/layers/scores/kernels",

@@ -200,7 +200,7 @@ def test_refused_calls_by_status(tmp_path: Path) -> None:
             code: found("kerascope_refused_calls_total", status=code) for code in ("401", "403", "408", "429", "503")
         }
         assert refused == {"401": 1, "403": 1, "408": 0, "429": 3, "503": 0}
-        assert [event["status"] for event in running.events() if event.get("path") == "/metrics"] == [401, 403]
+        assert [event["status"] for event in running.told(2, path="/metrics")] == [401, 403]
     finally:
         running.stop()
 

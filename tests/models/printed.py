@@ -7,6 +7,7 @@ import io
 import json
 import os
 import sys
+from functools import cache
 from typing import Any
 
 
@@ -19,15 +20,20 @@ def printed(model: Any, width: int) -> str:
     return page.getvalue()
 
 
+@cache
+def opened(file: str, generation: int) -> Any:
+    if generation == 2:
+        import tf_keras as keras
+    else:
+        import keras
+    return keras, keras.models.load_model(file, compile=False)
+
+
 def main() -> None:
     """Reads `[{"file", "generation", "width", "until"}]` and writes the texts."""
     found = []
     for asked in json.load(sys.stdin):
-        if asked["generation"] == 2:
-            import tf_keras as keras
-        else:
-            import keras
-        model = keras.models.load_model(asked["file"], compile=False)
+        keras, model = opened(asked["file"], asked["generation"])
         *outer, last = asked["until"] or [None]
         for name in outer:
             model = model.get_layer(name)
