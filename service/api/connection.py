@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from service.api.errors import STATUS, problem_response
@@ -23,6 +24,8 @@ URL_BYTES = 16 * 1024
 # The parser joins what belongs to one line, and is asked about it after so many bytes.
 PIECE_BYTES = 16 * 1024
 RETRY_AFTER_S = 5
+# The fields of an offer of another protocol, which `Connection` names too.
+OFFER = (b"upgrade", b"http2-settings")
 
 
 @dataclass(frozen=True)
@@ -45,11 +48,36 @@ def protocol_with(limits: ConnectionLimits) -> type[asyncio.Protocol]:
     return type("Connection", (_Connection,), {"limits": limits})
 
 
+class _Parser(httptools.HttpRequestParser):
+    """Takes no offer of another protocol, as a server may (RFC 9110, 7.8), and reads on where httptools would end the
+    request before its body: Java's client offers HTTP/2 with all that it sends."""
+
+    def __init__(self, connection: _Connection) -> None:
+        super().__init__(connection)
+        self.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._connection = connection
+
+    @property
+    def offered(self) -> bool:
+        """Whether what has been read ends with an offer; CONNECT is none."""
+        return bool(self.should_upgrade()) and self.get_method() != b"CONNECT"
+
+    def feed_data(self, data: Any) -> None:
+        try:
+            super().feed_data(data)
+        except httptools.HttpParserUpgrade as offer:
+            if not self.offered:
+                raise
+            self._connection.read_without_offer(data[offer.args[0] :])
+
+
 class _Connection(HttpToolsProtocol):
     limits: ClassVar[ConnectionLimits]
+    parser: _Parser
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.parser = _Parser(self)
         self._timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
         self._address = ""
@@ -112,6 +140,8 @@ class _Connection(HttpToolsProtocol):
             self._end_parsing(_head_too_large())
 
     def on_headers_complete(self) -> None:
+        if self.parser.offered:
+            return
         self._in_head, self._no_body = False, 0
         super().on_headers_complete()
         self._whole, self._close_asked = False, False
@@ -130,11 +160,21 @@ class _Connection(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        if self.parser.offered:
+            return
         self._stop(self._timer)
         super().on_message_complete()
         self._whole, self._no_body = True, 0
         if self._close_asked:
             self.transport.close()
+
+    def read_without_offer(self, rest: bytes) -> None:
+        """Reads the request again whose head has been read, without what offers another protocol, and then `rest`."""
+        fields = [(name, _other_options(value) if name == b"connection" else value) for name, value in self.headers]
+        kept = [name + b": " + value for name, value in fields if name not in OFFER]
+        first = b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        self.parser = _Parser(self)
+        self.parser.feed_data(b"\r\n".join([first, *kept, b"", b""]) + rest)
 
     def close_when_whole(self) -> None:
         """Ends the connection once the request has come to its end."""
@@ -209,6 +249,12 @@ class _Connection(HttpToolsProtocol):
     def _stop(timer: asyncio.TimerHandle | None) -> None:
         if timer is not None:
             timer.cancel()
+
+
+def _other_options(connection: bytes) -> bytes:
+    """The options of a `Connection` field but those of an offer."""
+    options = (option.strip() for option in connection.split(b","))
+    return b", ".join(option for option in options if option.lower() not in OFFER)
 
 
 def _head_too_large() -> HeadTooLarge:

@@ -16,11 +16,15 @@ from service.errors import FieldError, MalformedBody
 _NAME_END = re.compile(rb'"\s*:')
 LONGEST_NAME = 100
 FEW = 10_000
+# What a caller means has a handful of objects; each takes the event loop's time.
+MOST_OBJECTS = 10_000
 
 
 def json_object(data: bytes, what: str) -> dict[str, Any]:
     """`data` as a JSON object; `what` it is, for the sentence. Raises MalformedBody, also for a name that stands twice
     in one object, at any depth, of which one value would be taken silently."""
+    if (objects := data.count(b"{")) > MOST_OBJECTS:
+        raise MalformedBody(f"{what} has {objects} opening braces; it may have {MOST_OBJECTS}")
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError as error:
@@ -36,8 +40,7 @@ def json_object(data: bytes, what: str) -> dict[str, Any]:
 def _may_have_twins(data: bytes, value: dict[str, Any]) -> bool:
     """Whether more names seem to have been written than were kept. Costs about as much as looking for a byte: an image
     in base64 is one text, and of lists of numbers nothing is looked at once all objects are found."""
-    objects = _places(data, b"{")
-    kept = sum(len(each) for each in _objects(value, data.count(b"{") if objects is None else len(objects)))
+    kept = sum(len(each) for each in _objects(value, data.count(b"{")))
     quotes = _places(data, b'"')
     if quotes is None:
         return kept != sum(1 for _ in _NAME_END.finditer(data))

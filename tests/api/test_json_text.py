@@ -55,6 +55,14 @@ def test_c5_what_only_looks_like_it(text: str) -> None:
     assert json_object(text.encode(), "the body") == orjson.loads(text)
 
 
+def test_objects_are_counted_before_they_are_made() -> None:
+    braces = json_text.MOST_OBJECTS
+    assert len(json_object(b'{"x": [' + b",".join([b"{}"] * (braces - 1)) + b"]}", "the body")["x"]) == braces - 1
+    with pytest.raises(MalformedBody) as raised:
+        json_object(b'{"x": [' + b",".join([b"{}"] * braces) + b"]}", "the body")
+    assert raised.value.detail == "the body has 10001 opening braces; it may have 10000"
+
+
 class Pairs(tuple[Any, ...]):
     """The members of an object, of which names may be the same."""
 
