@@ -135,9 +135,11 @@ def list_models(data_dir: DataDir = None, models_dir: ModelsDir = None) -> None:
     if models_dir is not None and not models_dir.is_dir():
         raise ConfigurationError(f"models_dir: there is no folder {str(models_dir)!r}")
     library = Library(load_settings(data_dir=data_dir, models_dir=models_dir).models_folder)
-    for spec in library.specs().values():
-        typer.echo(f"{spec.id:<24} {spec.source:<20} {spec.title or spec.weights}")
-    for model_id, reason in library.broken().items():
+    seen = library.all()
+    for spec in seen.specs.values():
+        if spec.id not in seen.problems:
+            typer.echo(f"{spec.id:<24} {spec.source:<20} {spec.title or spec.weights}")
+    for model_id, reason in (seen.broken | seen.problems).items():
         typer.echo(f"{model_id:<24} {'not valid':<20} {reason}")
 
 

@@ -172,6 +172,16 @@ class TestFolders:
         make_folders(Settings(data_dir=tmp_path / "a" / "b"))
         assert (tmp_path / "a" / "b" / "models").is_dir()
 
+    def test_a_model_folder_that_is_named_must_be_there(self, tmp_path: Path) -> None:
+        make_folders(Settings(data_dir=tmp_path / "data"))
+        assert (tmp_path / "data" / "models").is_dir()
+        with pytest.raises(ConfigurationError) as raised:
+            make_folders(Settings(data_dir=tmp_path / "data", models_dir=tmp_path / "modles"))
+        assert raised.value.detail == (
+            f"models_dir: there is no folder '{tmp_path}/modles'; make it, or name the one with your models"
+        )
+        assert not (tmp_path / "modles").exists()
+
     @pytest.mark.parametrize("name", ["data_dir", "models_dir"])
     def test_a_file_in_the_way(self, tmp_path: Path, name: str) -> None:
         (tmp_path / "file").write_text("")

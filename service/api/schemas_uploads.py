@@ -12,12 +12,14 @@ from service.models.uploads.record import Record, Visibility
 
 
 class VersionOut(Schema):
-    """One version; the digest is that of the file that was sent."""
+    """One version. `digest` is that of the file that was sent, `model_digest` that of the canonical file, by which
+    answers name the model."""
 
     version: int
     created: datetime
     bytes: int
     digest: str
+    model_digest: str
     parameters: int
     title: str
 
@@ -47,6 +49,7 @@ def uploaded_out(record: Record) -> dict[str, Any]:
             "created": version.created,
             "bytes": version.bytes,
             "digest": version.upload_digest,
+            "model_digest": str(version.manifest.get("canonical_digest", "")),
             "parameters": version.parameters,
             "title": title if isinstance(title := version.spec.get("title", ""), str) else "",
         }

@@ -33,3 +33,4 @@ def examine(**flags: Any) -> Iterator[Check]:
     found = models.look(settings)
     yield models.of_device(settings, found)
     yield models.of_folder(settings, found)
+    yield models.of_preload(settings)

@@ -11,8 +11,10 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from service.doctor.check import Check, failed, ok, warning
+from service.errors import KerascopeError
 from service.models.device import DeviceSettings, environment
 from service.models.library import Library, read_catalogue
+from service.models.uploads.store import UPLOADS, UploadStore
 from service.settings import Settings, split
 
 CHILD_LIMIT_S = 300
@@ -55,9 +57,9 @@ def of_folder(settings: Settings, found: Found | None) -> Check:
     if not folder.is_dir() or not os.access(folder, os.R_OK | os.X_OK):
         advice = "make the folder, let this user read it, or set KERASCOPE_MODELS_DIR"
         return failed("model folder", f"{folder} is no folder that can be read", advice)
-    library = Library(folder, shipped={})
-    problems = dict(library.broken()) | (found.refused if found else {})
-    for spec in library.specs().values():
+    seen = Library(folder, shipped={}).all()
+    problems = seen.broken | (found.refused if found else {}) | seen.problems
+    for spec in seen.specs.values():
         try:
             unread = [path.name for path in spec.files() if not os.access(path, os.R_OK)]
         except (OSError, ValueError) as error:
@@ -68,7 +70,26 @@ def of_folder(settings: Settings, found: Found | None) -> Check:
     if problems:
         reasons = "; ".join(f"{model_id}: {reason}" for model_id, reason in problems.items())
         return failed("model folder", reasons, "`kerascope models check FILE` says more of each")
-    return ok("model folder", f"{folder}: {len(library.specs())} models")
+    return ok("model folder", f"{folder}: {len(seen.specs)} models")
+
+
+def of_preload(settings: Settings) -> Check:
+    """Every model that is to be warm can be found, and its files can be what they should."""
+    seen = Library(settings.models_folder, UploadStore(settings.data_dir / UPLOADS))
+    names = split(settings.preload)
+    problems = []
+    for name in names:
+        try:
+            spec = seen.get(name)
+        except KerascopeError as error:
+            problems.append(error.detail)
+        else:
+            if problem := seen.all().problems.get(spec.id):
+                problems.append(problem)
+    if problems:
+        advice = "put the model right, or leave it out of KERASCOPE_PRELOAD: until then the service is never ready"
+        return failed("preload", "; ".join(problems), advice)
+    return ok("preload", ", ".join(names) or "nothing")
 
 
 def of_device(settings: Settings, found: Found | None) -> Check:

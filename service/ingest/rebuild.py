@@ -46,7 +46,7 @@ def rebuilt(found: Checked, files: list[Path], folder: Path, limits: IngestLimit
     """Writes the canonical file into `folder`. Raises Refused."""
     before = _global_state()
     try:
-        parameters = _size(found, limits)
+        _check_size(found, limits)
         model = _loaded(found, folder)
         graph = canonical(model)
     except ModelNotLoadable as error:
@@ -71,7 +71,7 @@ def rebuilt(found: Checked, files: list[Path], folder: Path, limits: IngestLimit
     return Manifest(
         upload_digest=file_digest(*files),
         canonical_digest=file_digest(path),
-        parameters=parameters,
+        parameters=int(model.count_params()),
         classes=dict(found.classes),
         inputs=tuple(tensor.shape for tensor in graph.inputs),
         outputs=tuple(tensor.shape for tensor in graph.outputs),
@@ -114,8 +114,8 @@ def _head_of_training(graph: Graph, found: Checked) -> Any:
     return head.kind if said and head.activation == "linear" and head.kind in ("logits", "sigmoid") else None
 
 
-def _size(found: Checked, limits: IngestLimits) -> int:
-    """Parameters, counted from shapes before a byte of them is allocated."""
+def _check_size(found: Checked, limits: IngestLimits) -> None:
+    """Counts from shapes, before a byte is allocated. Raises Refused."""
     if found.keras == 3:
         with keras.StatelessScope(initialize_variables=False):
             shapes = [tuple(variable.shape) for variable in keras3.build(found.config).variables]
@@ -133,7 +133,6 @@ def _size(found: Checked, limits: IngestLimits) -> int:
         raise Refused(
             "model.too_large", f"one of the weights takes {largest} bytes, more than {limits.max_tensor_bytes}"
         )
-    return total
 
 
 def _is_legacy(arrays: hdf5.Shapes) -> bool:

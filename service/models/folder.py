@@ -11,8 +11,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import structlog
+
 from service.models.entries import Broken, entry_at
-from service.models.spec import ModelSpec
+from service.models.opening.first_look import first_problem
+from service.models.spec import ModelSpec, Stamp
+
+log = structlog.get_logger(__name__)
 
 # The files of one folder that are looked at to see whether it has changed.
 MOST_FILES = 1000
@@ -24,16 +29,40 @@ LOOKING_SHARE = 20
 
 @dataclass(frozen=True)
 class Seen:
-    """What the folder held: specs by ID, and the reason of each entry that is none."""
+    """What the folder held: specs by ID, the reason of each entry that is none, and of each spec whose files cannot be
+    opened as they are."""
 
     specs: dict[str, ModelSpec] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class _Entry:
     stamp: Hashable
     found: ModelSpec | Broken | None
+    files: Stamp = ()
+    problem: str | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether the files that it names, which may lie beside it, are as they were."""
+        return not isinstance(self.found, ModelSpec) or self.found.stamp() == self.files
+
+    @classmethod
+    def at(cls, path: Path, stamp: Hashable) -> _Entry:
+        found = entry_at(path)
+        if not isinstance(found, ModelSpec):
+            return cls(stamp, found)
+        files, problem = found.stamp(), None
+        try:
+            problem = first_problem(found)
+        except OSError as error:
+            problem = f"a file of {path.name!r} cannot be read: {error.strerror}"
+        except Exception:
+            # One that nobody foresaw does not hide the others.
+            log.exception("model files not readable", entry=path.name)
+        return cls(stamp, found, files, problem)
 
 
 @dataclass(frozen=True)
@@ -81,7 +110,8 @@ class ModelFolder:
 
     def _read(self, before: Mapping[str, _Entry]) -> _Look:
         began, state = time.monotonic(), _own_state(self.path)
-        found, broken = Seen(), dict[str, str]()
+        found = Seen()
+        broken = found.broken
         entries: dict[str, _Entry] = {}
         of_id: dict[str, str] = {}
         try:
@@ -94,7 +124,7 @@ class ModelFolder:
         for name in names:
             stamp = stamp_of(self.path / name)
             known = before.get(name)
-            entry = known if known and known.stamp == stamp else _Entry(stamp, entry_at(self.path / name))
+            entry = known if known and known.stamp == stamp and known.holds else _Entry.at(self.path / name, stamp)
             entries[name] = entry
             if isinstance(entry.found, ModelSpec):
                 model_id = entry.found.id
@@ -102,11 +132,14 @@ class ModelFolder:
                     reason = f"{other!r} has the ID {model_id!r} as {name!r} has, which is taken; give it another"
                     broken[_free(model_id, broken)] = reason
                 found.specs[model_id] = entry.found
+                found.problems.pop(model_id, None)
+                if entry.problem:
+                    found.problems[model_id] = entry.problem
                 of_id[model_id] = name
             elif entry.found is not None:
                 broken[_free(entry.found.id, broken)] = entry.found.reason
         now = time.monotonic()
-        return _Look(Seen(found.specs, broken), entries, of_id, state, now, now - began)
+        return _Look(found, entries, of_id, state, now, now - began)
 
 
 def stamp_of(path: Path) -> Hashable:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
-from service.errors import ModelNotLoadable, UnknownModel, nearest
+from service.errors import KerascopeError, ModelNotLoadable, UnknownModel, nearest
 from service.models.entries import entry_at
 from service.models.folder import ModelFolder, Seen
 from service.models.spec import ModelSpec
@@ -29,16 +29,16 @@ class Library:
 
     def specs(self) -> dict[str, ModelSpec]:
         """Every readable spec by ID but uploaded ones; one in the folder goes before a shipped one of the same ID."""
-        return self.all()[0]
+        return self.all().specs
 
     def broken(self) -> dict[str, str]:
         """Folder entries that are no valid spec, and why."""
-        return self.all()[1]
+        return self.all().broken
 
-    def all(self) -> tuple[dict[str, ModelSpec], dict[str, str]]:
-        """`specs` and `broken` of one look."""
+    def all(self) -> Seen:
+        """`specs` and `broken` of one look, and what is wrong with the files of some specs."""
         seen = self._folder.look() if self._folder else Seen()
-        return self._shipped | seen.specs, seen.broken
+        return Seen(self._shipped | seen.specs, seen.broken, seen.problems)
 
     def get(self, model_id: str) -> ModelSpec:
         """The spec of an ID; that of an upload has the version in its own ID.
@@ -56,6 +56,13 @@ class Library:
             raise ModelNotLoadable(broken[model_id])
         known = self._shipped | (self._folder.last.specs if self._folder else {})
         raise UnknownModel(f"there is no model {model_id!r}{nearest(model_id, known)}")
+
+    def find(self, model_id: str) -> ModelSpec | None:
+        """`get`, or None for what cannot be had."""
+        try:
+            return self.get(model_id)
+        except KerascopeError:
+            return None
 
 
 def read_catalogue() -> dict[str, ModelSpec]:

@@ -16,6 +16,7 @@ from service.models import efficientnet_lite0
 from service.models.memory import OUT_OF_MEMORY
 from service.models.opening import keras3
 from service.models.opening.contents import Config, Contents, contents_of
+from service.models.opening.first_look import missing_file
 from service.models.opening.library_message import short_sentence
 from service.models.opening.own_code import own_objects
 from service.models.spec import ModelSpec
@@ -54,7 +55,7 @@ def require_files(spec: ModelSpec) -> None:
     """Raises ModelNotLoadable where a file that the spec names is not there."""
     for path in spec.files():
         if not path.is_file():
-            raise ModelNotLoadable(f"model {spec.id!r} names the file {path.name!r}, which is not in its folder")
+            raise ModelNotLoadable(missing_file(spec, path))
 
 
 def open_contents(contents: Contents, spec: ModelSpec, *, trusted: bool = False) -> Any:

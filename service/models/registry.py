@@ -17,7 +17,7 @@ from service.models.library import Library
 from service.models.loaded import LoadedModel
 from service.models.memory import release_memory
 from service.models.slot import Details, Failure, Known, Slot, State
-from service.models.spec import ModelSpec
+from service.models.spec import ModelSpec, Stamp
 
 log = structlog.get_logger(__name__)
 
@@ -119,7 +119,13 @@ class Registry:
     def status(self) -> dict[str, dict[str, Any]]:
         """State, bytes, users, load time and last error of every model that was ever asked for."""
         with self._lock:
-            return {model_id: self._describe(model_id, slot) for model_id, slot in self._slots.items()}
+            rows = {model_id: self._describe(model_id, slot) for model_id, slot in self._slots.items()}
+            failures = {model_id: slot.failure for model_id, slot in self._slots.items() if slot.failure}
+        for model_id, failure in failures.items():
+            # What is there now was not tried yet.
+            if not failure.is_of(self._library.find(model_id)):
+                rows[model_id] |= {"state": State.COLD.value, "last_error": None}
+        return rows
 
     @property
     def warm_bytes(self) -> int:
@@ -154,9 +160,10 @@ class Registry:
 
     def _load_or_fail(self, slot: Slot, spec: ModelSpec, admit: Callable[[LoadedModel], None]) -> LoadedModel:
         """The model; a failure is kept in the slot, and what had been built by then is freed."""
+        stamp = spec.stamp()
         found = self._loaded(spec, admit)
         if isinstance(found, KerascopeError):
-            self._fail(slot, spec, found)
+            self._fail(slot, spec, stamp, found)
             # Only here: until now, the error that was caught held what had been built.
             release_memory()
             raise found
@@ -174,12 +181,12 @@ class Registry:
             return ModelNotLoadable(f"model {spec.id!r} could not be loaded; the log of the service says why")
         return model
 
-    def _fail(self, slot: Slot, spec: ModelSpec, error: KerascopeError) -> None:
+    def _fail(self, slot: Slot, spec: ModelSpec, stamp: Stamp, error: KerascopeError) -> None:
         now = time.monotonic()
         retry_at = now + REMEMBERED_S if isinstance(error, WeightsUnavailable) else now
         error.retry_after_s = math.ceil(retry_at - now) or error.retry_after_s
         with self._lock:
-            slot.state, slot.failure = State.FAILED, Failure(error.again(), spec, now, retry_at)
+            slot.state, slot.failure = State.FAILED, Failure(error.again(), spec, stamp, now, retry_at)
 
     def _make_room(self, model: LoadedModel) -> None:
         self._require_fits(model)

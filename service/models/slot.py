@@ -29,16 +29,21 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Failure:
-    """Why the last load of `spec` failed; both times are of the monotonic clock."""
+    """Why the last load of `spec`, whose files had that stamp, failed; both times are of the monotonic clock."""
 
     error: KerascopeError
     spec: ModelSpec
+    stamp: Stamp
     at: float
     retry_at: float
 
     def holds(self, spec: ModelSpec, asked_at: float, again: bool) -> bool:
         """Whether who asked at that moment is told so, without another attempt; `again` only if he waited for it."""
         return self.spec == spec and (asked_at <= self.at or (not again and time.monotonic() < self.retry_at))
+
+    def is_of(self, spec: ModelSpec | None) -> bool:
+        """Whether that is what was loaded, and its files are the same."""
+        return self.spec == spec and self.spec.stamp() == self.stamp
 
     def told(self) -> KerascopeError:
         """The error anew, with the seconds until an attempt makes sense."""

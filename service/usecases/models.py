@@ -45,9 +45,12 @@ class Models:
     ) -> list[dict[str, Any]]:
         """Every loadable model with its state, the `uploads` too, and every broken spec and record with its reason."""
         statuses = await self._engines.statuses()
-        specs, broken = await asyncio.to_thread(self._library.all)
-        rows = [self._row(spec, statuses) for spec in specs.values()]
-        reasons = [*broken.items(), *((record.shown_as, record.reason) for record in unreadable)]
+        seen = await asyncio.to_thread(self._library.all)
+        rows = [self._row(spec, statuses) for spec in seen.specs.values()]
+        for row in rows:
+            if row["state"] == COLD["state"] and (problem := seen.problems.get(str(row["id"]))):
+                row |= {"state": "failed", "last_error": problem}
+        reasons = [*seen.broken.items(), *((record.shown_as, record.reason) for record in unreadable)]
         for record in uploads:
             try:
                 rows.append(self._row(self._library.get(record.id), statuses))

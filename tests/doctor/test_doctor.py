@@ -13,6 +13,7 @@ import pytest
 
 from service.doctor.check import Level, ok
 from service.doctor.machine import of_port
+from service.doctor.models import of_preload
 from service.doctor.stores import of_database, of_keys
 from service.keys.key import new_key
 from service.keys.scope import Scope
@@ -24,7 +25,7 @@ from tests.jobs.helpers import Postgres
 
 NAMES = [
     "python", "libraries", "settings", "data folder", "disk", "memory", "port", "keys", "database", "result store",
-    "sandbox", "shipped models", "device", "model folder",
+    "sandbox", "shipped models", "device", "model folder", "preload",
 ]  # fmt: skip
 
 
@@ -53,6 +54,18 @@ def test_a_machine_that_has_everything(tmp_path: Path) -> None:
     assert f"cpu, {len(os.sched_getaffinity(0))} cores" in by_name["device"]
     assert "open: everybody who reaches 127.0.0.1" in by_name["keys"]
     assert list((tmp_path / "data" / "results").rglob("*probe*")) == []
+
+
+def test_what_is_to_be_warm_and_cannot_be(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "cut.keras").write_bytes(b"PK\x03\x04")
+    found = of_preload(Settings(data_dir=tmp_path, preload="shapes,vgg,cut"))
+    assert (found.level, found.found) == (
+        "failed",
+        "there is no model 'vgg'; the closest are 'vgg19', 'vgg16'; 'cut.keras' is a damaged or incomplete zip archive",
+    )
+    assert of_preload(Settings(data_dir=tmp_path, preload="shapes")).line == "ok       preload          shapes"
+    assert of_preload(Settings(data_dir=tmp_path, preload="")).found == "nothing"
 
 
 @pytest.mark.soak

@@ -10,18 +10,23 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import h5py
+import keras
 import pytest
 
 from service.errors import ModelNotLoadable
 from service.models import folder as model_folder
 from service.models.library import CATALOGUE, Library
+from service.models.loaded import load_model
 from tests.checks import CAM, PNG, saved, triangle
 from tests.conftest import ROOT, Service, start_service
 
+A_MODEL = "a model is a .keras archive or HDF5 (.h5, .hdf5)"
 SPECS = {
     "brackets": "weights = " + "[" * 5000,
     "tables": "[a" + ".b" * 3000 + "]",
@@ -193,6 +198,62 @@ def test_a_known_model_costs_no_look_at_the_others(tmp_path: Path) -> None:
     assert found.get("m5").weights == "y.h5"
 
 
+def test_files_that_cannot_be_opened_are_told_before_anybody_calls(tmp_path: Path) -> None:
+    """Each with the sentence of its loading, and no longer once the file is whole."""
+    whole = (CATALOGUE / "shapes" / "shapes.keras").read_bytes()
+    keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten()]).save(tmp_path / "tiny.h5")
+    tiny = (tmp_path / "tiny.h5").read_bytes()
+    for name, content in (
+        ("cut.keras", whole[:-100]),
+        ("text.keras", b"hello, this is a text"),
+        ("empty.h5", b""),
+        ("cut.h5", tiny[:-1]),
+        ("pair.json", b"{}"),
+        ("pair.weights.h5", b"\x89PNG\r\n\x1a\n"),
+        ("other.keras", b"PK\x05\x06" + bytes(18)),
+    ):
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "named").mkdir()
+    (tmp_path / "named" / "model.toml").write_text('weights = "net.keras"')
+    with zipfile.ZipFile(tmp_path / "packed.keras", "w") as archive:
+        archive.writestr("data.pkl", "x")
+    (tmp_path / "cut.h5").rename(tmp_path / "short.h5")
+    library = Library(tmp_path, shipped={})
+    assert library.all().problems == {
+        "cut": "'cut.keras' is a damaged or incomplete zip archive",
+        "text": "'text.keras' is no model file: it is plain text; " + A_MODEL,
+        "empty": "'empty.h5' is no model file: it is empty",
+        "short": f"'short.h5' is an incomplete HDF5 file: it has {len(tiny) - 1} of {len(tiny)} bytes",
+        "pair": "'pair.weights.h5' holds no weights: it is a PNG image; " + A_MODEL,
+        "other": "'other.keras' is no model file: it is a ZIP archive or an Office document; " + A_MODEL,
+        "named": "model 'named' names the file 'net.keras', which is not in its folder",
+        "packed": "'packed.keras' is a zip archive but not a .keras file: it has no config.json; it is a file of "
+        "PyTorch; only models of Keras can be looked into",
+    }
+    for model_id, reason in library.all().problems.items():
+        with pytest.raises(ModelNotLoadable) as raised:
+            load_model(library.get(model_id), tmp_path)
+        assert raised.value.detail == reason
+    (tmp_path / "cut.keras").write_bytes(whole)
+    (tmp_path / "short.h5").write_bytes(tiny)
+    (tmp_path / "pair.weights.h5").write_bytes(tiny)
+    (tmp_path / "named" / "net.keras").write_bytes(whole)
+    assert set(library.all().problems) == {"text", "empty", "other", "packed"}
+
+
+@pytest.mark.parametrize("superblock", ["earliest", "v108", "v110", "latest"])
+def test_an_hdf5_file_of_every_version_says_where_it_ends(tmp_path: Path, superblock: str) -> None:
+    with h5py.File(tmp_path / "net.h5", "w", libver=superblock) as file:
+        file.attrs["model_config"] = "{}"
+        file["weights"] = list(range(1000))
+    data = (tmp_path / "net.h5").read_bytes()
+    library = Library(tmp_path, shipped={})
+    assert library.all().problems == {}
+    (tmp_path / "net.h5").write_bytes(data[: len(data) // 2])
+    said = f"'net.h5' is an incomplete HDF5 file: it has {len(data) // 2} of {len(data)} bytes"
+    assert library.all().problems == {"net": said}
+
+
 @pytest.fixture(scope="module")
 def served(odd: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """Started with the folder as it is, one of its odd entries to be preloaded too."""
@@ -213,6 +274,7 @@ def test_the_other_models_answer_from_the_start(served: Service) -> None:
     for name in ("brackets", "looped-weights", "loop", "pipe"):
         assert rows[name]["state"] == "failed"
         assert len(rows[name]["last_error"]) > 20
+    assert rows["line-break"]["last_error"] == ("'line\\nbreak.h5' is no model file: it is plain text; " + A_MODEL)
     ids = [row["id"] for row in served.client.get("/v1/models").json()["models"]]
     for model_id in ids:
         if rows[model_id]["source"] == "file":
@@ -243,6 +305,7 @@ def test_what_this_user_may_not_read(odd: Path) -> None:
 import os, sys
 from pathlib import Path
 from service.models.library import Library
+"".encode("cp437")  # From the interpreter's own folder, which that user may not read.
 os.setuid({nobody})
 found = Library(Path({str(odd)!r}))
 assert "good" in found.specs()

@@ -165,6 +165,21 @@ def test_a_failure_keeps_its_reason_and_is_tried_again() -> None:
     assert warm.status()["a"]["last_error"] is None
 
 
+def test_a_failure_is_told_only_of_the_files_that_failed(tmp_path: Path) -> None:
+    def hook(spec: ModelSpec) -> None:
+        raise ModelNotLoadable("truncated")
+
+    file = tmp_path / "a.keras"
+    file.write_bytes(b"first")
+    warm = Registry(Library(tmp_path, shipped={}), Loader(hook), budget_bytes=1000)
+    for content, after in ((b"second", "cold"), (None, "cold")):
+        with pytest.raises(ModelNotLoadable):
+            use(warm, "a")
+        assert (warm.status()["a"]["state"], warm.status()["a"]["last_error"]) == ("failed", "truncated")
+        file.write_bytes(content) if content else file.unlink()
+        assert (warm.status()["a"]["state"], warm.status()["a"]["last_error"]) == (after, None)
+
+
 def test_a_failed_download_is_remembered_for_a_minute() -> None:
     def hook(spec: ModelSpec) -> None:
         raise WeightsUnavailable("no network")

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import h5py
 
 from service.errors import ModelNotLoadable
+from service.models.opening.first_look import HDF5_MAGIC, ZIP_MAGIC, first_bytes, hdf5_problem, zip_problem
 from service.models.opening.library_message import short_sentence
 from service.models.opening.saved_model import IsSavedModel, read_saved_model
 from service.models.opening.strangers import what_it_is
@@ -21,8 +22,6 @@ from service.models.spec import ModelSpec
 Config = dict[str, Any]
 Form = Literal["archive", "hdf5", "pair", "saved_model"]
 CONTAINERS = ("Sequential", "Functional", "Model")
-HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
-ZIP_MAGIC = b"PK\x03\x04"
 MAX_JSON_BYTES = 256 * 1024**2
 
 
@@ -57,18 +56,16 @@ def contents_of_path(path: Path) -> Contents:
     """Of one file or folder, told by its first bytes and not by its name. Raises ModelNotLoadable."""
     if path.is_dir():
         return _of_folder(path)
-    magic = first_bytes(path)
-    if magic.startswith(ZIP_MAGIC):
+    head = first_bytes(path)
+    if head.startswith(ZIP_MAGIC):
+        if problem := zip_problem(path):
+            raise ModelNotLoadable(problem)
         return _of_archive(path)
-    if magic == HDF5_MAGIC:
+    if head.startswith(HDF5_MAGIC):
+        if problem := hdf5_problem(path, head):
+            raise ModelNotLoadable(problem)
         return _of_hdf5(path)
     raise ModelNotLoadable(f"{path.name!r} is no model file: {what_it_is(path)}")
-
-
-def first_bytes(path: Path) -> bytes:
-    """The eight that tell the kinds of files apart."""
-    with path.open("rb") as file:
-        return file.read(8)
 
 
 def _of_folder(path: Path) -> Contents:
@@ -88,10 +85,6 @@ def _of_archive(path: Path) -> Contents:
     try:
         with zipfile.ZipFile(path) as archive:
             names = {info.filename.replace("\\", "/"): info for info in archive.infolist()}
-            if "config.json" not in names:
-                raise ModelNotLoadable(
-                    f"{path.name!r} is a zip archive but not a .keras file: it has no config.json; {what_it_is(path)}"
-                )
             members: dict[str, bytes] = {}
             for name in ("config.json", "metadata.json"):
                 if name in names:
@@ -138,8 +131,11 @@ def _of_hdf5(path: Path) -> Contents:
 
 
 def _of_pair(architecture: Path, weights: Path) -> Contents:
-    if first_bytes(weights) != HDF5_MAGIC:
+    head = first_bytes(weights)
+    if not head.startswith(HDF5_MAGIC):
         raise ModelNotLoadable(f"{weights.name!r} holds no weights: {what_it_is(weights)}")
+    if problem := hdf5_problem(weights, head):
+        raise ModelNotLoadable(problem)
     config = parsed(architecture.read_bytes(), f"the architecture in {architecture.name!r}")
     return _contents("pair", weights, config, config.get("keras_version") if isinstance(config, dict) else None, None)
 
