@@ -60,7 +60,10 @@ def serve(
     # uvicorn hands the signal on once it has shut down; being told to stop is no failure.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: sys.exit(0))
-    server.run(sockets=[listener])
+    try:
+        server.run(sockets=[listener])
+    finally:
+        structlog.get_logger(__name__).info("stopped")
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from socket import socket
 from types import FrameType
 
 import structlog
@@ -49,6 +50,10 @@ class Server(uvicorn.Server):
         )
         self._app = app
         self._delay_s = settings.drain_delay_s
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        log.info("stopping", longest_s=self.config.timeout_graceful_shutdown)
+        await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         again, self._app.state.draining = self._app.state.draining, True
