@@ -77,7 +77,7 @@ def test_odd_entries_hide_themselves_alone_and_say_why(odd: Path) -> None:
     assert "good" in found.specs()
     broken = found.broken()
     reasons = {
-        "brackets": "is nested too deeply", "tables": "Extra inputs", "braces": "is nested too deeply",
+        "brackets": "is nested too deeply", "tables": "a: unknown field", "braces": "is nested too deeply",
         "zero": "cannot be read", "zero-in-a-name": "null byte", "absolute": "points outside", "large": "1048576 bytes",
         "looped-weights": "is a link that leads nowhere", "loop": "symbolic links", "one": "symbolic links",
         "pipe": "neither a file nor a folder", "unnamed": "gives no model ID",
