@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -14,11 +15,13 @@ from generators.example import FOLDER, names, read
 
 from service.api.errors import STATUS, problem_type
 from service.app import create_app
+from service.errors import ConfigurationError, KerascopeError
 from service.explainers import EXPLAINERS
 from service.settings import PREFIX, Settings
 
 README = FOLDER.parent / "README.md"
 RESULTS = FOLDER.parent / "tests" / "benchmarks" / "RESULTS.md"
+SERVICE = FOLDER.parent / "service"
 METHODS = FOLDER.parent / "service" / "explainers" / "README.md"
 
 
@@ -110,11 +113,19 @@ def settings_table() -> str:
 
 
 def errors_table() -> str:
+    raised = raised_errors()
     rows = ["| status | `type` | title |", "|---|---|---|"]
     for error, status in sorted(STATUS.items(), key=lambda item: (item[1], item[0].__name__)):
-        if not error.__subclasses__() and error.__name__ != "ConfigurationError":
+        if error in raised:
             rows.append(f"| {status} | `{problem_type(error)}` | {error.title()} |")
     return "\n".join(rows)
+
+
+def raised_errors() -> set[type[KerascopeError]]:
+    """Those that the service makes somewhere and answers with: the others group them, or end a command."""
+    text = "\n".join(path.read_text(encoding="utf-8") for path in SERVICE.rglob("*.py"))
+    made = {error for error in STATUS if re.search(rf"(?<!class )\b{error.__name__}\(", text)}
+    return made - {KerascopeError, ConfigurationError}
 
 
 def scopes_table() -> str:

@@ -51,10 +51,8 @@ def serve(
     make_folders(settings)
     configure_logging(settings.log_level, settings.log_format, process="api")
     server = Server(create_app(settings), settings)
-    config = server.config
-    listener = config.bind_socket()
+    listener = server.listen()
     address, port = listener.getsockname()[:2]
-    listener.listen(config.backlog)
     url = f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
     structlog.get_logger(__name__).info("listening", url=url, data_dir=str(settings.data_dir))
     # uvicorn hands the signal on once it has shut down; being told to stop is no failure.

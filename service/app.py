@@ -214,7 +214,7 @@ def ingest_limits(settings: Settings) -> IngestLimits:
 def why_off(settings: Settings) -> str | None:
     """Why no models are taken; None where they are."""
     if not settings.uploads:
-        return "this service takes no models (setting KERASCOPE_UPLOADS)"
+        return "this service takes no models; it does once it is started with KERASCOPE_UPLOADS=true"
     missing = sandbox.why_not()
     if missing and not settings.allow_unsandboxed_ingest:
         return f"uploaded models are read in a sandbox alone, and {missing}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
@@ -87,9 +88,15 @@ class TestServe:
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             taken.listen()
-            done = kerascope(home, "serve", "--port", str(taken.getsockname()[1]))
+            port = taken.getsockname()[1]
+            done = kerascope(home, "serve", "--port", str(port))
         assert done.returncode == 3
-        assert "address already in use" in done.stderr.lower()
+        line = json.loads(done.stderr)
+        assert (line["event"], line["level"]) == ("not listening", "error")
+        assert line["detail"] == (
+            f"127.0.0.1:{port} is taken; --port or KERASCOPE_PORT chooses another port, and `kerascope doctor` says "
+            "whether a Kerascope answers there"
+        )
 
 
 class TestSettings:

@@ -47,7 +47,18 @@ class TestNearest:
     @pytest.mark.parametrize(
         ("wrong", "valid", "sentence"),
         [
-            ("alfa", ["layer", "alpha", "top"], "; the closest are 'alpha', 'layer'"),
+            ("alfa", ["layer", "alpha", "top"], "; the closest is 'alpha'"),
+            ("nope", ["shapes"], ""),
+            ("notes", ["text", "mine", "dogs"], ""),
+            (
+                "cat",
+                ["crate", "catamaran", "tiger_cat", "Egyptian cat"],
+                "; the closest are 'tiger_cat', 'Egyptian cat', 'catamaran'",
+            ),
+            ("egyptian cat", ["tiger_cat", "Egyptian_cat"], "; the closest is 'Egyptian_cat'"),
+            ("at", ["cat", "pug"], "; the closest is 'cat'"),
+            ("ab", ["about", "pug"], ""),
+            ("_", ["conv_1"], ""),
             ("ALPHA", ["Alpha"], "; the closest is 'Alpha'"),
             ("conv2d_9", ["conv2d_1", "conv2d_2", "dense"], "; the closest are 'conv2d_2', 'conv2d_1'"),
             ("zzz", ["alpha"], ""),

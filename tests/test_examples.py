@@ -45,6 +45,14 @@ def test_generated_documents_are_current() -> None:
     assert (done.stdout, done.returncode) == ("", 0)
 
 
+def test_the_table_of_errors_has_what_is_answered_and_no_more() -> None:
+    text = (FOLDER.parent / "README.md").read_text(encoding="utf-8")
+    assert "| 403 | `urn:kerascope:problem:not-allowed` | That is not allowed |\n" in text
+    assert "| 409 | `urn:kerascope:problem:model-not-loadable` | The model cannot be loaded |\n" in text
+    for group in ("invalid-request", "not-found", "configuration-error", "kerascope-error"):
+        assert f"problem:{group}`" not in text
+
+
 def test_differences_are_noticed() -> None:
     assert differences({"a": 1.0}, {"a": 1.01}) == [".a: 1.0 and 1.01"]
     assert differences({"a": [1]}, {"a": [1, 2]}) == [".a: 1 and 2 items"]

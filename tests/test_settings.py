@@ -135,6 +135,14 @@ class TestRefused:
         assert name in caught.value.detail
         assert value in caught.value.detail
 
+    def test_the_sentence(self) -> None:
+        with pytest.raises(ConfigurationError) as caught:
+            load_settings(device="tpu", log_format="xml", otlp_endpoint="collector:4318")
+        said = caught.value.detail
+        assert "device: it must be auto, cpu, or gpu: and a number, got 'tpu'" in said
+        assert "log_format: input should be 'json' or 'console', got 'xml'" in said
+        assert "otlp_endpoint: it must be http:// or https:// with a host, and no query, got 'collector:4318'" in said
+
     def test_every_bad_value_is_told(self) -> None:
         with pytest.raises(ConfigurationError, match=r"port: .*; .*queue_limit: "):
             load_settings(port=-1, queue_limit=0)

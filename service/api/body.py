@@ -20,6 +20,7 @@ from service.usecases.fetch import Fetcher
 from service.usecases.request import ImageInput, MethodCall
 
 NPY = "application/x-npy"
+FORM = "application/x-www-form-urlencoded"
 ACCEPTED = f"{', '.join(MEDIA_TYPES)}, {NPY}, multipart/form-data, application/json"
 MAX_FIELDS = 64
 
@@ -52,8 +53,7 @@ async def read(request: Request, fetch: Fetcher) -> Body:
     elif media_type == "application/json":
         image, sent = await _json(await whole.body(), fetch)
     else:
-        given = repr(media_type) if media_type else "none"
-        raise UnsupportedMediaType(f"the Content-Type is {given}; send one of {ACCEPTED}")
+        raise UnsupportedMediaType(f"{_stated(media_type, 'image/png')}; send one of {ACCEPTED}")
     for name, value in sent.items():
         if name in params and str(params[name]) != (str(value).lower() if isinstance(value, bool) else str(value)):
             raise InvalidParameter(f"{name!r} stands in the query and in the body with two values; give it once")
@@ -64,8 +64,18 @@ async def json_body(request: Request) -> dict[str, Any]:
     """A body that is a JSON object. Raises MalformedBody or UnsupportedMediaType."""
     media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if media_type not in ("", "application/json"):
-        raise UnsupportedMediaType(f"the Content-Type is {media_type!r}; send application/json")
+        raise UnsupportedMediaType(f"{_stated(media_type, 'application/json')}; send application/json")
     return json_object(await _whole(request).body(), "the body")
+
+
+def _stated(media_type: str, example: str) -> str:
+    """What the caller said of the body, and who said it in its stead."""
+    if media_type == FORM:
+        return (
+            f"the Content-Type is {FORM!r}: curl adds that itself where no other is given, and "
+            f"-H 'Content-Type: {example}' is what is missing"
+        )
+    return f"the Content-Type is {repr(media_type) if media_type else 'none'}"
 
 
 def check_image(image: ImageInput | None, calls: Iterable[MethodCall]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 import structlog
@@ -15,6 +16,8 @@ from starlette.routing import Match, Mount
 
 from service import errors
 from service.errors import FieldError, KerascopeError
+from service.errors.validation import field_errors, in_one
+from service.explainers import FAMILY_OF
 
 log = structlog.get_logger(__name__)
 
@@ -133,12 +136,20 @@ async def _framework_error(request: Request, error: Exception) -> Response:
         headers["Allow"] = ", ".join(_taken(request))
     phrase = HTTPStatus(status).phrase
     detail = {
-        404: f"there is nothing at {request.url.path!r}; /docs lists every route",
+        404: f"there is nothing at {request.url.path!r}; {_meant(request.url.path) or '/docs lists every route'}",
         405: f"{request.url.path!r} does not take {request.method}; it takes {headers.get('Allow', 'another method')}",
     }.get(status, str(getattr(error, "detail", phrase)))
     return Response(
         orjson.dumps(problem(_request_id(request), status, phrase, detail, errors=[])), status, headers, MEDIA_TYPE
     )
+
+
+def _meant(path: str) -> str | None:
+    """The route of a method, where a path asks for one of its variants."""
+    asked = re.fullmatch(r"(/v1/models/[^/]+)/([^/]+)/?", path)
+    if asked is None or asked[2] not in FAMILY_OF:
+        return None
+    return f"did you mean {asked[1]}/{FAMILY_OF[asked[2]].name}?method={quote(asked[2])}"
 
 
 def _taken(request: Request) -> list[str]:
@@ -161,8 +172,8 @@ def _taken(request: Request) -> list[str]:
 async def _validation_error(request: Request, error: Exception) -> Response:
     """Path and query parameters that FastAPI itself checks."""
     found = error.errors() if isinstance(error, RequestValidationError) else []
-    fields = [FieldError(tuple(str(part) for part in item["loc"]), str(item["msg"])) for item in found]
-    detail = "; ".join(f"{item.loc[-1]}: {item.msg}" for item in fields) or "the request is not valid"
+    fields = field_errors(found)
+    detail = in_one(FieldError(item.loc[-1:], item.msg) for item in fields) or "the request is not valid"
     return problem_response(errors.InvalidParameter(detail, errors=fields), _request_id(request))
 
 

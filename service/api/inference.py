@@ -18,7 +18,8 @@ from service.api.options import RequestOptions
 from service.api.parameters import parse_many
 from service.api.schemas_inference import InferenceRequest
 from service.api.waiting import CallerGone, place_of, unless_gone
-from service.errors import FieldError, InvalidParameter, nearest
+from service.errors import InvalidParameter, nearest
+from service.errors.validation import field_errors, in_one
 from service.models.uploads.record import split_id
 from service.usecases.answer import Answer, AnswerOptions
 from service.usecases.inference import class_vector, explain_each, own_output
@@ -39,9 +40,8 @@ async def read(kind: type[Kind], request: Request) -> Kind:
     try:
         return kind.model_validate(await body.json_body(request))
     except ValidationError as error:
-        found = [FieldError(tuple(map(str, item["loc"])), str(item["msg"])) for item in error.errors()]
-        detail = "; ".join(f"{'.'.join(item.loc)}: {item.msg}" for item in found)
-        raise InvalidParameter(detail, errors=found) from None
+        found = field_errors(error.errors(), kind)
+        raise InvalidParameter(in_one(found), errors=found) from None
 
 
 async def batch(values: Sequence[Any], parameters: Mapping[str, Any]) -> list[Instance]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from service.api.options import AnimatedOptions, RequestOptions, ResultOptions, options_of
 from service.errors import FieldError, InvalidParameter, UnknownMethod, nearest
+from service.errors.validation import field_errors, in_one
 from service.explainers import BY_NAME, FAMILY_OF
 from service.explainers.base import Explainer, Photograph
 from service.explainers.params import ExplainerParams, TargetParams
@@ -18,6 +19,8 @@ from service.usecases.answer import ANIMATED
 from service.usecases.request import MethodCall
 
 MAX_METHODS = 24
+# What answers and the catalogue call a method's definition.
+VARIANT = "variant"
 
 
 class SharedParams(TargetParams):
@@ -40,7 +43,7 @@ def parse(explainer: Explainer, given: Mapping[str, Any], **fixed: str) -> tuple
             FieldError((name,), f"{variant} does not take it; it is for {', '.join(explainer.only[name])}")
             for name in idle
         ]
-        raise InvalidParameter("; ".join(f"{item.loc[0]}: {item.msg}" for item in problems), errors=problems)
+        raise InvalidParameter(in_one(problems), errors=problems)
     drawn = ("animation",) if options.format in ANIMATED else options.outputs or ()
     return explainer.for_outputs(params, drawn), options
 
@@ -64,8 +67,8 @@ def _parsed(
     params_given = {name: value for name, value in given.items() if name in known} | dict(fixed)
     valid = [*known, *kind_of_options.model_fields]
     problems = [
-        FieldError((name,), f"unknown parameter{nearest(name, valid) or '; there are ' + ', '.join(valid)}")
-        for name in given
+        FieldError((name,), f"unknown parameter{_meant(name, value, kind_of_params) or _known(name, valid)}")
+        for name, value in given.items()
         if name not in valid
     ]
     parsed: list[BaseModel] = []
@@ -73,10 +76,9 @@ def _parsed(
         try:
             parsed.append(kind.model_validate(values))
         except ValidationError as error:
-            problems += [_field_error(item, values) for item in error.errors()]
+            problems += field_errors(error.errors(), kind)
     if problems:
-        said = [f"{'.'.join(problem.loc)}: {problem.msg}" if problem.loc else problem.msg for problem in problems]
-        raise InvalidParameter("; ".join(said), errors=problems)
+        raise InvalidParameter(in_one(problems), errors=problems)
     params, options = parsed
     if not isinstance(params, ExplainerParams) or not isinstance(options, kind_of_options):
         raise TypeError("the parameters were parsed into another class")
@@ -122,13 +124,13 @@ def _method_call(place: int, values: Any, for_all: Mapping[str, Any]) -> MethodC
     if misplaced:
         raise InvalidParameter(f"{misplaced[0]!r} is for the whole answer: write it beside 'methods', not inside")
     explainer = FAMILY_OF.get(name) or BY_NAME[name]
-    if "variant" in values and (name not in BY_NAME or len(explainer.variants) == 1):
+    if VARIANT in values and (name not in BY_NAME or len(explainer.variants) == 1):
         families = " and ".join(repr(family.name) for family in dict.fromkeys(FAMILY_OF.values()))
         raise InvalidParameter(f"{name!r} has no variants; 'variant' goes with {families}")
     own = {key: value for key, value in for_all.items() if key in explainer.Params.model_fields}
-    own |= {key: value for key, value in values.items() if key not in ("method", "variant")}
-    if name not in BY_NAME or "variant" in values:
-        own["method"] = values.get("variant", name)
+    own |= {key: value for key, value in values.items() if key not in ("method", VARIANT)}
+    if name not in BY_NAME or VARIANT in values:
+        own["method"] = values.get(VARIANT, name)
     try:
         params, _ = parse(explainer, own)
     except InvalidParameter as error:
@@ -148,10 +150,16 @@ def names_of(params: type[ExplainerParams]) -> list[str]:
     return [info.alias or name for name, info in params.model_fields.items()]
 
 
-def _field_error(item: Any, values: Mapping[str, Any]) -> FieldError:
-    loc = tuple(str(part) for part in item["loc"])
-    # What several parameters say together belongs to none of them.
-    value = repr(values.get(loc[0])) if loc and loc[0] in values else ""
-    message = str(item["msg"]).removeprefix("Value error, ")
-    message = message[0].lower() + message[1:]
-    return FieldError(loc, f"{message}, got {value[:100]}" if value else message)
+def _meant(name: str, value: Any, params: type[ExplainerParams]) -> str:
+    """Where a variant is asked for under another name, the one that asks for it; empty for any other parameter."""
+    if params is SharedParams:
+        return f"; 'methods' takes it: methods={value}" if value in callable_names() else ""
+    chooser = params.model_fields.get("method")
+    variants = get_args(chooser.annotation) if chooser else ()
+    if value in variants:
+        return f"; 'method' chooses the variant: method={value}"
+    return f"; 'method' chooses the variant, one of {', '.join(variants)}" if variants and name == VARIANT else ""
+
+
+def _known(name: str, valid: Sequence[str]) -> str:
+    return nearest(name, valid) or f"; there are {', '.join(valid)}"

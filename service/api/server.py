@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from socket import socket
+import errno
+import socket
+import sys
 from types import FrameType
 
 import structlog
@@ -15,6 +17,9 @@ from service.metrics import CallMetrics
 from service.settings import Settings
 
 log = structlog.get_logger(__name__)
+
+# The exit code that uvicorn has for it.
+NOT_LISTENING = 3
 
 
 class Server(uvicorn.Server):
@@ -51,7 +56,22 @@ class Server(uvicorn.Server):
         self._app = app
         self._delay_s = settings.drain_delay_s
 
-    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+    def listen(self) -> socket.socket:
+        """Takes the port. What keeps it from that is logged and ends the process."""
+        host, port = self.config.host, self.config.port
+        listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+            listener.listen(self.config.backlog)
+        except OSError as error:
+            listener.close()
+            log.error("not listening", detail=_why_not(error, host, port))
+            sys.exit(NOT_LISTENING)
+        listener.set_inheritable(True)
+        return listener
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         log.info("stopping", longest_s=self.config.timeout_graceful_shutdown)
         await super().shutdown(sockets)
 
@@ -67,3 +87,15 @@ class Server(uvicorn.Server):
 
     def _exit_later(self, sig: int) -> None:
         asyncio.get_running_loop().call_later(self._delay_s, super().handle_exit, sig, None)
+
+
+def _why_not(error: OSError, host: str, port: int) -> str:
+    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"{place} is taken; --port or KERASCOPE_PORT chooses another port, and `kerascope doctor` says whether a "
+            "Kerascope answers there"
+        )
+    if error.errno == errno.EACCES:
+        return f"{place} may not be listened on by this user; --port or KERASCOPE_PORT chooses another port"
+    return f"{place} cannot be listened on: {error.strerror}; --host or KERASCOPE_HOST chooses another address"

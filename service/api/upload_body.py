@@ -14,6 +14,7 @@ from starlette.requests import Request
 
 from service.api.json_text import json_object
 from service.errors import FieldError, InvalidParameter, MalformedBody, TooSlow, UnsupportedMediaType
+from service.errors.validation import field_errors, in_one
 from service.kinds import HEAD_BYTES
 from service.models.opening.strangers import what_bytes_are
 from service.models.spec import Frozen, HeadKind, InputSpec, ModelName, Preprocessing
@@ -79,12 +80,12 @@ def _fields(form: FormData) -> Wanted:
             json_object(text.encode(), "the part 'spec'")
         parsed = UploadForm.model_validate(values)
     except ValidationError as error:
-        where = () if error.title == "UploadForm" else ("spec",)
-        fields = [
-            FieldError((*where, *(str(part) for part in item["loc"])), str(item["msg"])) for item in error.errors()
-        ]
-        detail = "; ".join(f"the field {'.'.join(item.loc)}: {item.msg}" for item in fields)
-        raise InvalidParameter(detail, errors=fields) from None
+        if error.title == UploadForm.__name__:
+            fields = field_errors(error.errors(), UploadForm)
+        else:
+            inner = field_errors(error.errors(), UploadSpec)
+            fields = [FieldError(("spec", *item.loc), item.msg) for item in inner]
+        raise InvalidParameter(in_one(fields), errors=fields) from None
     return Wanted(parsed.id, parsed.visibility, parsed.spec.model_dump(mode="json", exclude_none=True))
 
 

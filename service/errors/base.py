@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -34,11 +35,30 @@ class KerascopeError(Exception):
         return (cls.__doc__ or cls.__name__).splitlines()[0].rstrip(".")
 
 
+# Below, one name of one's own is offered for another: 'text' for 'notes'.
+SIMILAR = 0.6
+SHORTEST_PART = 3
+
+
 def nearest(wrong: str, valid: Iterable[str], count: int = 3) -> str:
-    """`"; the closest are 'a', 'b'"`, or `""` when nothing comes near. For the end of an error's sentence."""
+    """`"; the closest are 'a', 'b'"`, or `""` when nothing comes near. For the end of an error's sentence.
+
+    Names that hold the wrong one as whole words go first, then those that hold it as a part; similar ones are for when
+    none does.
+    """
     originals = {name.lower(): name for name in valid}
-    close = get_close_matches(wrong.lower(), originals, n=count, cutoff=0.4)
-    names = [repr(originals[name]) for name in close]
+    asked = wrong.lower()
+    words = _words(asked)
+    whole = [name for name in originals if words != "__" and words in _words(name)]
+    part = [name for name in originals if len(asked) >= SHORTEST_PART and asked in name]
+    close = [*sorted(whole, key=len), *sorted(part, key=len)]
+    close = close or get_close_matches(asked, originals, n=count, cutoff=SIMILAR)
+    names = [repr(originals[name]) for name in dict.fromkeys(close)][:count]
     if not names:
         return ""
     return f"; the closest {'is' if len(names) == 1 else 'are'} {', '.join(names)}"
+
+
+def _words(name: str) -> str:
+    """`_egyptian_cat_`, whatever stood between the words."""
+    return "_" + "_".join(re.findall(r"[^\W_]+", name)) + "_"

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from service.errors import InvalidParameter, MethodNotValid
 from service.explainers.base import Cost, Explainer, Explanation, Picture, Progress, Variant, Warned, is_map
-from service.explainers.params import Indices, LayerNames, TileParams
+from service.explainers.params import Indices, LayerNames, TileParams, written_beyond
 from service.explainers.passes import batch_of
 from service.explainers.targets import Targets
 
@@ -107,9 +107,8 @@ class Activations(Explainer):
                     "channels), and a vector of units is drawn as one row"
                 )
             count = 1 if len(tensor.shape) == 2 else tensor.shape[-1] or 0
-            wrong = [channel for channel in params.channels or () if channel >= count]
-            if wrong:
-                raise InvalidParameter(f"layer {tensor.path!r} has the channels 0 to {count - 1}, not {wrong[0]}")
+            if beyond := written_beyond(params.channels or (), count):
+                raise InvalidParameter(f"layer {tensor.path!r} has the channels 0 to {count - 1}, not {beyond}")
 
     @classmethod
     def stated_arrays(cls, params: ActivationParams) -> int:

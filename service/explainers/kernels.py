@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
 from service.errors import InvalidParameter, MethodNotValid
+from service.errors.validation import Matching
 from service.explainers.base import Cost, Explainer, Explanation, Photograph, Picture, Progress, Variant
-from service.explainers.params import Indices, LayerName, TileParams
+from service.explainers.params import Indices, LayerName, TileParams, written_beyond
 from service.explainers.targets import Targets
 
 if TYPE_CHECKING:
@@ -26,9 +27,8 @@ class KernelParams(TileParams):
     channels: Indices | None = Field(
         None, alias="filters", description="Filters, e.g. `0,4` or `0-15`; all when absent."
     )
-    input_channel: LayerName = Field(
+    input_channel: Annotated[LayerName, Matching(r"^(\d{1,6}|mean|rgb)$", "it must be an index, mean or rgb")] = Field(
         "0",
-        pattern=r"^(\d{1,6}|mean|rgb)$",
         description="Which slice of each kernel: an input channel's index, their `mean`, or `rgb` for a layer with 3.",
     )
 
@@ -83,9 +83,8 @@ class Kernels(Explainer):
         if problem:
             raise MethodNotValid(f"layer {entry.path!r} has no kernels to draw: {problem}")
         _, _, inputs, count = kernel_of(entry.layer).shape
-        wrong = [number for number in params.channels or () if number >= count]
-        if wrong:
-            raise InvalidParameter(f"layer {entry.path!r} has the filters 0 to {count - 1}, not {wrong[0]}")
+        if beyond := written_beyond(params.channels or (), count):
+            raise InvalidParameter(f"layer {entry.path!r} has the filters 0 to {count - 1}, not {beyond}")
         which = params.input_channel
         if which == "rgb" and inputs != 3:
             raise InvalidParameter(

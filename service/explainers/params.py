@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -47,6 +48,17 @@ def _indices(value: Any) -> Any:
     if not found:
         raise ValueError("write at least one index, or leave the parameter out for all of them")
     return found
+
+
+def written_beyond(indices: Sequence[int], count: int) -> str:
+    """Of indices as a caller may have written them, `3, 0-99`, those that are, or reach, beyond `count`."""
+    runs: list[list[int]] = []
+    for index in indices:
+        if runs and index == runs[-1][1] + 1:
+            runs[-1][1] = index
+        else:
+            runs.append([index, index])
+    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs if last >= count)
 
 
 def _layer_names(value: Any) -> Any:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from service.models.head import Head
 
 MAX_TARGETS = 10
+# A model of no more classes names them all.
+FEW_LABELS = 12
+OFFERED_LABELS = 5
 NOTHING = -1
 
 
@@ -89,8 +92,8 @@ class Targets:
 def parse_targets(text: str, graph: Graph, head: Head, labels: Sequence[str]) -> Targets:
     """`top1` … `top10`, an index, a label, several of these with commas, a contrast `a-b`, or `neuron:layer:…`.
 
-    Raises UnknownClass with the closest labels or the valid range, InvalidParameter for what cannot be read,
-    MethodNotValid for a model without class scores.
+    Raises UnknownClass with the closest labels, with all of a few, or with the valid range, InvalidParameter for what
+    cannot be read, MethodNotValid for a model without class scores.
     """
     if text.startswith("neuron:"):
         return _neuron(text, graph)
@@ -142,11 +145,10 @@ def _is_index(text: str) -> bool:
 
 
 def _class_index(text: str, classes: int, labels: Sequence[str]) -> int:
-    if _is_index(text):
-        index = int(text)
-        if index >= classes:
-            raise UnknownClass(f"there is no class {index}; the model has the classes 0 to {classes - 1}")
-        return index
+    if re.fullmatch(r"-?[0-9]+", text):
+        if not _is_index(text) or int(text) >= classes:
+            raise UnknownClass(f"there is no class {text[:40]}; the model has the classes 0 to {classes - 1}")
+        return int(text)
     places = [index for index, label in enumerate(labels) if label == text]
     if not places:
         places = [index for index, label in enumerate(labels) if label.lower() == text.lower().replace(" ", "_")]
@@ -155,8 +157,13 @@ def _class_index(text: str, classes: int, labels: Sequence[str]) -> int:
     if places:
         return places[0]
     if not labels:
-        raise UnknownClass(f"{text!r} is no class: this model has no labels, so write an index, or top1")
-    raise UnknownClass(f"there is no class {text!r}{nearest(text, labels)}")
+        raise UnknownClass(
+            f"{text!r} is no class: this model has no labels, so write an index from 0 to {classes - 1}, or top1"
+        )
+    if len(labels) <= FEW_LABELS:
+        raise UnknownClass(f"there is no class {text!r}; the classes are {', '.join(map(repr, labels))}")
+    near = nearest(text, labels, OFFERED_LABELS) or f"; write a label, or an index from 0 to {classes - 1}"
+    raise UnknownClass(f"there is no class {text!r}{near}")
 
 
 def _neuron(text: str, graph: Graph) -> Targets:

@@ -30,10 +30,11 @@ def read(path: Path, weights: Path, max_json_bytes: int, max_weights_bytes: int)
             config = _whole(archive, members[CONFIG], max_json_bytes)
             _whole(archive, members[METADATA], max_json_bytes)
             _copy(archive, members[WEIGHTS], weights, max_weights_bytes)
-    except (
-        zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, EOFError, NotImplementedError, OSError, ValueError,
-    ) as error:  # fmt: skip
-        raise Refused("model.unreadable", f"the file is a damaged or unusual zip archive: {str(error)[:200]}") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError):
+        said = "the file is a damaged or incomplete zip archive; save it again, or send it again"
+        raise Refused("model.unreadable", said) from None
+    except (zipfile.LargeZipFile, NotImplementedError, ValueError) as error:
+        raise Refused("model.unreadable", f"the file is an unusual zip archive: {str(error)[:200]}") from None
     except RuntimeError:
         raise Refused("model.bad_archive", "the archive is encrypted") from None
     return config

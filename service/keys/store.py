@@ -15,6 +15,7 @@ import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from service.errors import InvalidParameter, KeysUnavailable, UnknownKey
+from service.errors.validation import field_errors, in_one
 from service.keys.key import Key, digest_of, id_of
 
 log = structlog.get_logger(__name__)
@@ -118,9 +119,9 @@ def _read(path: Path) -> dict[str, Key]:
     except OSError as error:
         raise KeysUnavailable(f"the key file {str(path)!r} cannot be read: {error.strerror}") from None
     except ValidationError as error:
-        first = error.errors(include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise KeysUnavailable(f"the key file {str(path)!r} is damaged: {place}: {first['msg']}") from None
+        # Without the values: they are digests of keys.
+        wrong = in_one(field_errors(error.errors(include_input=False), KeyFile)[:1])
+        raise KeysUnavailable(f"the key file {str(path)!r} is damaged: {wrong}") from None
     return {key.id: key for key in found}
 
 

@@ -13,6 +13,7 @@ import structlog
 from pydantic import ValidationError
 
 from service.errors import ModelNotLoadable
+from service.errors.validation import field_errors, in_one
 from service.models.opening.strangers import is_pointer, what_it_is
 from service.models.spec import ModelSpec
 
@@ -154,10 +155,7 @@ def _read_spec(path: Path) -> ModelSpec | Broken:
 
 def _at_fault(error: ValidationError) -> str:
     """Everything that is wrong, each with its place."""
-    return "; ".join(
-        f"{'.'.join(str(part) for part in item['loc']) or 'spec'}: {item['msg'].removeprefix('Value error, ')}"
-        for item in error.errors()
-    )
+    return in_one(field_errors(error.errors(), ModelSpec), "spec")
 
 
 def _bare(stem: str, folder: Path, values: dict[str, str]) -> ModelSpec | Broken:
@@ -169,9 +167,9 @@ def _bare(stem: str, folder: Path, values: dict[str, str]) -> ModelSpec | Broken
         named = {"labels": labels, "labels_found": True} if labels else {}
         return ModelSpec(**{"id": model_id, "folder": folder, **named, **values})
     except ValidationError as error:
-        first = error.errors()[0]
-        if "id" not in first["loc"]:
-            return Broken(model_id, f"the file {values['weights']!r} cannot be used: {first['msg']}")
+        first = field_errors(error.errors(), ModelSpec)[0]
+        if "id" not in first.loc:
+            return Broken(model_id, f"the file {values['weights']!r} cannot be used: {first.msg}")
         reason = f"the file name {stem!r} gives no model ID; use letters, digits, '.', '_' and '-'"
         return Broken(model_id or NAMELESS, reason)
 

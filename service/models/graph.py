@@ -21,6 +21,8 @@ from service.models.dialects.dialect import Dialect
 from service.models.traits import Traits
 
 LINEAR = ":linear"
+# Where no name is close.
+LISTED = "; GET /v1/models/{id}/layers lists them"
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +101,8 @@ class Graph:
     channels_first: frozenset[Tensor] = frozenset()
 
     def entry(self, name: str) -> LayerEntry:
-        """The layer at a path, index or unambiguous name. Raises UnknownLayer with the closest names."""
+        """The layer at a path, index or unambiguous name. Raises UnknownLayer with the closest names, or with the route
+        that lists all of them."""
         by_path = {entry.path: entry for entry in self.layers}
         if name in by_path:
             return by_path[name]
@@ -111,7 +114,7 @@ class Graph:
         if named:
             paths = ", ".join(repr(entry.path) for entry in named)
             raise UnknownLayer(f"{name!r} is the name of {len(named)} layers; say which by its path: {paths}")
-        raise UnknownLayer(f"there is no layer {name!r}{nearest(name, by_path)}")
+        raise UnknownLayer(f"there is no layer {name!r}{nearest(name, by_path) or LISTED}")
 
     @cached_property
     def _layer_of(self) -> Mapping[Tensor, LayerEntry]:

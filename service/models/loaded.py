@@ -18,7 +18,7 @@ from service.models.canonical import canonical
 from service.models.dialects import dialect_of
 from service.models.finite import bad_weights
 from service.models.freezing import Room
-from service.models.graph import Graph
+from service.models.graph import LISTED, Graph
 from service.models.head import Head, find_head, head_of_training
 from service.models.inputs import find_input
 from service.models.labels import labels_of
@@ -164,7 +164,8 @@ def _check_cam_layer(graph: Graph, spec: ModelSpec) -> None:
     try:
         entry = graph.entry(spec.cam_layer or "")
     except UnknownLayer as error:
-        raise ModelNotLoadable(f"{said} {error.detail}") from error
+        # No route lists the layers of a model that is not loaded.
+        raise ModelNotLoadable(f"{said} {error.detail.removesuffix(LISTED)}") from error
     shape = entry.output.shape
     if len(shape) != 4 or shape[1:3] == (1, 1):
         raise ModelNotLoadable(f"{said} the output of {entry.path!r} has the shape {shape[1:]} and is no spatial map")

@@ -9,9 +9,13 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-ModelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+from service.errors.validation import Matching
+
+_NAME = "it must be 1 to 64 of a-z, 0-9, '.', '_' and '-', the first of them a letter or digit"
+ModelName = Annotated[str, Matching(r"^[a-z0-9][a-z0-9._-]{0,63}$", _NAME)]
 # With the version of an uploaded model: `mine@2`.
-ModelId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}(@[1-9][0-9]{0,5})?$")]
+ModelId = Annotated[str, Matching(r"^[a-z0-9][a-z0-9._-]{0,63}(@[1-9][0-9]{0,5})?$", _NAME)]
+Sha256 = Annotated[str, Matching(r"^[0-9a-f]{64}$", "it must be the 64 hex digits of a SHA-256, in small letters")]
 PreprocessingMode = Literal["none", "rescale01", "tf", "caffe", "torch", "mean_std"]
 # Name, time of the last change in ns and size of each file.
 Stamp = tuple[tuple[str, int, int], ...]
@@ -81,7 +85,7 @@ class ModelSpec(Frozen):
     weights: str | None = Field(None, description="File beside the spec; 'imagenet' or 'random' for applications.")
     architecture: str | None = Field(None, description="JSON of `model.to_json()`, when `weights` holds weights alone.")
     application: str | None = Field(None, description="Name in keras.applications, e.g. 'VGG16'.")
-    sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
+    sha256: Sha256 | None = None
     input: InputSpec = InputSpec()
     preprocessing: Preprocessing | None = None
     labels: Literal["imagenet"] | tuple[str, ...] | str | None = None

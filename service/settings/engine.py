@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import BaseModel
 
+from service.errors.validation import Matching
 from service.settings.field import setting
 
 
 class EngineSettings(BaseModel):
     """Devices, deadlines, budgets and queues."""
 
-    device: str = setting("auto", "device", "`auto`, `cpu` or `gpu:N`.", pattern=r"^(auto|cpu|gpu:\d{1,2})$")
+    device: Annotated[str, Matching(r"^(auto|cpu|gpu:\d{1,2})$", "it must be auto, cpu, or gpu: and a number")] = (
+        setting("auto", "device", "`auto`, `cpu` or `gpu:N`.")
+    )
     engines: int = setting(1, "processes", "Engine processes; each model is warm in one of them.", ge=1, le=16)
     cpu_threads: int = setting(
         0, "threads", "Threads of each engine; 0 shares this machine's cores among the engines.", ge=0, le=512

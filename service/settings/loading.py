@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from service.errors import ConfigurationError, nearest
+from service.errors.validation import field_errors, in_one
 from service.keys.store import KeyStore
 from service.settings.settings import PREFIX, SECRET, Settings, config_file, secrets_dir
 
@@ -36,7 +37,7 @@ def load_settings(**flags: Any) -> Settings:
     try:
         settings = Settings(**given)
     except ValidationError as error:
-        raise ConfigurationError("; ".join(_sentence(item) for item in error.errors())) from None
+        raise ConfigurationError(in_one(field_errors(error.errors(), Settings, SECRET))) from None
     except OSError as error:
         raise ConfigurationError(f"the secret {error.filename!r} cannot be read: {error.strerror}") from None
     if not is_loopback(settings.host) and not settings.key_digests and not KeyStore(settings.data_dir).guarded():
@@ -89,12 +90,6 @@ def origins(settings: Settings, **flags: Any) -> list[Origin]:
         extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
         found.append(Origin(name, getattr(settings, name), str(extra["unit"]), source, info.description or ""))
     return found
-
-
-def _sentence(item: Any) -> str:
-    name = ".".join(str(part) for part in item["loc"])
-    message = str(item["msg"]).removeprefix("Value error, ")
-    return f"{name}: {message}" if name in SECRET else f"{name}: {message}, got {item.get('input')!r}"
 
 
 # What the example clients read.

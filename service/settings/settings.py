@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 from urllib.parse import quote, urlsplit
 
 from pydantic import ValidationInfo, field_validator
@@ -16,6 +16,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from service.errors.validation import Matching
 from service.settings.access import AccessSettings
 from service.settings.engine import EngineSettings
 from service.settings.field import setting
@@ -24,6 +25,10 @@ from service.settings.images import ImageSettings
 from service.settings.jobs import JobSettings
 from service.settings.models import ModelSettings
 
+Address = Annotated[
+    str,
+    Matching(r"^(https?://[^/?#]+(/[^?#]*)?)?$", "it must be http:// or https:// with a host, and no query"),
+]
 PREFIX = "KERASCOPE_"
 # Values that are never shown: a database URL holds a password.
 SECRET = frozenset({"api_keys", "database_url", "database_password"})
@@ -56,12 +61,11 @@ class Settings(ImageSettings, JobSettings, EngineSettings, ModelSettings, Access
         "info", "level", "Least severe event that is logged."
     )
     log_format: Literal["json", "console"] = setting("json", "format", "`json` lines, or `console` for reading.")
-    otlp_endpoint: str = setting(
+    otlp_endpoint: Address = setting(
         "",
         "URL",
         "Where traces are sent by OTLP over HTTP, such as `http://localhost:4318`; none when empty. Needs the extra "
         "`otel`.",
-        pattern=r"^(https?://[^/?#]+(/[^?#]*)?)?$",
     )
 
     @field_validator("api_keys")

@@ -169,7 +169,7 @@ def test_other_bodies(service: Service) -> None:
     problem(service.client.post(path, content=b"[1]"), 400, "malformed-body", "JSON object")
     problem(service.client.post(path, content=b"{"), 400, "malformed-body", "not valid JSON")
     problem(service.client.post(path, content=PICTURE, headers=PNG), 415, "unsupported-media-type", "application/json")
-    problem(service.client.post(path, json={"inputs": []}), 422, "invalid-parameter", "instances: field required")
+    problem(service.client.post(path, json={"inputs": []}), 422, "invalid-parameter", "instances: it is missing")
     answer = service.client.post("/v1/models/shape:predict", json={"instances": [b64(PICTURE)]})
     problem(answer, 404, "unknown-model", "'shape'", "'shapes'")
 

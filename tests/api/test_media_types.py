@@ -122,3 +122,10 @@ def test_metrics(service: Service, accept: str) -> None:
     answer = service.client.get("/metrics", headers={"Accept": accept})
     assert answer.headers["content-type"].split(";")[0] in documented("/metrics", "get")
     assert answer.headers["content-type"].startswith(accept.split(";")[0] or "text/plain")
+
+
+def test_curl_that_calls_json_an_urlencoded_form(service: Service) -> None:
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = service.client.post(f"{MODEL}:predict", content=b"{}", headers=headers)
+    said = "and -H 'Content-Type: application/json' is what is missing; send application/json"
+    problem(answer, 415, "unsupported-media-type", said)

@@ -178,8 +178,12 @@ def test_errors_are_the_protocols_own(service: Service, guarded: Service, tmp_pa
     error(service.client.delete(V2), 405, "does not take DELETE")
     error(service.client.post(f"{V2}/infer", content=b"{"), 400, "not valid JSON")
     error(service.client.post(f"{V2}/infer", content=PICTURE, headers=PNG), 415, "application/json")
-    error(infer(service, pictures(PICTURE), outputs=[{"name": "probs"}]), 422, "no output 'probs'", "'probabilities'")
-    error(infer(service, pictures(PICTURE), input=[]), 422, "input: Extra inputs")
+    error(
+        infer(service, pictures(PICTURE), outputs=[{"name": "probs"}]),
+        422,
+        "no output 'probs'; there are probabilities, logits",
+    )
+    error(infer(service, pictures(PICTURE), input=[]), 422, "input: unknown field; the closest is 'inputs'")
     error(guarded.client.get("/v2"), 401, "Authorization: Bearer")
     error(guarded.client.post(f"{V2}/infer", content=b"x" * 70_000, headers={"Authorization": f"Bearer {KEY}"}), 413)
     host = ask(create_app(Settings(data_dir=tmp_path)), "GET", "/v2", Host="evil.example")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from service.api.parameters import parse
+from service.api.parameters import parse, parse_many
 from service.errors import InvalidParameter
 from service.explainers import BY_NAME, EXPLAINERS
 from service.explainers.base import Explainer
@@ -29,6 +29,15 @@ class TestParse:
             parse(BY_NAME["cam"], {"alfa": "1", "alpha": "2", "top": "0", "colormap": "jet"})
         assert [item.loc for item in caught.value.errors] == [("alfa",), ("alpha",), ("top",)]
         assert all(item.msg in caught.value.detail for item in caught.value.errors)
+
+    def test_a_variant_where_several_methods_are_asked_for(self) -> None:
+        with pytest.raises(InvalidParameter) as caught:
+            parse_many({"methods": "predict", "variant": "smoothgrad"})
+        assert caught.value.detail == "variant: unknown parameter; 'methods' takes it: methods=smoothgrad"
+
+    def test_a_method_without_variants(self) -> None:
+        with pytest.raises(InvalidParameter, match="variant: unknown parameter; there are "):
+            parse(BY_NAME["predict"], {"variant": "x"})
 
     def test_long_values_are_cut(self) -> None:
         with pytest.raises(InvalidParameter) as caught:
@@ -53,6 +62,9 @@ class TestOverHttp:
             ("alfa=0.5", ["alfa: unknown parameter", "closest", "'alpha'"]),
             ("colourmap=jet", ["colourmap: unknown", "'colormap'"]),
             ("zzzzzz=1", ["zzzzzz: unknown parameter; there are output, target, alpha,"]),
+            ("variant=layercam", ["variant: unknown parameter; 'method' chooses the variant: method=layercam"]),
+            ("kind=layercam", ["kind: unknown parameter; 'method' chooses the variant: method=layercam"]),
+            ("variant=no", ["variant: unknown parameter; 'method' chooses the variant, one of gradcam, gradcam++"]),
             ("alpha=nan", ["alpha", "finite"]),
             ("alpha=inf", ["alpha", "finite"]),
             ("alpha=1.5", ["alpha", "less than or equal to 1", "1.5"]),

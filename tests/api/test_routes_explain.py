@@ -174,8 +174,13 @@ class TestRefused:
             ({"layer": "dense"}, 422, "method-not-valid", ["'dense'", "(512,)", "valid layers", "conv2d_5"]),
             ({"layer": "conv2d:linear:linear"}, 404, "unknown-layer", ["conv2d:linear:linear"]),
             ({"target": "3"}, 404, "unknown-class", ["no class 3", "0 to 2"]),
-            ({"target": "squar"}, 404, "unknown-class", ["no class 'squar'", "'square'"]),
-            ({"target": "-1"}, 404, "unknown-class", ["no class '-1'"]),
+            (
+                {"target": "squar"},
+                404,
+                "unknown-class",
+                ["there is no class 'squar'; the classes are 'circle', 'square', 'triangle'"],
+            ),
+            ({"target": "-1"}, 404, "unknown-class", ["there is no class -1; the model has the classes 0 to 2"]),
             ({"target": "1-7"}, 404, "unknown-class", ["no class 7"]),
             ({"target": "²"}, 404, "unknown-class", ["no class '²'"]),
             ({"target": "\x00"}, 404, "unknown-class", ["no class"]),
@@ -193,7 +198,19 @@ class TestRefused:
         problem(answer, 404, "unknown-model", "no model 'efficientnet-lite'", "'efficientnet-lite0'")
 
     def test_unknown_method(self, service: Service) -> None:
-        problem(post(service, f"{MODEL}/gradcam"), 404, None, "/docs lists every route")
+        problem(post(service, f"{MODEL}/grad"), 404, None, "/docs lists every route")
+
+    @pytest.mark.parametrize(
+        ("name", "meant"),
+        [
+            ("gradcam", "cam?method=gradcam"), ("gradcam++", "cam?method=gradcam%2B%2B"),
+            ("smoothgrad", "saliency?method=smoothgrad"),
+        ],
+    )  # fmt: skip
+    def test_a_variant_as_a_route(self, service: Service, name: str, meant: str) -> None:
+        body = problem(post(service, f"{MODEL}/{name}"), 404, None)
+        assert body["detail"] == f"there is nothing at '{MODEL}/{name}'; did you mean {MODEL}/{meant}"
+        assert post(service, f"{MODEL}/{meant}").status_code == 200
 
     def test_unknown_layers_of_activations(self, service: Service) -> None:
         answer = post(service, f"{MODEL}/activations", layers="conv2d,conv")

@@ -167,19 +167,38 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("fields", "files", "status", "kind", "words"),
         [
-            ({"id": "Bad Name"}, {"model": b"PK\x03\x04"}, 422, "invalid-parameter", "id"),
-            ({"id": "../x"}, {"model": b"PK\x03\x04"}, 422, "invalid-parameter", "id"),
-            ({"id": "x@1"}, {"model": b"PK\x03\x04"}, 422, "invalid-parameter", "id"),
-            ({}, {"model": b"PK\x03\x04"}, 422, "invalid-parameter", "id"),
-            ({"id": "x", "odd": "1"}, {"model": b"PK\x03\x04"}, 422, "invalid-parameter", "odd"),
-            ({"id": "x", "visibility": "all"}, {"model": b"PK\x03\x04"}, 422, "invalid-parameter", "visibility"),
-            ({"id": "x", "spec": "{"}, {"model": b"PK\x03\x04"}, 422, "invalid-parameter", "spec"),
             (
-                {"id": "x", "spec": '{"labels": "/etc/passwd"}'},
+                {"id": "Bad Name"},
                 {"model": b"PK\x03\x04"},
                 422,
                 "invalid-parameter",
-                "labels",
+                "id: it must be 1 to 64 of a-z, 0-9, '.', '_' and '-', the first of them a letter or digit, "
+                "got 'Bad Name'",
+            ),
+            ({"id": "../x"}, {"model": b"PK\x03\x04"}, 422, "invalid-parameter", "id"),
+            ({"id": "x@1"}, {"model": b"PK\x03\x04"}, 422, "invalid-parameter", "id"),
+            ({}, {"model": b"PK\x03\x04"}, 422, "invalid-parameter", "id: it is missing"),
+            (
+                {"id": "x", "odd": "1"},
+                {"model": b"PK\x03\x04"},
+                422,
+                "invalid-parameter",
+                "odd: unknown field; there are id, visibility, spec",
+            ),
+            (
+                {"id": "x", "visibility": "all"},
+                {"model": b"PK\x03\x04"},
+                422,
+                "invalid-parameter",
+                "visibility: input should be 'private' or 'shared', got 'all'",
+            ),
+            ({"id": "x", "spec": "{"}, {"model": b"PK\x03\x04"}, 422, "invalid-parameter", "spec"),
+            (
+                {"id": "x", "spec": '{"labels": "../labels.txt"}'},
+                {"model": b"PK\x03\x04"},
+                422,
+                "invalid-parameter",
+                "spec.labels: input should be 'imagenet' or a valid list, got '../labels.txt'",
             ),
             ({"id": "x", "spec": '{"weights": "x"}'}, {"model": b"PK\x03\x04"}, 422, "invalid-parameter", "weights"),
             (
@@ -297,7 +316,8 @@ def test_m9_other_models_answer_as_before(ann: Client, network: bytes, tmp_path:
 def test_off_unless_it_is_set(guarded: Service, network: bytes) -> None:
     headers = {"Authorization": f"Bearer {KEY}"}
     answer = guarded.client.post(MODELS, data={"id": "x"}, files={"model": network}, headers=headers)
-    problem(answer, 403, "uploads-off", "KERASCOPE_UPLOADS")
+    said = "this service takes no models; it does once it is started with KERASCOPE_UPLOADS=true"
+    assert problem(answer, 403, "uploads-off")["detail"] == said
     assert "KERASCOPE_UPLOADS" in guarded.client.get(MODELS, headers=headers).json()["uploads"]
 
 

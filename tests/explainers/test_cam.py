@@ -218,7 +218,7 @@ def test_a_layer_the_score_does_not_depend_on() -> None:
     model = nets.loaded(keras.Model(x, [scores, other]))
     with pytest.raises(MethodNotValid, match="the score does not depend on layer 'other'"):
         heatmap(model, layer="other")
-    with pytest.raises(UnknownLayer, match="there is no layer 'othr'; the closest are 'other'"):
+    with pytest.raises(UnknownLayer, match="there is no layer 'othr'; the closest is 'other'"):
         heatmap(model, layer="othr")
 
 

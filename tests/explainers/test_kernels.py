@@ -9,8 +9,10 @@ import nets
 import numpy as np
 import pytest
 from keras import layers
+from pydantic import ValidationError
 
 from service.errors import InvalidParameter, MethodNotValid, UnknownLayer
+from service.explainers.kernels import KernelParams
 from service.models.loaded import LoadedModel
 
 # Values that tell their own place: row, column, input, output.
@@ -44,6 +46,11 @@ def test_one_input_channel(model: LoadedModel) -> None:
     assert np.array_equal(first, KERNEL[:, :, 0])
     assert np.array_equal(kernels(model, layer="conv", input_channel="2"), KERNEL[:, :, 2])
     assert np.array_equal(kernels(model, layer=0, input_channel=1), KERNEL[:, :, 1])
+
+
+def test_an_input_channel_that_is_none() -> None:
+    with pytest.raises(ValidationError, match="it must be an index, mean or rgb"):
+        KernelParams(layer="conv", input_channel="red")
 
 
 def test_filters(model: LoadedModel) -> None:

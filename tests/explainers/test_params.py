@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from service.explainers.activations import ActivationParams
 from service.explainers.cam import CamParams
 from service.explainers.kernels import KernelParams
-from service.explainers.params import Indices, LayerNames, TileParams
+from service.explainers.params import Indices, LayerNames, TileParams, written_beyond
 
 
 class Both(BaseModel):
@@ -127,3 +128,14 @@ def test_filters_are_the_channels_of_kernels() -> None:
 def test_frozen() -> None:
     with pytest.raises(ValidationError):
         CamParams().alpha = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("indices", "count", "written"),
+    [
+        (range(100), 32, "0-99"), ((32,), 32, "32"), ((0, 4, 99), 32, "99"), ((31, 32, 5, 40), 32, "31-32, 40"),
+        ((0, 31), 32, ""), ((), 0, ""),
+    ],
+)  # fmt: skip
+def test_what_is_beyond_is_written_as_it_was(indices: Sequence[int], count: int, written: str) -> None:
+    assert written_beyond(indices, count) == written

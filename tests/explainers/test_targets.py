@@ -9,9 +9,11 @@ import nets
 import numpy as np
 import pytest
 
-from service.errors import InvalidParameter, MethodNotValid, UnknownClass
+from service.errors import InvalidParameter, MethodNotValid, UnknownClass, UnknownLayer
 from service.explainers.targets import class_targets, parse_targets
+from service.models.labels import labels_of
 from service.models.loaded import LoadedModel
+from service.models.spec import ModelSpec
 
 LABELS = ("tabby", "Egyptian_cat", "T-shirt", "crane")
 
@@ -53,11 +55,12 @@ def test_targets(model: LoadedModel, text: str, index: int, minus: int) -> None:
         ("4", "there is no class 4; the model has the classes 0 to 3"),
         ("999999999", "there is no class 999999999; the model has the classes 0 to 3"),
         ("1-4", "there is no class 4; the model has the classes 0 to 3"),
-        ("tabi", "there is no class 'tabi'; the closest is 'tabby'"),
-        ("-1", "there is no class '-1'"),
+        ("tabi", "there is no class 'tabi'; the classes are 'tabby', 'Egyptian_cat', 'T-shirt', 'crane'"),
+        ("-1", "there is no class -1; the model has the classes 0 to 3"),
+        ("9999999999", "there is no class 9999999999; the model has the classes 0 to 3"),
         ("1-", "there is no class '1-'"),
         ("²", "there is no class '²'"),
-        ("9" * 5000, "there is no class '999"),
+        ("9" * 5000, "there is no class 999"),
         ("", "there is no class ''"),
     ],
 )
@@ -70,7 +73,28 @@ def test_unknown_classes(model: LoadedModel, text: str, reason: str) -> None:
 def test_a_label_where_there_are_none(model: LoadedModel) -> None:
     with pytest.raises(UnknownClass) as caught:
         parse_targets("cat", model.graph, model.head, ())
-    assert caught.value.detail == "'cat' is no class: this model has no labels, so write an index, or top1"
+    assert caught.value.detail == "'cat' is no class: this model has no labels, so write an index from 0 to 3, or top1"
+
+
+@pytest.mark.parametrize(
+    ("text", "offered"),
+    [
+        ("cat", "the closest are 'tiger_cat', 'Persian_cat', 'Siamese_cat', 'Egyptian_cat', 'Madagascar_cat'"),
+        ("tabi", "the closest is 'tabby'"),
+        ("zzzz", "write a label, or an index from 0 to 3"),
+    ],
+)
+def test_one_of_many_labels(model: LoadedModel, text: str, offered: str) -> None:
+    labels = labels_of(ModelSpec(id="x", weights="x.h5", labels="imagenet"))
+    with pytest.raises(UnknownClass) as caught:
+        parse_targets(text, model.graph, model.head, labels)
+    assert caught.value.detail == f"there is no class {text!r}; {offered}"
+
+
+def test_a_neuron_of_a_layer_there_is_not(model: LoadedModel) -> None:
+    with pytest.raises(UnknownLayer) as caught:
+        parse_targets("neuron:foo:3,4,1", model.graph, model.head, LABELS)
+    assert caught.value.detail == "there is no layer 'foo'; GET /v1/models/{id}/layers lists them"
 
 
 def test_a_label_of_two_classes(model: LoadedModel) -> None:

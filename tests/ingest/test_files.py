@@ -156,7 +156,9 @@ class TestM7Archive:
         assert refused(bytes(data), tmp_path).code in ("model.bad_archive", "model.unreadable", "model.too_large")
 
     def test_what_is_no_zip(self, tmp_path: Path) -> None:
-        assert refused(b"PK\x03\x04" + bytes(100), tmp_path).code == "model.unreadable"
+        cut = refused(b"PK\x03\x04" + bytes(100), tmp_path)
+        assert cut.code == "model.unreadable"
+        assert cut.detail == "the file is a damaged or incomplete zip archive; save it again, or send it again"
         assert refused(b"", tmp_path, "upload.h5").code == "model.unreadable"
 
 

@@ -258,7 +258,7 @@ def test_unknown_name_gives_the_closest() -> None:
         canonical(sequential_in_functional()).entry("backbone/conf")
     with pytest.raises(UnknownLayer) as caught:
         canonical(nets.pencil()).entry("quite something else")
-    assert caught.value.detail == "there is no layer 'quite something else'"
+    assert caught.value.detail == "there is no layer 'quite something else'; GET /v1/models/{id}/layers lists them"
 
 
 def test_ambiguous_name_lists_the_paths() -> None:

@@ -94,12 +94,26 @@ def test_folders_with_a_spec(tmp_path: Path) -> None:
 
 BROKEN = {
     "not-toml": ("weights = ", "model.toml in the folder 'not-toml' cannot be read: Invalid value"),
-    "unknown-key": ('weights = "x"\nwieghts = "y"', "is not valid: wieghts: Extra inputs are not permitted"),
+    "unknown-key": ('weights = "x"\nwieghts = "y"', "is not valid: wieghts: unknown field; the closest is 'weights'"),
     "no-weights": ('title = "x"', "source 'file' needs 'weights'"),
     "escape": ('weights = "../x.h5"', "'../x.h5' points outside the model's folder"),
     "escape-labels": ('weights = "x.h5"\nlabels = "../../etc/passwd"', "points outside the model's folder"),
-    "bad-id": ('id = "No Good"\nweights = "x"', "is not valid: id: String should match pattern"),
-    "bad-mode": ('weights = "x"\n[preprocessing]\nmode = "magic"', "is not valid: preprocessing.mode"),
+    "bad-id": (
+        'id = "No Good"\nweights = "x"',
+        "is not valid: id: it must be 1 to 64 of a-z, 0-9, '.', '_' and '-', the first of them a letter or digit, "
+        "got 'No Good'",
+    ),
+    "bad-mode": (
+        'weights = "x"\n[preprocessing]\nmode = "magic"',
+        "is not valid: preprocessing.mode: input should be 'none', 'rescale01', 'tf', 'caffe', 'torch' or 'mean_std', "
+        "got 'magic'",
+    ),
+    "label": ('weights = "x"\nlabel = ["cat"]', "is not valid: label: unknown field; the closest is 'labels'"),
+    "no-labels": ('weights = "x"\nlabels = [7]', "is not valid: labels.0: input should be a valid string, got 7"),
+    "digest": (
+        'weights = "x"\nsha256 = "ab"',
+        "sha256: it must be the 64 hex digits of a SHA-256, in small letters, got 'ab'",
+    ),
 }
 
 
@@ -138,7 +152,7 @@ def test_a_link_that_leads_outside(tmp_path: Path) -> None:
     found = library(tmp_path / "models")
     assert list(found.specs()) == ["other"]
     assert found.broken() == {
-        "net": "the file 'net.keras' cannot be used: Value error, 'net.keras' points outside the model's folder"
+        "net": "the file 'net.keras' cannot be used: 'net.keras' points outside the model's folder"
     }
 
 

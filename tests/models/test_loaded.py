@@ -56,6 +56,7 @@ def test_a_file_loads_with_all_that_was_found(tmp_path: Path) -> None:
     ("text", "reason"),
     [
         ('labels = ["a"]', "model 'pencil' has 4 classes and its spec 1 labels"),
+        ('cam_layer = "zzz"', "the spec of model 'pencil' names a cam_layer, but there is no layer 'zzz'"),
         ('cam_layer = "cnv"', "the spec of model 'pencil' names a cam_layer, but there is no layer 'cnv'"),
         (
             'cam_layer = "scores"',

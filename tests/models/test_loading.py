@@ -201,7 +201,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
     "text.keras": (lambda path: path.write_text("x"), "'text.keras' is no model file: it is plain text"),
     "empty.keras": (lambda path: path.write_bytes(b""), "'empty.keras' is no model file: it is empty"),
     "zip.keras": (no_config, "'zip.keras' is a zip archive but not a .keras file: it has no config.json"),
-    "truncated.keras": (truncated, "'truncated.keras' is a damaged or incomplete zip archive"),
+    "truncated.keras": (truncated, "'truncated.keras' is a damaged or incomplete zip archive; copy or save it again"),
     "truncated.h5": (
         truncated,
         "'truncated.h5' is a damaged or incomplete HDF5 file: Unable to synchronously open file (truncated file",
@@ -229,10 +229,11 @@ def test_refused_files(tmp_path: Path, name: str) -> None:
     assert refusal(tmp_path / name).startswith(reason)
 
 
-def test_weights_alone_say_what_to_do(tmp_path: Path, legacy_weights: Path) -> None:
-    shutil.copy(legacy_weights, tmp_path / "mine.h5")
-    assert refusal(tmp_path / "mine.h5") == (
-        "'mine.h5' holds the weights of 4 layers and no architecture. Save the whole model (model.save('mine.keras')), "
+@pytest.mark.parametrize("name", ["mine.h5", "mine.weights.h5", "mine_weights.h5"])
+def test_weights_alone_say_what_to_do(tmp_path: Path, legacy_weights: Path, name: str) -> None:
+    shutil.copy(legacy_weights, tmp_path / name)
+    assert refusal(tmp_path / name) == (
+        f"{name!r} holds the weights of 4 layers and no architecture. Save the whole model (model.save('mine.keras')), "
         "or put the architecture beside it as mine.json (model.to_json())"
     )
 

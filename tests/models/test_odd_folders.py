@@ -82,7 +82,7 @@ def test_odd_entries_hide_themselves_alone_and_say_why(odd: Path) -> None:
     assert "good" in found.specs()
     broken = found.broken()
     reasons = {
-        "brackets": "is nested too deeply", "tables": "Extra inputs", "braces": "is nested too deeply",
+        "brackets": "is nested too deeply", "tables": "a: unknown field", "braces": "is nested too deeply",
         "zero": "cannot be read", "zero-in-a-name": "null byte", "absolute": "points outside", "large": "1048576 bytes",
         "looped-weights": "is a link that leads nowhere", "loop": "symbolic links", "one": "symbolic links",
         "pipe": "neither a file nor a folder", "unnamed": "gives no model ID",
@@ -220,7 +220,7 @@ def test_files_that_cannot_be_opened_are_told_before_anybody_calls(tmp_path: Pat
     (tmp_path / "cut.h5").rename(tmp_path / "short.h5")
     library = Library(tmp_path, shipped={})
     assert library.all().problems == {
-        "cut": "'cut.keras' is a damaged or incomplete zip archive",
+        "cut": "'cut.keras' is a damaged or incomplete zip archive; copy or save it again",
         "text": "'text.keras' is no model file: it is plain text; " + A_MODEL,
         "empty": "'empty.h5' is no model file: it is empty",
         "short": f"'short.h5' is an incomplete HDF5 file: it has {len(tiny) - 1} of {len(tiny)} bytes",

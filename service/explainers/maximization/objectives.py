@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from service.errors import InvalidParameter, MethodNotValid
 from service.explainers.maximization.params import MAX_IMAGES, MaximizationParams
+from service.explainers.params import written_beyond
 from service.explainers.targets import NOTHING, Targets
 
 if TYPE_CHECKING:
@@ -99,9 +100,8 @@ def objective_for(params: MaximizationParams, graph: Graph, targets: Targets) ->
 
 def _channels(tensor: Tensor, channels: Sequence[int]) -> Objective:
     count = tensor.shape[-1] or 0
-    wrong = [channel for channel in channels if channel >= count]
-    if wrong:
-        raise InvalidParameter(f"layer {tensor.path!r} has the channels 0 to {count - 1}, not {wrong[0]}")
+    if beyond := written_beyond(channels, count):
+        raise InvalidParameter(f"layer {tensor.path!r} has the channels 0 to {count - 1}, not {beyond}")
     if len(channels) > MAX_IMAGES:
         raise InvalidParameter(f"{len(channels)} channels are more than the {MAX_IMAGES} images one call may make")
     names = tuple(str(channel) for channel in channels)

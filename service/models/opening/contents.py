@@ -90,8 +90,12 @@ def _of_archive(path: Path) -> Contents:
                 if name in names:
                     with archive.open(names[name]) as member:
                         members[name] = member.read(MAX_JSON_BYTES)
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError) as error:
-        raise ModelNotLoadable(f"{path.name!r} is a damaged or incomplete zip archive: {str(error)[:200]}") from error
+    except (zipfile.BadZipFile, EOFError, OSError) as error:
+        raise ModelNotLoadable(
+            f"{path.name!r} is a damaged or incomplete zip archive; copy or save it again"
+        ) from error
+    except (NotImplementedError, RuntimeError) as error:
+        raise ModelNotLoadable(f"{path.name!r} is a zip archive that cannot be read: {str(error)[:200]}") from error
     return _of_members(path, members)
 
 
@@ -113,10 +117,10 @@ def _of_hdf5(path: Path) -> Contents:
         raise ModelNotLoadable(f"{path.name!r} is a damaged or incomplete HDF5 file: {str(error)[:200]}") from error
     config = attributes["model_config"]
     if config is None:
+        name = path.stem.removesuffix(".weights").removesuffix("_weights")
         raise ModelNotLoadable(
             f"{path.name!r} holds the weights of {layers} layers and no architecture. Save the whole model "
-            f"(model.save('{path.stem}.keras')), or put the architecture beside it as {path.stem}.json "
-            "(model.to_json())"
+            f"(model.save('{name}.keras')), or put the architecture beside it as {name}.json (model.to_json())"
         )
     if not has_weights:
         raise ModelNotLoadable(f"{path.name!r} holds an architecture and no weights")

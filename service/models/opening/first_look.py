@@ -52,7 +52,7 @@ def zip_problem(path: Path) -> str | None:
         with zipfile.ZipFile(path) as archive:
             names = {name.replace("\\", "/") for name in archive.namelist()}
     except (zipfile.BadZipFile, EOFError, NotImplementedError):
-        return f"{path.name!r} is a damaged or incomplete zip archive"
+        return f"{path.name!r} is a damaged or incomplete zip archive; copy or save it again"
     if "config.json" in names:
         return None
     return f"{path.name!r} is a zip archive but not a .keras file: it has no config.json; {what_it_is(path)}"
