@@ -62,7 +62,8 @@ def test_what_is_to_be_warm_and_cannot_be(tmp_path: Path) -> None:
     found = of_preload(Settings(data_dir=tmp_path, preload="shapes,vgg,cut"))
     assert (found.level, found.found) == (
         "failed",
-        "there is no model 'vgg'; the closest are 'vgg19', 'vgg16'; 'cut.keras' is a damaged or incomplete zip archive; copy or save it again",
+        "there is no model 'vgg'; the closest are 'vgg16', 'vgg19'; "
+        "'cut.keras' is a damaged or incomplete zip archive; copy or save it again",
     )
     assert of_preload(Settings(data_dir=tmp_path, preload="shapes")).line == "ok       preload          shapes"
     assert of_preload(Settings(data_dir=tmp_path, preload="")).found == "nothing"

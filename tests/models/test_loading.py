@@ -204,7 +204,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
     "truncated.keras": (truncated, "'truncated.keras' is a damaged or incomplete zip archive; copy or save it again"),
     "truncated.h5": (
         truncated,
-        "'truncated.h5' is a damaged or incomplete HDF5 file: Unable to synchronously open file (truncated file",
+        "'truncated.h5' is a damaged or incomplete HDF5 file: it has",
     ),
     "json.keras": (keras_with("{nope"), "the config.json in 'json.keras' is not valid JSON"),
     "deep.keras": (keras_with("[" * 100_000), "the config.json in 'deep.keras' is not valid JSON"),

@@ -223,7 +223,8 @@ def test_files_that_cannot_be_opened_are_told_before_anybody_calls(tmp_path: Pat
         "cut": "'cut.keras' is a damaged or incomplete zip archive; copy or save it again",
         "text": "'text.keras' is no model file: it is plain text; " + A_MODEL,
         "empty": "'empty.h5' is no model file: it is empty",
-        "short": f"'short.h5' is an incomplete HDF5 file: it has {len(tiny) - 1} of {len(tiny)} bytes",
+        "short": f"'short.h5' is a damaged or incomplete HDF5 file: it has {len(tiny) - 1} of {len(tiny)} bytes; copy "
+        "or save it again",
         "pair": "'pair.weights.h5' holds no weights: it is a PNG image; " + A_MODEL,
         "other": "'other.keras' is no model file: it is a ZIP archive or an Office document; " + A_MODEL,
         "named": "model 'named' names the file 'net.keras', which is not in its folder",
@@ -250,8 +251,10 @@ def test_an_hdf5_file_of_every_version_says_where_it_ends(tmp_path: Path, superb
     library = Library(tmp_path, shipped={})
     assert library.all().problems == {}
     (tmp_path / "net.h5").write_bytes(data[: len(data) // 2])
-    said = f"'net.h5' is an incomplete HDF5 file: it has {len(data) // 2} of {len(data)} bytes"
-    assert library.all().problems == {"net": said}
+    said = (
+        f"'net.h5' is a damaged or incomplete HDF5 file: it has {len(data) // 2} of {len(data)} bytes; copy or save it"
+    )
+    assert library.all().problems == {"net": f"{said} again"}
 
 
 @pytest.fixture(scope="module")

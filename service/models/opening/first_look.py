@@ -64,4 +64,6 @@ def hdf5_problem(path: Path, head: bytes) -> str | None:
     if start is None or len(head) < start + 8:
         return None
     end, size = int.from_bytes(head[start : start + 8], "little"), path.stat().st_size
-    return f"{path.name!r} is an incomplete HDF5 file: it has {size} of {end} bytes" if size < end else None
+    if size >= end:
+        return None
+    return f"{path.name!r} is a damaged or incomplete HDF5 file: it has {size} of {end} bytes; copy or save it again"
