@@ -43,7 +43,9 @@ class Hanging(keras.layers.Layer):
 
 @pytest.fixture(scope="module")
 def lite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    running = start_service(tmp_path_factory.mktemp("lite"), preload="efficientnet-lite0", cache_bytes="0")
+    # A queue in which all find a place: who is refused waits for nobody.
+    settings = {"preload": "efficientnet-lite0", "cache_bytes": "0", "queue_limit": "1000"}
+    running = start_service(tmp_path_factory.mktemp("lite"), **settings)
     yield running
     running.stop()
 
