@@ -122,7 +122,7 @@ def errors_table() -> str:
 
 
 def raised_errors() -> set[type[KerascopeError]]:
-    """Those that the service makes somewhere and answers with: the others group them, or end a command."""
+    """Gives the errors that the service makes somewhere and answers with; the others group them, or end a command."""
     text = "\n".join(path.read_text(encoding="utf-8") for path in SERVICE.rglob("*.py"))
     made = {error for error in STATUS if re.search(rf"(?<!class )\b{error.__name__}\(", text)}
     return made - {KerascopeError, ConfigurationError}

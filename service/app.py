@@ -246,8 +246,8 @@ def free_worker_name(settings: Settings) -> str:
 
 
 def worker_name(settings: Settings, role: str) -> str:
-    """The same after a restart, so that a worker finds its own jobs again; another for another data folder, also where
-    that has the same path, as in two containers."""
+    """Names the worker: the same after a restart, so that it finds its own jobs again; another for another data folder,
+    also where that has the same path, as in two containers."""
     return f"{socket.gethostname()}-{_number_of(settings.data_dir)}-{role}"
 
 

@@ -21,7 +21,7 @@ Ts = TypeVarTuple("Ts")
 
 
 def request_id() -> str:
-    """That of the request whose work this is; empty for none."""
+    """Gives the ID of the request whose work this is; empty for none."""
     return str(structlog.contextvars.get_contextvars().get("request_id", ""))
 
 

@@ -89,11 +89,11 @@ def refused_since() -> NotAuthenticated:
 
 
 def owner_of(request: Request) -> str:
-    """Whose a thing is that this request makes."""
+    """Says whose a thing is that this request makes."""
     return caller_of(request).owner
 
 
 def seen_by(request: Request) -> str | None:
-    """Whose jobs this request may see; None for everybody's."""
+    """Says whose jobs this request may see; None for everybody's."""
     caller = caller_of(request)
     return None if caller.sees_all else caller.owner

@@ -48,7 +48,7 @@ def _may_have_twins(data: bytes, value: dict[str, Any]) -> bool:
 
 
 def _places(data: bytes, byte: bytes) -> list[int] | None:
-    """Where the byte stands, by leaps that are several times faster than a look at each; None for more than FEW."""
+    """Finds where the byte stands, by leaps, several times faster than a look at each; None for more than FEW."""
     found: list[int] = []
     at = data.find(byte)
     while at >= 0:

@@ -203,7 +203,7 @@ def _body_forms(as_json: dict[str, Any], as_form: dict[str, Any]) -> dict[str, A
 
 
 def _narrowed(schema: dict[str, Any], forms: Collection[str]) -> dict[str, Any]:
-    """The same with those values alone that a method has."""
+    """Makes the same with those values alone that a method has."""
     kinds = {"anyOf": [_narrowed(kind, forms) for kind in schema["anyOf"]]} if "anyOf" in schema else {}
     values = {"enum": [value for value in schema["enum"] if value in forms]} if "enum" in schema else {}
     return schema | kinds | values

@@ -53,7 +53,7 @@ class ForeignPages:
 
 
 def foreign_page(headers: Headers, scheme: str, allowed: frozenset[str]) -> str:
-    """In words, the page of another origin that a request is sent for; empty for any other request."""
+    """Names in words the page of another origin that a request is sent for; empty for any other request."""
     origins, sites = headers.getlist("origin"), headers.getlist("sec-fetch-site")
     if origins and all(origin in allowed or ANY in allowed for origin in origins):
         return ""

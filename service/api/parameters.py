@@ -151,7 +151,7 @@ def names_of(params: type[ExplainerParams]) -> list[str]:
 
 
 def _meant(name: str, value: Any, params: type[ExplainerParams]) -> str:
-    """Where a variant is asked for under another name, the one that asks for it; empty for any other parameter."""
+    """Names the parameter that asks for a variant, where another was used for it; empty for any other parameter."""
     if params is SharedParams:
         return f"; 'methods' takes it: methods={value}" if value in callable_names() else ""
     chooser = params.model_fields.get("method")

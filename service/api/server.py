@@ -23,8 +23,8 @@ NOT_LISTENING = 3
 
 
 class Server(uvicorn.Server):
-    """At the first signal `/readyz` says 503, and calls are still taken for the drain delay; then those in flight have
-    the grace time to end. A second signal ends it at once.
+    """Serves until a signal. At the first one `/readyz` says 503, and calls are still taken for the drain delay; then
+    those in flight have the grace time to end. A second signal ends it at once.
     """
 
     def __init__(self, app: FastAPI, settings: Settings) -> None:

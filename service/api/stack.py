@@ -35,7 +35,7 @@ SENT = (
 
 
 def _most_bytes(settings: Settings, method: str, path: str) -> int:
-    """Of a body: a model may be larger than an image."""
+    """Says how large a body may be: a model may be larger than an image."""
     uploads = settings.uploads and (method, path) == ("POST", "/v1/models")
     return settings.max_upload_bytes + BESIDE_A_MODEL if uploads else settings.max_body_bytes
 

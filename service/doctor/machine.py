@@ -38,7 +38,7 @@ def of_memory(settings: Settings) -> Check:
 
 
 def memory_bytes() -> int:
-    """Of the machine, or what a container may take of it."""
+    """Counts the machine's memory, or what a container may take of it."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     limits = [int(text) for path in CGROUPS if path.is_file() and (text := path.read_text().strip()).isdigit()]
     return min(total, *limits) if limits else total

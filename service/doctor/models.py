@@ -107,7 +107,7 @@ def of_device(settings: Settings, found: Found | None) -> Check:
 
 
 def look(settings: Settings) -> Found | None:
-    """In a process of its own, as TensorFlow belongs into none that does not compute; None where it cannot start."""
+    """Asks a process of its own, as TensorFlow belongs into none that does not compute; None where it cannot start."""
     question = Question(
         device=settings.device,
         models_dir=settings.models_folder,

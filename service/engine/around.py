@@ -30,11 +30,11 @@ class Around:
     def compiled(
         self, key: Hashable, function: Callable[..., Any], signature: Signature, *, shared: bool = True, rows: int = 1
     ) -> Plan:
-        """As the backend's."""
+        """Compiles as the backend does."""
         return self._backend.compiled(key, function, signature, shared=shared, rows=rows)
 
     def incremental(self, *grid: Any) -> Occluded:
-        """As the backend's."""
+        """Prepares a grid as the backend does."""
         return self._backend.incremental(*grid)
 
 
@@ -50,14 +50,14 @@ class Smaller(Around):
         self.chunk = chunk
 
     def incremental(self, *grid: Any) -> Occluded:
-        """In smaller steps too."""
+        """Computes a grid in smaller steps too."""
         found = super().incremental(*grid)
         found.chunk = max(1, found.chunk // SMALLER)
         return found
 
 
 class BetweenCalls(Around):
-    """For a background job: each run waits for its turn, so that callers go before the next.
+    """Runs a background job's plans: each run waits for its turn, so that callers go before the next.
 
     Compiling, drawing and saving hold no turn: a caller never waits for more than one run.
     """

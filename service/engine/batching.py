@@ -72,7 +72,7 @@ class Batches:
         return self.run(caller, object(), lambda: [compute()], (), 1)[0]
 
     def _forget(self, key: Hashable, ask: _Ask) -> None:
-        """Of a caller who has gone; unless another's turn has just taken it along."""
+        """Drops the ask of a caller who has gone, unless another's turn has just taken it along."""
         with self._lock:
             waiting = self._waiting.get(key, [])
             if ask in waiting:

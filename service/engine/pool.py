@@ -15,7 +15,7 @@ from service.engine.protocol import Arrays, EngineConfig
 
 @dataclass(frozen=True)
 class Place:
-    """Whose call it is, until when it must be answered, whether there are other callers, and among which of the
+    """Says whose call it is, until when it must be answered, whether there are other callers, and among which of the
     caller's own calls it takes its turn."""
 
     caller: str
@@ -38,7 +38,7 @@ class EnginePool:
         await asyncio.gather(*(client.stop() for client in self.clients))
 
     def client(self, model_id: str) -> EngineClient:
-        """That of the engine which `model_id` belongs to."""
+        """Gives the client of the engine that `model_id` belongs to."""
         return self.clients[engine_of(model_id, len(self.clients))]
 
     def require_room(self, model_id: str, units: int, place: Place) -> None:
@@ -66,7 +66,7 @@ class EnginePool:
         await self.ask("check", model_id, payload, arrays, deadline)
 
     async def fingerprint(self, model_id: str) -> str | None:
-        """That of the warm model; None when it is cold, or the engine does not say at once."""
+        """Gives the warm model's fingerprint; None when it is cold, or the engine does not say at once."""
         reply = await self.client(model_id).ask_at_once("fingerprint", {"model": model_id})
         return None if reply is None else reply.payload["fingerprint"]
 
@@ -80,5 +80,5 @@ class EnginePool:
 
 
 def engine_of(model_id: str, engines: int) -> int:
-    """The same engine for the same model, in every process."""
+    """Numbers the engine of a model, the same in every process."""
     return zlib.crc32(model_id.encode()) % engines

@@ -31,7 +31,7 @@ class Preload:
         return sorted(self._waiting)
 
     def missing(self, is_warm: Callable[[str], bool]) -> list[str]:
-        """Those that are waited for no longer and are not warm: they could not be loaded, or were unloaded.
+        """Lists those that are waited for no longer and are not warm: they could not be loaded, or were unloaded.
 
         One that was warm and has been deleted since is not missed.
         """

@@ -23,7 +23,7 @@ class Quarantine:
 
     @property
     def models(self) -> frozenset[str]:
-        """Those in quarantine."""
+        """Lists the models in quarantine."""
         return frozenset(self._held)
 
     def died(self, model_id: str, kind: Hashable) -> None:

@@ -70,7 +70,7 @@ class _Line:
 
 
 class FairQueue:
-    """For one event loop. `room` units are with the engine at a time, `limit` are there or wait.
+    """Lets calls go to the engine, for one event loop. `room` units are with it at a time, `limit` are there or wait.
 
     A call of more than `room` units goes alone. Calls of `heavy` units and more have a line of their own and `heavy`
     units less room: whoever wants little never waits for one of these to end. With `shared` callers one of them may

@@ -158,7 +158,7 @@ class Engine:
     def _compute_call(
         self, call: Call, until: UntilDeadline, arrays: dict[str, Any], queued: float, timing: dict[str, float]
     ) -> tuple[dict[str, Any], Any]:
-        """In a thread of its own: what it asks of the device waits its turn, all else goes on beside other calls."""
+        """Computes in a thread of its own: what it asks of the device waits its turn, all else runs beside others."""
         started, caller = time.monotonic(), until.caller
         timing["queue"] = (started - queued) * 1e3
         until.require_wanted()
@@ -220,7 +220,7 @@ class Engine:
         await in_thread(self._calls, self._warm_up, model_id)
 
     def _warm_up(self, model_id: str) -> None:
-        """In the background: calls are answered meanwhile."""
+        """Compiles in the background: calls are answered meanwhile."""
         started = time.monotonic()
         try:
             with part_of(self._work, model_id, "warm-up"), self._registry.use(model_id) as model:

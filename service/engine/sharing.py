@@ -26,7 +26,7 @@ class SharedPasses(Around):
     def compiled(
         self, key: Hashable, function: Callable[..., Any], signature: Signature, *, shared: bool = True, rows: int = 1
     ) -> Plan:
-        """As the backend's, with the results for single images kept where they are `shared`."""
+        """Compiles as the backend does; the results for single images are kept where they are `shared`."""
         plan = super().compiled(key, function, signature, shared=shared, rows=rows)
         if not shared:
             return plan

@@ -72,12 +72,12 @@ class Turns:
             self._release()
 
     def look_again(self) -> None:
-        """To be called when something may have been settled from outside."""
+        """Wakes those who wait; to be called when something may have been settled from outside."""
         with self._changed:
             self._changed.notify_all()
 
     def hurry(self) -> None:
-        """From now on the job waits for no caller: the process ends, and the job has something to save."""
+        """Lets the job wait for no caller from now on: the process ends, and the job has something to save."""
         with self._changed:
             self._hurry = True
             self._changed.notify_all()

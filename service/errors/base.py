@@ -27,7 +27,7 @@ class KerascopeError(Exception):
         self.retry_after_s = retry_after_s
 
     def again(self) -> Self:
-        """The same error anew, which holds nothing of what was computed when it was first raised."""
+        """Makes the same error anew, which holds nothing of what was computed when it was first raised."""
         return type(self)(self.detail, errors=self.errors, retry_after_s=self.retry_after_s)
 
     @classmethod

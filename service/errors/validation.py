@@ -24,7 +24,7 @@ _shorten.maxlevel = 3
 
 @dataclass(frozen=True)
 class Matching:
-    """Beside `str` in an `Annotated`: the schema has the pattern, and what does not match it is told in `words`."""
+    """Bounds a text by a pattern, beside `str` in an `Annotated`; what does not match is told in `words`."""
 
     pattern: str
     words: str

@@ -19,7 +19,7 @@ def map_names(targets: Targets, name: str) -> list[str]:
 
 
 def map_warnings(name: str, values: NDArray[np.float32], *, coarse: bool = False) -> list[Warned]:
-    """For a map (h, w): 0 everywhere, constant, or, for maps as coarse as a layer, smaller than 3×3."""
+    """Warns of a map (h, w) that is 0 everywhere, constant, or, where it is as coarse as a layer, smaller than 3×3."""
     found = []
     if not values.any():
         found.append(Warned("all_zero_map", f"{name} is 0 everywhere: no position speaks for the target"))
@@ -50,7 +50,7 @@ def reduce_colours(values: NDArray[np.float32], how: str, sign: str) -> NDArray[
 
 
 def saturation_warnings(targets: Targets, scores: NDArray[np.float32]) -> list[Warned]:
-    """For methods that measure probabilities: one that is at its ceiling hardly moves."""
+    """Warns where a probability is measured that is at its ceiling and hardly moves."""
     probabilities = targets.probabilities(scores)
     if probabilities is None or float(probabilities.max()) < SATURATED:
         return []

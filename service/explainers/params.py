@@ -51,7 +51,7 @@ def _indices(value: Any) -> Any:
 
 
 def written_beyond(indices: Sequence[int], count: int) -> str:
-    """Of indices as a caller may have written them, `3, 0-99`, those that are, or reach, beyond `count`."""
+    """Names those indices, as a caller may have written them (`3, 0-99`), that are or reach beyond `count`."""
     runs: list[list[int]] = []
     for index in indices:
         if runs and index == runs[-1][1] + 1:

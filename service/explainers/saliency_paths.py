@@ -102,12 +102,12 @@ def baseline_of(image: NetworkInput, kind: Baseline) -> Floats:
 
 
 def noise_deviation(image: NetworkInput, noise: float) -> float:
-    """Of the noise, in the unit of preprocessed input: a share of the image's range."""
+    """Gives the noise's deviation in the unit of preprocessed input, a share of the image's range."""
     return noise * float(image.batch.max() - image.batch.min())
 
 
 def blur_deviation(size: tuple[int, int]) -> float:
-    """Of the blur that stands for no image, in px."""
+    """Gives the deviation, in px, of the blur that stands for no image."""
     return max(size) / 16
 
 

@@ -63,7 +63,7 @@ class Targets:
         return found
 
     def resolved(self, scores: NDArray[np.float32]) -> Targets:
-        """The same with every rank replaced by the index it has in the (n,) `scores`."""
+        """Replaces every rank by the index it has in the (n,) `scores`."""
         order = np.argsort(-scores, kind="stable")
         pairs = tuple((int(order[-first - 1]) if first < 0 else first, second) for first, second in self.pairs)
         return replace(self, pairs=pairs)
@@ -81,7 +81,7 @@ class Targets:
         return head is not None and head.kind != "values" and all(second == NOTHING for _, second in self.pairs)
 
     def probabilities(self, scores: NDArray[np.float32]) -> NDArray[np.float32] | None:
-        """As `values`, of probabilities; None where the target has none."""
+        """Gives as `values` does the probabilities; None where the target has none."""
         if self.head is None or not self.has_probability:
             return None
         flat = scores.reshape(-1, scores.shape[-1])

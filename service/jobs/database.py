@@ -112,7 +112,7 @@ class Database:
         return True
 
     def opened(self) -> None:
-        """To be called when the tables are there."""
+        """Notes that the tables are there; to be called then."""
         self._opened = _identity(_file(self._url)) if self.is_sqlite else None
 
     def clock(self) -> float:

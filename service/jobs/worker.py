@@ -91,7 +91,7 @@ class Worker:
         return self._problem
 
     def _named(self, executor: str) -> None:
-        """From now on it works under that name."""
+        """Has the worker go by that name from now on."""
         config, self._executor = self._config, executor
         self._lease = Lease(self._database, executor, config.lease_s)
         self._keeper = Keeper(self._queue, self._lease, executor, config.lease_s, self._mine, self._on_stuck)
@@ -259,7 +259,7 @@ class Worker:
         return True
 
     def _leave(self) -> None:
-        """Only once nothing is taken from the queue any more can what is left be put back."""
+        """Puts back what is left, once nothing is taken from the queue any more."""
         DBOS.destroy(destroy_registry=True)
         while True:
             try:

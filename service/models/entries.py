@@ -87,7 +87,7 @@ def spec_of_file(path: Path) -> ModelSpec:
 
 
 def _of_file(path: Path) -> ModelSpec | Broken | None:
-    """None for what is not meant as a model."""
+    """Reads one file; None for what is not meant as a model."""
     suffix = path.suffix.lower()
     if suffix not in (*STRANGERS, *MODEL_SUFFIXES, ".json"):
         return None
@@ -104,7 +104,7 @@ def _of_file(path: Path) -> ModelSpec | Broken | None:
 
 
 def _of_file_there(path: Path) -> ModelSpec | Broken | None:
-    """None also for what cannot be looked at: it lies beside a model, and is not meant as one."""
+    """Reads as `_of_file` does; None also for what cannot be looked at: it lies beside a model and is none."""
     try:
         return _of_file(path)
     except OSError:

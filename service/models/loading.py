@@ -16,7 +16,7 @@ from service.models import efficientnet_lite0
 from service.models.memory import OUT_OF_MEMORY
 from service.models.opening import keras3
 from service.models.opening.contents import Config, Contents, contents_of
-from service.models.opening.first_look import missing_file
+from service.models.opening.first_look import missing_file, missing_weights
 from service.models.opening.library_message import short_sentence
 from service.models.opening.own_code import own_objects
 from service.models.spec import ModelSpec
@@ -98,9 +98,9 @@ def _application(spec: ModelSpec) -> tuple[Any, str]:
                 f"the ImageNet weights of {name} could not be downloaded. Let this machine reach the network once, "
                 "or put the weights file into the model's folder and name it as 'weights' in its spec"
             ) from error
+    if problem := missing_weights(spec):
+        raise ModelNotLoadable(problem)
     path = spec.path(kind)
-    if not path.is_file():
-        raise ModelNotLoadable(f"model {spec.id!r} names the weights {kind!r}, which is not in its folder")
     model = application(weights=None)
     keras3.load_weights(model, path)
     return model, file_digest(path)

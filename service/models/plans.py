@@ -29,7 +29,7 @@ class _Traced:
 
 
 class PlanCache:
-    """At most `most` plans; `traces` counts those that were ever traced. Thread-safe.
+    """Keeps at most `most` plans; `traces` counts those that were ever traced. Thread-safe.
 
     Plans hold those of `variables` that are small enough as constants while `room` has place for them.
     """

@@ -111,7 +111,7 @@ class Registry:
         return self.fingerprint(model_id) is not None
 
     def fingerprint(self, model_id: str) -> str | None:
-        """That of the warm model; None when it is not warm."""
+        """Gives the warm model's fingerprint; None when it is not warm."""
         with self._lock:
             slot = self._slots.get(model_id)
             return slot.model.fingerprint if slot and slot.model and slot.state is State.WARM else None

@@ -42,7 +42,7 @@ class Work:
 
     @property
     def tasks(self) -> tuple[Task, ...]:
-        """Those that run now, the oldest first."""
+        """Lists the tasks that run now, the oldest first."""
         with self._lock:
             return tuple(self._tasks.values())
 

@@ -38,7 +38,7 @@ class Explain:
         self._span = span
 
     async def fingerprint(self, model_id: str) -> str | None:
-        """Of the model as it is warm now: another when its file or its spec is; None when it is cold.
+        """Gives that of the model as it is warm now: another when its file or its spec is; None when it is cold.
 
         Raises UnknownModel.
         """

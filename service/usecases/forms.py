@@ -76,8 +76,8 @@ def _require_held(call: MethodCall, options: AnswerOptions) -> None:
 
 
 def _drawn(explainer: Explainer, outputs: tuple[str, ...], options: AnswerOptions) -> tuple[str, ...]:
-    """None for raw formats; of PNG the first unless more are asked for, but all layers of a stack of tiles; of moving
-    pictures only when asked."""
+    """Chooses what is drawn: nothing for raw formats; of PNG the first unless more are asked for, but all layers of a
+    stack of tiles; moving pictures only when asked."""
     if options.format in RAW:
         return ()
     if options.format in ANIMATED:

@@ -100,7 +100,7 @@ class Models:
             return (await self._engines.ask(op, model_id, payload, deadline=place.deadline)).payload
 
     async def validity(self, model_id: str, owner: str) -> list[dict[str, Any]]:
-        """For each method whether it is valid for the model, and why not."""
+        """Says of each method whether it is valid for the model, and why not."""
         return list((await self.ask("validity", model_id, owner))["methods"])
 
     def _row(self, spec: ModelSpec, statuses: list[dict[str, Any] | None]) -> dict[str, Any]:

@@ -184,7 +184,7 @@ class Uploads:
         return [record for record in self._store.records() if record.visible_to(owner)]
 
     def unreadable(self, owner: str | None) -> list[Unreadable]:
-        """Those of which nothing can be said but why."""
+        """Lists the uploads of which nothing can be said but why."""
         return [record for record in self._store.unreadable() if record.visible_to(owner)]
 
     async def change(self, model_id: str, default: int | None, visibility: Visibility | None) -> Record:

@@ -215,6 +215,12 @@ def test_files_that_cannot_be_opened_are_told_before_anybody_calls(tmp_path: Pat
         (tmp_path / name).write_bytes(content)
     (tmp_path / "named").mkdir()
     (tmp_path / "named" / "model.toml").write_text('weights = "net.keras"')
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "model.toml").write_text('source = "application"\napplication = "VGG16"\nweights = "own.h5"')
+    with zipfile.ZipFile(CATALOGUE / "shapes" / "shapes.keras") as archive:
+        archive.extractall(tmp_path / "unpacked")
+    unpacked = (tmp_path / "unpacked" / "model.weights.h5").read_bytes()
+    (tmp_path / "unpacked" / "model.weights.h5").write_bytes(unpacked[:-1])
     with zipfile.ZipFile(tmp_path / "packed.keras", "w") as archive:
         archive.writestr("data.pkl", "x")
     (tmp_path / "cut.h5").rename(tmp_path / "short.h5")
@@ -227,6 +233,9 @@ def test_files_that_cannot_be_opened_are_told_before_anybody_calls(tmp_path: Pat
         "or save it again",
         "pair": "'pair.weights.h5' holds no weights: it is a PNG image; " + A_MODEL,
         "other": "'other.keras' is no model file: it is a ZIP archive or an Office document; " + A_MODEL,
+        "app": "model 'app' names the weights 'own.h5', which is not in its folder",
+        "unpacked": f"'model.weights.h5' is a damaged or incomplete HDF5 file: it has {len(unpacked) - 1} of "
+        f"{len(unpacked)} bytes; copy or save it again",
         "named": "model 'named' names the file 'net.keras', which is not in its folder",
         "packed": "'packed.keras' is a zip archive but not a .keras file: it has no config.json; it is a file of "
         "PyTorch; only models of Keras can be looked into",
@@ -239,6 +248,8 @@ def test_files_that_cannot_be_opened_are_told_before_anybody_calls(tmp_path: Pat
     (tmp_path / "short.h5").write_bytes(tiny)
     (tmp_path / "pair.weights.h5").write_bytes(tiny)
     (tmp_path / "named" / "net.keras").write_bytes(whole)
+    (tmp_path / "unpacked" / "model.weights.h5").write_bytes(unpacked)
+    (tmp_path / "app" / "own.h5").write_bytes(tiny)
     assert set(library.all().problems) == {"text", "empty", "other", "packed"}
 
 

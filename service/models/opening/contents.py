@@ -13,7 +13,14 @@ from typing import Any, Literal
 import h5py
 
 from service.errors import ModelNotLoadable
-from service.models.opening.first_look import HDF5_MAGIC, ZIP_MAGIC, first_bytes, hdf5_problem, zip_problem
+from service.models.opening.first_look import (
+    HDF5_MAGIC,
+    UNPACKED_WEIGHTS,
+    ZIP_MAGIC,
+    first_bytes,
+    hdf5_problem,
+    zip_problem,
+)
 from service.models.opening.library_message import short_sentence
 from service.models.opening.saved_model import IsSavedModel, read_saved_model
 from service.models.opening.strangers import what_it_is
@@ -53,7 +60,7 @@ def contents_of(spec: ModelSpec) -> Contents:
 
 
 def contents_of_path(path: Path) -> Contents:
-    """Of one file or folder, told by its first bytes and not by its name. Raises ModelNotLoadable."""
+    """Reads one file or folder, told by its first bytes and not by its name. Raises ModelNotLoadable."""
     if path.is_dir():
         return _of_folder(path)
     head = first_bytes(path)
@@ -69,7 +76,10 @@ def contents_of_path(path: Path) -> Contents:
 
 
 def _of_folder(path: Path) -> Contents:
-    if (path / "config.json").is_file() and (path / "model.weights.h5").is_file():
+    weights = path / UNPACKED_WEIGHTS
+    if (path / "config.json").is_file() and weights.is_file():
+        if problem := hdf5_problem(weights, first_bytes(weights)):
+            raise ModelNotLoadable(problem)
         members = {"config.json": (path / "config.json").read_bytes()}
         if (path / "metadata.json").is_file():
             members["metadata.json"] = (path / "metadata.json").read_bytes()

@@ -38,7 +38,7 @@ def what_it_is(path: Path) -> str:
 
 
 def what_bytes_are(head: bytes, suffix: str = "") -> str:
-    """The same of the first bytes of a file, whose name has an ending like `.onnx`."""
+    """Says the same of a file's first bytes; its name has an ending like `.onnx`."""
     if not head:
         return "it is empty"
     if head.startswith(b"\x89HDF"):

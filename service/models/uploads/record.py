@@ -85,7 +85,7 @@ class Unreadable:
     shared: bool = True
 
     def visible_to(self, owner: str | None) -> bool:
-        """As that of a record; `owner` None is the administrator."""
+        """Decides as a record does; `owner` None is the administrator."""
         return owner is None or self.shared or owner == self.owner
 
 
@@ -101,7 +101,7 @@ def split_id(model_id: str) -> tuple[str, int | None]:
 
 
 def read_record(path: Path) -> Record | Unreadable | None:
-    """None where there is none. Raises Unavailable where the disk does not give it."""
+    """Reads a record; None where there is none. Raises Unavailable where the disk does not give it."""
     try:
         data = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
@@ -116,7 +116,7 @@ def read_record(path: Path) -> Record | Unreadable | None:
 
 
 def _unreadable(path: Path, data: bytes, error: ValidationError) -> Unreadable:
-    """With as much as the record still says about whose model it is."""
+    """Describes a damaged record with as much as it still says about whose model it is."""
     wrong = ", ".join(".".join(str(part) for part in item["loc"]) or "all of it" for item in error.errors()[:5])
     reason = (
         f"the record of this upload cannot be read (at fault: {wrong[:200]}): it is damaged, or was written by another "
@@ -133,7 +133,7 @@ def _unreadable(path: Path, data: bytes, error: ValidationError) -> Unreadable:
 
 
 def write_record(path: Path, record: Record) -> None:
-    """At once and whole, also when the power goes."""
+    """Writes the record at once and whole, also when the power goes."""
     fresh = path.with_suffix(PARTIAL)
     with fresh.open("wb") as file:
         file.write(record.model_dump_json().encode())
