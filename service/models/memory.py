@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +9,7 @@ from contextlib import contextmanager
 import tensorflow as tf
 
 from service.errors import OutOfMemory
+from service.process import giving_back
 
 OUT_OF_MEMORY = (MemoryError, tf.errors.ResourceExhaustedError)
 RETRY_S = 5
@@ -27,8 +26,7 @@ def enough_memory(purpose: str) -> Iterator[None]:
 
 def release_memory() -> None:
     """Collects the cycles that models and compiled plans are made of: few objects, which the collector would not look
-    at for a long time, hold buffers of hundreds of MB. Then glibc gives the pages back, which it keeps otherwise.
+    at for a long time, hold buffers of hundreds of MB. Their pages go back to the system.
     """
-    gc.collect()
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
+    with giving_back():
+        gc.collect()
