@@ -34,6 +34,8 @@ LOOK_S = 0.25
 # An engine that tells nothing for so long hangs or is stopped; libraries that read a file may keep the interpreter.
 SILENT_S = 4.0
 SILENT_LOADING_S = 30.0
+# One that the system says is stopped tells nothing until somebody lets it go on, so there is less to wait for.
+STOPPED_S = 1.5
 # One that does not come up in this time never will.
 START_S = 180.0
 
@@ -185,8 +187,8 @@ class Supervisor:
                 continue
             silent_s = silent_s + passed_s if pulse.at == before else 0.0
             loads = any(task.kind == "load" for task in pulse.tasks)
-            if silent_s > (SILENT_LOADING_S if loads else SILENT_S):
-                stopped = _is_stopped(pid)
+            stopped = silent_s > STOPPED_S and _is_stopped(pid)
+            if stopped or silent_s > (SILENT_LOADING_S if loads else SILENT_S):
                 self._end("engine is silent, ending it", seconds=round(silent_s, 1), stopped=stopped)
                 # One that was stopped from outside did not hang.
                 self._forced = not stopped

@@ -14,6 +14,13 @@ from tests.engine.test_crash import engine_pid
 
 PICTURE = saved(triangle())
 METHODS = ("predict", "cam", "saliency", "occlusion?patch=64&stride=64", "activations")
+MORE_METHODS = (
+    *METHODS,
+    "cam?method=layercam",
+    "cam?method=scorecam&max_channels=64",
+    "saliency?method=guided_backprop",
+    "saliency?method=integrated_gradients&steps=8",
+)
 
 
 def resident_mb(service: Service) -> int:
@@ -28,6 +35,10 @@ def cold(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     (folder / "mobile").mkdir(parents=True)
     (folder / "mobile" / "model.toml").write_text(
         'source = "application"\napplication = "MobileNetV2"\nweights = "random"\n'
+    )
+    (folder / "resnet").mkdir()
+    (folder / "resnet" / "model.toml").write_text(
+        'source = "application"\napplication = "ResNet50"\nweights = "random"\n'
     )
     whole = (CATALOGUE / "shapes" / "shapes.keras").read_bytes()
     for number in range(30):
@@ -63,14 +74,20 @@ def test_files_that_fail_to_load_take_nothing(cold: Service) -> None:
     assert resident_mb(cold) - before < 50
 
 
-def test_a_model_that_is_unloaded_leaves_nothing(cold: Service) -> None:
+@pytest.mark.parametrize(
+    ("model", "methods", "times"),
+    [("mobile", METHODS, 4), pytest.param("resnet", MORE_METHODS, 20, marks=pytest.mark.soak)],
+)
+def test_a_model_that_is_unloaded_leaves_nothing(
+    cold: Service, model: str, methods: tuple[str, ...], times: int
+) -> None:
     taken = []
-    for _ in range(4):
-        assert cold.client.post("/v1/models/mobile/load").status_code == 204
-        for method in METHODS:
-            answer = cold.client.post(f"/v1/models/mobile/{method}", content=PICTURE, headers=PNG)
+    for _ in range(times):
+        assert cold.client.post(f"/v1/models/{model}/load").status_code == 204
+        for method in methods:
+            answer = cold.client.post(f"/v1/models/{model}/{method}", content=PICTURE, headers=PNG)
             assert answer.status_code == 200, answer.text
-        assert cold.client.post("/v1/models/mobile/unload").json() == {"unloaded": True}
+        assert cold.client.post(f"/v1/models/{model}/unload").json() == {"unloaded": True}
         taken.append(resident_mb(cold))
     assert max(taken[1:]) - taken[0] < 100, taken
 

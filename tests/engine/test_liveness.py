@@ -84,6 +84,7 @@ def test_a_short_deadline_ends_its_caller_and_never_the_engine(lite: Service) ->
 
 
 def test_a_stopped_engine_is_noticed_though_all_callers_hang_up(lite: Service) -> None:
+    """How soon the next one answers is measured by `make kills`: at most 15 s."""
     engine = engine_pid(lite)
     os.kill(engine, signal.SIGSTOP)
     stopped = time.monotonic()
@@ -91,10 +92,10 @@ def test_a_stopped_engine_is_noticed_though_all_callers_hang_up(lite: Service) -
         with suppress(httpx.TimeoutException):
             if post(lite, f"{LITE}/predict", timeout_s=2).status_code == 200:
                 break
-    took = time.monotonic() - stopped
     assert engine_pid(lite) != engine
-    assert took < 15, f"{took:.1f} s"
-    assert "engine is silent, ending it" in ended(lite)
+    (silent,) = [event for event in lite.events() if event["event"] == "engine is silent, ending it"]
+    assert silent["stopped"] is True
+    assert 1.5 <= float(str(silent["seconds"])) < 4.0
     assert wait_ready(lite, time.monotonic() + 60)
 
 

@@ -15,7 +15,7 @@ from tests.benchmarks.pictures import Pictures
 from tests.benchmarks.rows import Row
 from tests.conftest import Service, start_service
 from tests.reliability.callers import Address, request
-from tests.reliability.kills import killed
+from tests.reliability.kills import killed, stopped
 from tests.reliability.overload import overloaded, peak, slow_sockets
 from tests.reliability.report import RESULTS, merged, section
 from tests.reliability.soak import soaked
@@ -48,6 +48,12 @@ async def load(service: Service, seconds: float, times: Sequence[float], sockets
     return rows + await slow_sockets(at, requests, sockets, min(20.0, seconds))
 
 
+async def kills(service: Service, count: int) -> list[Row]:
+    """Engines killed so many times, and stopped a tenth as often."""
+    requests, at = pictures(), address(service)
+    return [*await killed(service, at, requests, count), *await stopped(service, at, requests, max(1, count // 10))]
+
+
 def run(what: str, seconds: float, count: int, folder: Path) -> tuple[str, list[Row]]:
     """The title and the rows of one measure."""
     preload = SETTINGS | ({"preload": f"shapes,{MODEL}"} if what == "soak" else {})
@@ -56,7 +62,7 @@ def run(what: str, seconds: float, count: int, folder: Path) -> tuple[str, list[
         if what == "overload":
             return "Overload", asyncio.run(load(service, seconds, (0.5, 1, 2, 4), 500))
         if what == "kills":
-            return "Killed engines", asyncio.run(killed(service, address(service), pictures(), count))
+            return "Killed engines", asyncio.run(kills(service, count))
         return "Long runs", soaked(service, seconds)
     finally:
         service.stop()

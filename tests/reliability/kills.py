@@ -18,6 +18,7 @@ CALLERS = 8
 BACK_LIMIT_S = 30.0
 POLL_S = 0.1
 PAUSE_S = (0.5, 1.5)
+IMPATIENT_S = 2.0
 
 
 async def killed(service: Service, address: Address, requests: Sequence[bytes], count: int) -> list[Row]:
@@ -63,6 +64,24 @@ async def killed(service: Service, address: Address, requests: Sequence[bytes], 
         Row("kills/back", f"{what}: longest until /readyz says 200 again", max(back), at_most(15), "s",
             note=f"median {sorted(back)[len(back) // 2]:.1f} s"),
         Row("kills/memory", f"{what}: resident memory of the api after ÷ before", grown, at_most(1.2), note=sizes),
+    ]  # fmt: skip
+
+
+async def stopped(service: Service, address: Address, requests: Sequence[bytes], count: int) -> list[Row]:
+    """`kill -STOP` of the engine, so many times, while a caller asks who hangs up after two seconds each time."""
+    back: list[float] = []
+    for number in range(count):
+        await _ready(address)
+        os.kill(child_of(service.process.pid), signal.SIGSTOP)
+        began = time.monotonic()
+        while (await call(address, requests[number % len(requests)], IMPATIENT_S)).status != 200:
+            if time.monotonic() - began > BACK_LIMIT_S:
+                raise TimeoutError("no new engine answered")
+        back.append(time.monotonic() - began)
+    what = f"{count} × kill -STOP of the engine, a caller who hangs up after {IMPATIENT_S:.0f} s"
+    return [
+        Row("kills/stopped", f"{what}: longest until a new engine answers", max(back), at_most(15), "s",
+            note=f"median {sorted(back)[len(back) // 2]:.1f} s"),
     ]  # fmt: skip
 
 
