@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from service.errors import OutOfMemory
 from service.models.cost import activation_bytes, flops, largest_bytes, shapes_at
 from service.models.freezing import Room
+from service.models.gradients import OwnGradients
 from service.models.graph import Graph, Node, Tensor
 from service.models.incremental.costs import Work
 from service.models.incremental.occluded import Occluded
@@ -50,11 +51,18 @@ class TensorFlowBackend:
         call_bytes: int = CALL_BYTES,
         variables: Sequence[Any] = (),
         room: Room | None = None,
+        gradients: OwnGradients | None = None,
     ) -> None:
-        self.plans = PlanCache(max_plans, variables, room or Room(0))
+        self._gradients = gradients or OwnGradients()
+        self.plans = PlanCache(max_plans, variables, room or Room(0), self._gradients)
         self._call_bytes = call_bytes
         self._gpu = bool(tf.config.list_physical_devices("GPU"))
         self._chunk_flops = CHUNK_FLOPS["gpu" if self._gpu else "cpu"]
+
+    def release(self) -> None:
+        """Drops all that was compiled: the model goes."""
+        self._gradients.release()
+        self.plans.release()
 
     @property
     def traces(self) -> int:

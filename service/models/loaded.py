@@ -18,6 +18,7 @@ from service.models.canonical import canonical
 from service.models.dialects import dialect_of
 from service.models.finite import bad_weights
 from service.models.freezing import Room
+from service.models.gradients import OwnGradients, has_own_code
 from service.models.graph import LISTED, Graph
 from service.models.head import Head, find_head, head_of_training
 from service.models.inputs import find_input
@@ -98,8 +99,12 @@ def load_model(
 
     Code in the model's files is run only where `trusted`. Raises ModelNotLoadable, WeightsUnavailable or OutOfMemory.
     """
-    model, digest, training = load(spec, cache_dir, trusted=trusted)
-    graph = canonical(model)
+    # Until it is there, nobody knows whether it has code of its own.
+    gradients = OwnGradients(keeps=True)
+    with gradients.defined():
+        model, digest, training = load(spec, cache_dir, trusted=trusted)
+        graph = canonical(model)
+        gradients.keeps = has_own_code(model)
     if spec.cam_layer:
         _check_cam_layer(graph, spec)
     heads = _heads(graph, spec, training)
@@ -130,7 +135,10 @@ def load_model(
         weight_bytes=sum(math.prod(variable.shape) * _item_bytes(variable) for variable in variables),
         # Weights of Keras 2 stay variables in compiled plans.
         backend=TensorFlowBackend(
-            call_bytes=call_bytes, variables=variables if dialect.version == 3 else (), room=room
+            call_bytes=call_bytes,
+            variables=variables if dialect.version == 3 else (),
+            room=room,
+            gradients=gradients,
         ),
         notes=tuple(notes),
         obstacle=found.obstacle,

@@ -5,22 +5,18 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
-from tensorflow.python.framework import ops
 
 from service.models.freezing import COPIES, Constants, Room, bytes_of, freezable
+from service.models.gradients import OwnGradients
 from service.models.interface import Signature
 from service.models.memory import OUT_OF_MEMORY, release_memory
 from service.models.work import doing, require_wanted
 
-# The names under which TensorFlow keeps the gradients of `tf.custom_gradient`.
-OWN_GRADIENT = "CustomGradient-"
-_counting = threading.Lock()
-_defining = 0
 # How often one who waits for another plan to be traced looks whether it is still wanted.
 LOOK_S = 0.1
 
@@ -39,11 +35,12 @@ class PlanCache:
     Plans hold those of `variables` that are small enough as constants while `room` has place for them.
     """
 
-    def __init__(self, most: int, variables: Sequence[Any], room: Room) -> None:
+    def __init__(self, most: int, variables: Sequence[Any], room: Room, gradients: OwnGradients) -> None:
         self.traces = 0
         self._most = most
         self._variables = freezable(variables)
         self._room = room
+        self._gradients = gradients
         self._plans: OrderedDict[Hashable, _Traced] = OrderedDict()
         self._lock = threading.Lock()
         self._tracing = threading.Lock()
@@ -83,7 +80,7 @@ class PlanCache:
             if known := self._known(key):
                 return known
             require_wanted()
-            with doing("trace"), forgetting_gradients():
+            with doing("trace"), self._gradients.defined():
                 return self._trace(key, function, signature, freeze)
         finally:
             self._tracing.release()
@@ -117,27 +114,6 @@ class PlanCache:
             dropped.clear()
             release_memory()
         return traced
-
-
-@contextlib.contextmanager
-def forgetting_gradients() -> Iterator[None]:
-    """Has TensorFlow forget the gradients that are defined in the block, once nobody is in such a block.
-
-    For each gradient of a function's own (a ReLU's that is replaced, swish's) it keeps a name, and behind it the whole
-    graph, for as long as the process runs. Only tracing needs them: a traced plan holds its gradients itself.
-    """
-    global _defining
-    with _counting:
-        _defining += 1
-    try:
-        yield
-    finally:
-        with _counting:
-            _defining -= 1
-            if not _defining:
-                known = ops.gradient_registry._registry
-                for name in [name for name in known if name.startswith(OWN_GRADIENT)]:
-                    del known[name]
 
 
 def _run_once(plan: Callable[..., Any], signature: Signature) -> None:

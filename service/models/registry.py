@@ -221,7 +221,7 @@ class Registry:
                     return False
                 slot.state, model, slot.model = State.EVICTING, slot.model, None
             if model is not None:
-                model.backend.plans.release()
+                model.backend.release()
             del model
             release_memory()
             with self._lock:

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import gc
 import subprocess
 import sys
 import threading
-import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import keras
 import nets
 import numpy as np
 import pytest
-import tensorflow as tf
-from tensorflow.python.framework import ops
 
 from service.models.backend import TensorFlowBackend
-from service.models.canonical import canonical
 from service.models.loaded import LoadedModel
 
 OPEN = [((None, 2), "float32")]
@@ -267,29 +261,3 @@ def test_plans_of_other_keys_run_while_one_is_traced() -> None:
     thread.join(20)
     assert backend.compiled("slow", slow, signature)(one)[0] == 2
     assert backend.traces == 2
-
-
-@pytest.mark.parametrize("rule", ["guided", "deconvnet", "redirected", None])
-def test_own_gradients_are_forgotten_once_traced(rule: Any) -> None:
-    """TensorFlow keeps them by name for ever, and with each the whole graph it was traced in."""
-    image = keras.Input((8, 8, 3))
-    x = keras.layers.Conv2D(4, 3, activation="relu")(image)
-    x = keras.layers.Conv2D(4, 3, activation="silu")(x)
-    model = keras.Model(image, keras.layers.GlobalAveragePooling2D()(x))
-    graph, backend = canonical(model), TensorFlowBackend()
-    traced: list[weakref.ref[Any]] = []
-
-    def gradient(batch: Any) -> Any:
-        traced.append(weakref.ref(tf.compat.v1.get_default_graph()))
-        inputs, outputs = graph.inputs, graph.outputs
-        return backend.gradients(graph, {inputs[0]: batch}, inputs, outputs, lambda value: [value[:, 0]], rule)[1][0][0]
-
-    plan = backend.compiled("key", gradient, [((None, 8, 8, 3), "float32")])
-    batch = np.ones((1, 8, 8, 3), np.float32)
-    first = plan(batch)[0].copy()
-    np.testing.assert_array_equal(plan(batch)[0], first)
-    assert [name for name in ops.gradient_registry._registry if name.startswith("CustomGradient-")] == []
-    del plan
-    backend.plans.release()
-    gc.collect()
-    assert [found() for found in traced] == [None]
