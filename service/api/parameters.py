@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar, get_args
 
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from service.api.options import AnimatedOptions, RequestOptions, ResultOptions, options_of
 from service.errors import FieldError, InvalidParameter, UnknownMethod, nearest
-from service.errors.validation import field_errors, in_one
+from service.errors.validation import MOST_TOLD, field_errors, in_one, short
 from service.explainers import BY_NAME, FAMILY_OF
 from service.explainers.base import Explainer, Photograph
 from service.explainers.params import ExplainerParams, TargetParams
@@ -65,12 +65,16 @@ def _parsed(
     known = [name for name in names_of(kind_of_params) if name not in fixed]
     options_given = {name: value for name, value in given.items() if name in kind_of_options.model_fields}
     params_given = {name: value for name, value in given.items() if name in known} | dict(fixed)
-    valid = [*known, *kind_of_options.model_fields]
+    valid = dict.fromkeys([*known, *kind_of_options.model_fields])
+    unknown = [name for name in given if name not in valid]
     problems = [
-        FieldError((name,), f"unknown parameter{_meant(name, value, kind_of_params) or _known(name, valid)}")
-        for name, value in given.items()
-        if name not in valid
+        FieldError(
+            (short(name),), f"unknown parameter{_meant(name, given[name], kind_of_params) or _known(name, valid)}"
+        )
+        for name in unknown[:MOST_TOLD]
     ]
+    if len(unknown) > MOST_TOLD:
+        problems.append(FieldError((), f"{len(unknown) - MOST_TOLD} more parameters are unknown"))
     parsed: list[BaseModel] = []
     for kind, values in ((kind_of_params, params_given), (kind_of_options, options_given)):
         try:
@@ -134,9 +138,15 @@ def _method_call(place: int, values: Any, for_all: Mapping[str, Any]) -> MethodC
     try:
         params, _ = parse(explainer, own)
     except InvalidParameter as error:
-        fields = [FieldError(("methods", str(place), *item.loc), item.msg) for item in error.errors]
-        raise InvalidParameter(f"{name}: {error.detail}", errors=fields) from None
+        own_names = [_as_written(item, values) for item in error.errors]
+        fields = [FieldError(("methods", str(place), *item.loc), item.msg) for item in own_names]
+        raise InvalidParameter(f"{name}: {in_one(own_names) or error.detail}", errors=fields) from None
     return MethodCall(name, explainer, params)
+
+
+def _as_written(item: FieldError, values: Mapping[str, Any]) -> FieldError:
+    """A variant is asked for as `variant` or as `method`; the error names it as the caller did."""
+    return replace(item, loc=(VARIANT, *item.loc[1:])) if VARIANT in values and item.loc[:1] == ("method",) else item
 
 
 def callable_names() -> list[str]:
@@ -161,5 +171,5 @@ def _meant(name: str, value: Any, params: type[ExplainerParams]) -> str:
     return f"; 'method' chooses the variant, one of {', '.join(variants)}" if variants and name == VARIANT else ""
 
 
-def _known(name: str, valid: Sequence[str]) -> str:
+def _known(name: str, valid: Iterable[str]) -> str:
     return nearest(name, valid) or f"; there are {', '.join(valid)}"

@@ -38,6 +38,8 @@ class KerascopeError(Exception):
 # Below, one name of one's own is offered for another: 'text' for 'notes'.
 SIMILAR = 0.6
 SHORTEST_PART = 3
+# What is longer is no slip of the pen, and is not compared.
+LONGEST_NAME = 200
 
 
 def nearest(wrong: str, valid: Iterable[str], count: int = 3) -> str:
@@ -47,7 +49,7 @@ def nearest(wrong: str, valid: Iterable[str], count: int = 3) -> str:
     none does.
     """
     originals = {name.lower(): name for name in valid}
-    asked = wrong.lower()
+    asked = wrong.lower() if len(wrong) <= LONGEST_NAME else ""
     words = _words(asked)
     whole = [name for name in originals if words != "__" and words in _words(name)]
     part = [name for name in originals if len(asked) >= SHORTEST_PART and asked in name]

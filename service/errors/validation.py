@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from reprlib import Repr
 from typing import Any, get_args
 
@@ -15,8 +16,9 @@ from pydantic_core import CoreSchema, core_schema
 from service.errors.base import FieldError, nearest
 
 LONGEST_VALUE = 100
-# Each item of a long list may be wrong.
+# Each item of a long list may be wrong. What is told takes time, so only the first are looked at.
 MOST_TOLD = 50
+MOST_LOOKED_AT = 20 * MOST_TOLD
 SHOULD_BE = "input should be "
 _shorten = Repr()
 _shorten.maxlevel = 3
@@ -48,20 +50,21 @@ def field_errors(
 
     The values of `secret` fields are not shown.
     """
-    said: dict[tuple[str, ...], list[str]] = {}
-    values: dict[tuple[str, ...], str] = {}
+    at: dict[tuple[str, ...], list[tuple[Mapping[str, Any], list[type[BaseModel]]]]] = {}
     unions = set()
-    for item in found:
+    for item in islice(found, MOST_LOOKED_AT):
         loc, parents = _place(item, kind)
-        said.setdefault(loc, []).append(_sentence(item, parents))
-        if loc and loc[0] not in secret:
-            values[loc] = _got(item)
+        at.setdefault(loc, []).append((item, parents))
         if len(loc) < len(item["loc"]):
             unions.add(loc)
     # Where one form of a union goes deeper, the value is meant in that form.
-    around = {loc[:length] for loc in said for length in range(len(loc))}
-    meant = [loc for loc in said if not (loc in unions and loc in around)]
-    return [FieldError(loc, _either(said[loc]) + values.get(loc, "")) for loc in meant[:MOST_TOLD]]
+    around = {loc[:length] for loc in at for length in range(len(loc))}
+    meant = [loc for loc in at if not (loc in unions and loc in around)]
+    errors = []
+    for loc in meant[:MOST_TOLD]:
+        value = _got(at[loc][-1][0]) if loc and loc[0] not in secret else ""
+        errors.append(FieldError(tuple(map(short, loc)), _either([_sentence(*each) for each in at[loc]]) + value))
+    return errors
 
 
 def in_one(found: Iterable[FieldError], whole: str = "") -> str:
@@ -72,7 +75,18 @@ def in_one(found: Iterable[FieldError], whole: str = "") -> str:
 
 def shown(value: Any) -> str:
     """A value as it is written into a sentence, cut where it is long."""
-    return (repr(value[:LONGEST_VALUE]) if isinstance(value, str) else _shorten.repr(value))[:LONGEST_VALUE]
+    if isinstance(value, str):
+        return repr(value[:LONGEST_VALUE])[:LONGEST_VALUE]
+    try:
+        return _shorten.repr(value)[:LONGEST_VALUE]
+    except ValueError:
+        # Of an integer of thousands of digits Python makes no decimal text.
+        return "a number of thousands of digits"
+
+
+def short(name: str) -> str:
+    """A name that a caller has made up, cut where it is long."""
+    return name if len(name) <= LONGEST_VALUE else f"{name[:LONGEST_VALUE]}…"
 
 
 def _place(item: Mapping[str, Any], kind: type[BaseModel] | None) -> tuple[tuple[str, ...], list[type[BaseModel]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from typing import Any
 
 import pytest
@@ -29,6 +30,30 @@ class TestParse:
             parse(BY_NAME["cam"], {"alfa": "1", "alpha": "2", "top": "0", "colormap": "jet"})
         assert [item.loc for item in caught.value.errors] == [("alfa",), ("alpha",), ("top",)]
         assert all(item.msg in caught.value.detail for item in caught.value.errors)
+
+    def test_of_very_many_unknown_names_the_first_are_told(self) -> None:
+        """100,000 of them took ten seconds, in which nobody else was answered."""
+        given = {f"samplez{number}": 1 for number in range(100_000)} | {"x" * 10**6: 1}
+        began = time.process_time()
+        with pytest.raises(InvalidParameter) as caught:
+            parse(BY_NAME["saliency"], given)
+        assert time.process_time() - began < 1
+        assert [item.loc for item in caught.value.errors[:2]] == [("samplez0",), ("samplez1",)]
+        assert len(caught.value.errors) == 51
+        assert caught.value.errors[-1].msg == "99951 more parameters are unknown"
+        assert len(caught.value.detail) < 50_000
+
+    def test_a_name_of_a_megabyte_is_cut(self) -> None:
+        with pytest.raises(InvalidParameter) as caught:
+            parse(BY_NAME["cam"], {"x" * 10**6: 1})
+        assert caught.value.errors[0].loc == ("x" * 100 + "…",)
+        assert len(caught.value.detail) < 1000
+
+    def test_a_variant_is_named_as_it_was_written(self) -> None:
+        with pytest.raises(InvalidParameter) as caught:
+            parse_many({"methods": [{"method": "cam", "variant": 5}]})
+        assert caught.value.errors[0].loc == ("methods", "0", "variant")
+        assert caught.value.detail.startswith("cam: variant: input should be ")
 
     def test_a_variant_where_several_methods_are_asked_for(self) -> None:
         with pytest.raises(InvalidParameter) as caught:
