@@ -34,7 +34,7 @@ LOOK_S = 0.25
 # An engine that tells nothing for so long hangs or is stopped; libraries that read a file may keep the interpreter.
 SILENT_S = 4.0
 SILENT_LOADING_S = 30.0
-# One that the system says is stopped tells nothing until somebody lets it go on, so there is less to wait for.
+# One that the system says is stopped, while it starts too, tells nothing until somebody lets it go on.
 STOPPED_S = 1.5
 # One that does not come up in this time never will.
 START_S = 180.0
@@ -173,7 +173,7 @@ class Supervisor:
 
         Silence is what this loop saw of it, so that a machine that slept does not count.
         """
-        silent_s, up_s = 0.0, 0.0
+        silent_s, up_s, stopped_s = 0.0, 0.0, 0.0
         while True:
             looked_at = time.monotonic()
             await asyncio.sleep(LOOK_S)
@@ -181,19 +181,22 @@ class Supervisor:
             before = pulse.at
             pulse.look()
             up_s += passed_s
+            stopped_s = stopped_s + passed_s if _is_stopped(pid) else 0.0
+            if stopped_s > STOPPED_S:
+                self._end("engine is stopped, ending it", seconds=round(stopped_s, 1))
+                # It did not hang.
+                self._forced = False
+                return None
             if self.state is not EngineState.UP:
                 if up_s > START_S:
                     return self._end("engine does not come up, ending it", seconds=START_S)
                 continue
             silent_s = silent_s + passed_s if pulse.at == before else 0.0
             loads = any(task.kind == "load" for task in pulse.tasks)
-            stopped = silent_s > STOPPED_S and _is_stopped(pid)
-            if stopped or silent_s > (SILENT_LOADING_S if loads else SILENT_S):
-                self._end("engine is silent, ending it", seconds=round(silent_s, 1), stopped=stopped)
-                # One that was stopped from outside did not hang.
-                self._forced = not stopped
-                return None
-            if hung := tuple(task for task in pulse.tasks if task.until < time.monotonic()):
+            if silent_s > (SILENT_LOADING_S if loads else SILENT_S):
+                return self._end("engine is silent, ending it", seconds=round(silent_s, 1))
+            hung = tuple(task for task in pulse.tasks if task.until < time.monotonic())
+            if hung and not stopped_s:
                 self._hung = hung
                 return self._end("engine hangs, ending it", model=hung[0].model, task=hung[0].kind, call=hung[0].what)
 

@@ -17,7 +17,7 @@ import pytest
 
 from tests.checks import PNG, problem, saved, triangle
 from tests.conftest import Service, start_service, wait_ready
-from tests.engine.test_crash import engine_pid, post
+from tests.engine.test_crash import engine_pid, gone, post
 
 PICTURE = saved(triangle())
 LITE = "/v1/models/efficientnet-lite0"
@@ -93,10 +93,20 @@ def test_a_stopped_engine_is_noticed_though_all_callers_hang_up(lite: Service) -
             if post(lite, f"{LITE}/predict", timeout_s=2).status_code == 200:
                 break
     assert engine_pid(lite) != engine
-    (silent,) = [event for event in lite.events() if event["event"] == "engine is silent, ending it"]
-    assert silent["stopped"] is True
-    assert 1.5 <= float(str(silent["seconds"])) < 4.0
+    (told,) = lite.told(event="engine is stopped, ending it")
+    assert 1.5 <= float(str(told["seconds"])) < 4.0
     assert wait_ready(lite, time.monotonic() + 60)
+
+
+def test_an_engine_that_is_stopped_while_it_starts_is_noticed(lite: Service) -> None:
+    before = engine_pid(lite)
+    os.kill(before, signal.SIGKILL)
+    assert gone(before, 5)
+    starting = engine_pid(lite)
+    os.kill(starting, signal.SIGSTOP)
+    assert wait_ready(lite, time.monotonic() + 60)
+    assert len(lite.told(2, event="engine is stopped, ending it")) == 2
+    assert engine_pid(lite) not in (before, starting)
 
 
 @pytest.mark.soak

@@ -53,7 +53,7 @@ def used(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, Pa
 
 def test_an_open_service_says_so_until_there_is_a_key(used: tuple[Service, Path], tmp_path: Path) -> None:
     service, _ = used
-    (warning,) = [event for event in service.events() if event["event"] == "open"]
+    (warning,) = service.told(event="open")
     assert warning["level"] == "warning"
     assert "no API keys" in str(warning["reason"])
     assert service.client.get("/v1/methods").status_code == 200
