@@ -43,7 +43,8 @@ class Broken:
 def entry_at(path: Path) -> ModelSpec | Broken | None:
     """What lies there; None for what is no model. Never raises: an odd entry hides itself alone."""
     try:
-        return _in_folder(path) if path.is_dir() else _of_file(path)
+        found = _in_folder(path) if path.is_dir() else _of_file(path)
+        return _with_plain_names(path, found) if isinstance(found, ModelSpec) else found
     except OSError as error:
         reason = f"{path.name!r} cannot be read: {error.strerror}"
     except RecursionError:
@@ -54,6 +55,18 @@ def entry_at(path: Path) -> ModelSpec | Broken | None:
         log.exception("entry of the model folder not readable", entry=path.name)
         reason = f"{path.name!r} cannot be read; the log of the service says why"
     return Broken(_slug(path.stem) or NAMELESS, reason)
+
+
+def _with_plain_names(path: Path, spec: ModelSpec) -> ModelSpec | Broken:
+    """Answers name the files, and JSON holds nothing but Unicode."""
+    for name in (spec.weights, spec.architecture, spec.labels):
+        if isinstance(name, str) and not _is_unicode(name):
+            return Broken(spec.id, f"the file name {name!r} is not UTF-8; rename it")
+    return spec
+
+
+def _is_unicode(name: str) -> bool:
+    return name.isascii() or not any("\ud800" <= character <= "\udfff" for character in name)
 
 
 def spec_of_file(path: Path) -> ModelSpec:

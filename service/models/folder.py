@@ -6,7 +6,7 @@ import itertools
 import os
 import threading
 import time
-from collections.abc import Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -130,7 +130,7 @@ class ModelFolder:
                 model_id = entry.found.id
                 if other := of_id.get(model_id):
                     reason = f"{other!r} has the ID {model_id!r} as {name!r} has, which is taken; give it another"
-                    broken[_free(model_id, broken)] = reason
+                    broken[_free(model_id, broken.keys() | found.specs.keys())] = reason
                 found.specs[model_id] = entry.found
                 found.problems.pop(model_id, None)
                 if entry.problem:
@@ -169,7 +169,7 @@ def _state(found: os.stat_result) -> Hashable:
     return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino, found.st_mode
 
 
-def _free(model_id: str, taken: Mapping[str, str]) -> str:
+def _free(model_id: str, taken: Collection[str]) -> str:
     """The ID, with a number where another entry has it already."""
     if model_id not in taken:
         return model_id

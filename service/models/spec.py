@@ -115,6 +115,8 @@ class ModelSpec(Frozen):
 
     def path(self, name: str) -> Path:
         """`name` as a file inside this spec's folder. Raises ValueError when it points outside of it."""
+        if "\0" in name:
+            raise ValueError(f"{name!r} is no file name: it holds a byte 0")
         try:
             folder = (self.folder or Path()).resolve()
             path = (folder / name).resolve()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel
+from pydantic import BaseModel, field_validator
 
 from service.settings.field import setting
 
@@ -42,3 +42,9 @@ class HttpSettings(BaseModel):
     drain_delay_s: float = setting(
         0.0, "s", "How long calls are still taken after SIGTERM while `/readyz` says 503 already.", ge=0, le=600
     )
+
+    @field_validator("host")
+    @classmethod
+    def _without_brackets(cls, value: str) -> str:
+        """An address of IPv6 may be written as it stands in a URL."""
+        return value[1:-1] if value.startswith("[") and value.endswith("]") else value

@@ -26,6 +26,12 @@ from service.models.loaded import load_model
 from tests.checks import CAM, PNG, saved, triangle
 from tests.conftest import ROOT, Service, start_service
 
+LIBRARY_VERSIONS = {
+    "earliest": (h5py.h5f.LIBVER_EARLIEST, h5py.h5f.LIBVER_LATEST),
+    "v108": (h5py.h5f.LIBVER_V18, h5py.h5f.LIBVER_V18),
+    "v110": (h5py.h5f.LIBVER_V110, h5py.h5f.LIBVER_V110),
+    "latest": (h5py.h5f.LIBVER_LATEST, h5py.h5f.LIBVER_LATEST),
+}
 A_MODEL = "a model is a .keras archive or HDF5 (.h5, .hdf5)"
 SPECS = {
     "brackets": "weights = " + "[" * 5000,
@@ -65,6 +71,7 @@ def filled(folder: Path) -> Path:
     (folder / "猫.keras").write_bytes(b"")
     (folder / "line\nbreak.h5").write_bytes(b"x")
     Path(os.fsdecode(os.fsencode(folder) + b"/\xff\xfe.h5")).write_bytes(b"x")
+    Path(os.fsdecode(os.fsencode(folder) + b"/bad\xff\xfe.keras")).write_bytes((folder / "good.keras").read_bytes())
     endings = [".h5", ".keras", ".json", ".hdf5", ".tflite", ".onnx", ".pb", ".pt", ".txt", "", ".toml", ".weights.h5"]
     while len(list(folder.iterdir())) < 301:
         name = f"r{chance.randrange(10**6)}{chance.choice(endings)}"
@@ -83,9 +90,10 @@ def test_odd_entries_hide_themselves_alone_and_say_why(odd: Path) -> None:
     broken = found.broken()
     reasons = {
         "brackets": "is nested too deeply", "tables": "a: unknown field", "braces": "is nested too deeply",
-        "zero": "cannot be read", "zero-in-a-name": "null byte", "absolute": "points outside", "large": "1048576 bytes",
+        "zero": "cannot be read", "zero-in-a-name": "holds a byte 0", "absolute": "points outside",
+        "large": "1048576 bytes",
         "looped-weights": "is a link that leads nowhere", "loop": "symbolic links", "one": "symbolic links",
-        "pipe": "neither a file nor a folder", "unnamed": "gives no model ID",
+        "pipe": "neither a file nor a folder", "unnamed": "gives no model ID", "bad": "is not UTF-8; rename it",
     }  # fmt: skip
     for model_id, reason in reasons.items():
         assert reason in broken[model_id], (model_id, broken[model_id])
@@ -158,7 +166,7 @@ def test_two_entries_of_one_id_are_told(tmp_path: Path) -> None:
     (tmp_path / "versioned" / "model.toml").write_text('id = "dup@7"\nweights = "x.h5"')
     found = Library(tmp_path, shipped={})
     assert {model_id: spec.title for model_id, spec in found.specs().items()} == {"dup": "second"}
-    assert "'first' has the ID 'dup' as 'second' has" in found.broken()["dup"]
+    assert "'first' has the ID 'dup' as 'second' has" in found.broken()["dup-2"]
     assert "'@' stands before the version of an upload alone" in found.broken()["versioned"]
 
 
@@ -223,6 +231,15 @@ def test_files_that_cannot_be_opened_are_told_before_anybody_calls(tmp_path: Pat
     (tmp_path / "unpacked" / "model.weights.h5").write_bytes(unpacked[:-1])
     with zipfile.ZipFile(tmp_path / "packed.keras", "w") as archive:
         archive.writestr("data.pkl", "x")
+    for name, content in (("lonely", tiny), ("headless", tiny[:8])):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.weights.h5").write_bytes(content)
+    (tmp_path / "headless" / "config.json").write_text("{}")
+    (tmp_path / "apptext").mkdir()
+    (tmp_path / "apptext" / "model.toml").write_text(
+        'source = "application"\napplication = "VGG16"\nweights = "own.h5"'
+    )
+    (tmp_path / "apptext" / "own.h5").write_text("hello, this is a text")
     (tmp_path / "cut.h5").rename(tmp_path / "short.h5")
     library = Library(tmp_path, shipped={})
     assert library.all().problems == {
@@ -236,6 +253,9 @@ def test_files_that_cannot_be_opened_are_told_before_anybody_calls(tmp_path: Pat
         "app": "model 'app' names the weights 'own.h5', which is not in its folder",
         "unpacked": f"'model.weights.h5' is a damaged or incomplete HDF5 file: it has {len(unpacked) - 1} of "
         f"{len(unpacked)} bytes; copy or save it again",
+        "lonely": "the folder 'lonely' is no model: it has neither saved_model.pb nor config.json and model.weights.h5",
+        "headless": "'model.weights.h5' is a damaged or incomplete HDF5 file: it has 8 bytes; copy or save it again",
+        "apptext": "'own.h5' holds no weights: it is plain text; " + A_MODEL,
         "named": "model 'named' names the file 'net.keras', which is not in its folder",
         "packed": "'packed.keras' is a zip archive but not a .keras file: it has no config.json; it is a file of "
         "PyTorch; only models of Keras can be looked into",
@@ -250,12 +270,26 @@ def test_files_that_cannot_be_opened_are_told_before_anybody_calls(tmp_path: Pat
     (tmp_path / "named" / "net.keras").write_bytes(whole)
     (tmp_path / "unpacked" / "model.weights.h5").write_bytes(unpacked)
     (tmp_path / "app" / "own.h5").write_bytes(tiny)
-    assert set(library.all().problems) == {"text", "empty", "other", "packed"}
+    assert set(library.all().problems) == {
+        "text", "empty", "other", "packed", "lonely", "headless", "apptext",
+    }  # fmt: skip
 
 
-@pytest.mark.parametrize("superblock", ["earliest", "v108", "v110", "latest"])
-def test_an_hdf5_file_of_every_version_says_where_it_ends(tmp_path: Path, superblock: str) -> None:
-    with h5py.File(tmp_path / "net.h5", "w", libver=superblock) as file:
+@pytest.mark.parametrize(
+    ("superblock", "address_bytes", "user_bytes"),
+    [
+        ("earliest", 8, 0), ("v108", 8, 0), ("v110", 8, 0), ("latest", 8, 0),
+        ("earliest", 4, 0), ("latest", 4, 0), ("earliest", 8, 512), ("latest", 8, 2048),
+    ],
+)  # fmt: skip
+def test_an_hdf5_file_of_every_version_says_where_it_ends(
+    tmp_path: Path, superblock: str, address_bytes: int, user_bytes: int
+) -> None:
+    creation, access = h5py.h5p.create(h5py.h5p.FILE_CREATE), h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    creation.set_sizes(address_bytes, address_bytes)
+    creation.set_userblock(user_bytes)
+    access.set_libver_bounds(*LIBRARY_VERSIONS[superblock])
+    with h5py.File(h5py.h5f.create(bytes(tmp_path / "net.h5"), fcpl=creation, fapl=access)) as file:
         file.attrs["model_config"] = "{}"
         file["weights"] = list(range(1000))
     data = (tmp_path / "net.h5").read_bytes()

@@ -19,6 +19,7 @@ from service.models.opening.first_look import (
     ZIP_MAGIC,
     first_bytes,
     hdf5_problem,
+    weights_problem,
     zip_problem,
 )
 from service.models.opening.library_message import short_sentence
@@ -78,7 +79,7 @@ def contents_of_path(path: Path) -> Contents:
 def _of_folder(path: Path) -> Contents:
     weights = path / UNPACKED_WEIGHTS
     if (path / "config.json").is_file() and weights.is_file():
-        if problem := hdf5_problem(weights, first_bytes(weights)):
+        if problem := weights_problem(weights):
             raise ModelNotLoadable(problem)
         members = {"config.json": (path / "config.json").read_bytes()}
         if (path / "metadata.json").is_file():
@@ -145,10 +146,7 @@ def _of_hdf5(path: Path) -> Contents:
 
 
 def _of_pair(architecture: Path, weights: Path) -> Contents:
-    head = first_bytes(weights)
-    if not head.startswith(HDF5_MAGIC):
-        raise ModelNotLoadable(f"{weights.name!r} holds no weights: {what_it_is(weights)}")
-    if problem := hdf5_problem(weights, head):
+    if problem := weights_problem(weights):
         raise ModelNotLoadable(problem)
     config = parsed(architecture.read_bytes(), f"the architecture in {architecture.name!r}")
     return _contents("pair", weights, config, config.get("keras_version") if isinstance(config, dict) else None, None)
@@ -170,6 +168,8 @@ def parsed(text: str | bytes, what: str) -> Any:
 
 def _contents(form: Form, path: Path, config: Any, version: Any, training: Any) -> Contents:
     name = config.get("class_name") if isinstance(config, dict) else type(config).__name__
+    if name is None:
+        raise ModelNotLoadable(f"the architecture in {path.name!r} says nothing of its kind: it has no 'class_name'")
     if not isinstance(config, dict) or (name not in CONTAINERS and not config.get("registered_name")):
         raise ModelNotLoadable(
             f"the architecture is a {name!r:.100}; only Sequential and Functional models can be loaded, "

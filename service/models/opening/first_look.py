@@ -12,11 +12,16 @@ from service.models.spec import ModelSpec
 NAMED_WEIGHTS = ("imagenet", "random")
 # In a folder that was a `.keras` archive.
 UNPACKED_WEIGHTS = "model.weights.h5"
+# What a folder is told.
+NO_MODEL = f"is no model: it has neither saved_model.pb nor config.json and {UNPACKED_WEIGHTS}"
 ZIP_MAGIC = b"PK\x03\x04"
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
-# Where HDF5 says at which byte a file ends, by the version of its first block (HDF5 file format, III.A).
-_HDF5_END = {0: 40, 1: 44, 2: 28, 3: 28}
+# By the version of an HDF5 file's first block: where it says how many bytes an address takes, and where the addresses
+# begin, of which the third says at which byte the file ends (HDF5 file format, III.A).
+_HDF5_ADDRESSES = {0: (13, 24), 1: (13, 28), 2: (9, 12), 3: (9, 12)}
 _HDF5_HEAD_BYTES = 52
+# Bytes of its owner may stand before that block, which then begins at 512 or any power of two beyond.
+_HDF5_STARTS = tuple(512 << power for power in range(8))
 
 
 def first_problem(spec: ModelSpec) -> str | None:
@@ -32,10 +37,14 @@ def first_problem(spec: ModelSpec) -> str | None:
     weights = spec.path(spec.weights or "")
     if weights.is_dir():
         unpacked = weights / UNPACKED_WEIGHTS
-        return hdf5_problem(unpacked, first_bytes(unpacked)) if unpacked.is_file() else None
+        if not unpacked.is_file():
+            return None
+        if not (weights / "config.json").is_file() and not (weights / "saved_model.pb").is_file():
+            return f"the folder {weights.name!r} {NO_MODEL}"
+        return weights_problem(unpacked)
     head = first_bytes(weights)
-    if spec.architecture and not head.startswith(HDF5_MAGIC):
-        return f"{weights.name!r} holds no weights: {what_it_is(weights)}"
+    if spec.architecture:
+        return weights_problem(weights)
     if head.startswith(ZIP_MAGIC):
         return zip_problem(weights)
     if head.startswith(HDF5_MAGIC):
@@ -44,11 +53,23 @@ def first_problem(spec: ModelSpec) -> str | None:
 
 
 def missing_weights(spec: ModelSpec) -> str | None:
-    """Says that the file is not there which holds the weights of an application; None where none is named, or it is."""
+    """Says what is wrong with the file that holds the weights of an application; None where none is named."""
     kind = spec.weights or NAMED_WEIGHTS[0]
-    if spec.source != "application" or kind in NAMED_WEIGHTS or spec.path(kind).is_file():
+    if spec.source != "application" or kind in NAMED_WEIGHTS:
         return None
-    return f"model {spec.id!r} names the weights {kind!r}, which is not in its folder"
+    if not spec.path(kind).is_file():
+        return f"model {spec.id!r} names the weights {kind!r}, which is not in its folder"
+    return weights_problem(spec.path(kind))
+
+
+def weights_problem(path: Path) -> str | None:
+    """Says what keeps a file from being weights in HDF5."""
+    head = first_bytes(path)
+    return (
+        hdf5_problem(path, head)
+        if head.startswith(HDF5_MAGIC)
+        else f"{path.name!r} holds no weights: {what_it_is(path)}"
+    )
 
 
 def missing_file(spec: ModelSpec, path: Path) -> str:
@@ -57,9 +78,15 @@ def missing_file(spec: ModelSpec, path: Path) -> str:
 
 
 def first_bytes(path: Path) -> bytes:
-    """Reads the bytes that tell the kinds of files apart, and how long an HDF5 file is."""
+    """Reads the bytes that tell the kinds of files apart, and how long an HDF5 file is: those from where it begins."""
     with path.open("rb") as file:
-        return file.read(_HDF5_HEAD_BYTES)
+        head = file.read(_HDF5_HEAD_BYTES)
+        if not head.startswith((ZIP_MAGIC, HDF5_MAGIC)):
+            for start in _HDF5_STARTS:
+                file.seek(start)
+                if (there := file.read(_HDF5_HEAD_BYTES)).startswith(HDF5_MAGIC):
+                    return there
+        return head
 
 
 def zip_problem(path: Path) -> str | None:
@@ -76,10 +103,16 @@ def zip_problem(path: Path) -> str | None:
 
 def hdf5_problem(path: Path, head: bytes) -> str | None:
     """Says that an HDF5 file ends too early; None where it does not."""
-    start = _HDF5_END.get(head[8]) if len(head) > 8 else None
-    if start is None or len(head) < start + 8:
+    size = path.stat().st_size
+    if len(head) <= 8:
+        return f"{path.name!r} is a damaged or incomplete HDF5 file: it has {size} bytes; copy or save it again"
+    if head[8] not in _HDF5_ADDRESSES:
         return None
-    end, size = int.from_bytes(head[start : start + 8], "little"), path.stat().st_size
-    if size >= end:
+    where, start = _HDF5_ADDRESSES[head[8]]
+    width = head[where] if len(head) > where else 8
+    first = start + 2 * width
+    end = int.from_bytes(head[first : first + width], "little")
+    if size >= end and len(head) >= first + width:
         return None
-    return f"{path.name!r} is a damaged or incomplete HDF5 file: it has {size} of {end} bytes; copy or save it again"
+    known = f"{size} of {end} bytes" if len(head) >= first + width else f"{size} bytes"
+    return f"{path.name!r} is a damaged or incomplete HDF5 file: it has {known}; copy or save it again"

@@ -10,6 +10,8 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
+from service.models.opening.first_look import NO_MODEL
+
 _MODEL = ("_tf_keras_model", "_tf_keras_network", "_tf_keras_sequential")
 MAX_BYTES = 2**31 - 1
 
@@ -30,7 +32,7 @@ class Architecture:
 def read_saved_model(folder: Path) -> Architecture:
     """Raises IsSavedModel for a folder that is none, or that holds no architecture of Keras."""
     if not (folder / "saved_model.pb").is_file():
-        raise IsSavedModel("is no model: it has neither saved_model.pb nor config.json and model.weights.h5")
+        raise IsSavedModel(NO_MODEL)
     for identifier, text in _metadata(folder):
         if identifier not in _MODEL:
             continue
