@@ -240,7 +240,7 @@ class TestRefused:
             ({"method": "gradcam", "alfa": 1}, ["gradcam: alfa: unknown parameter", "'alpha'"]),
             ({"method": "predict", "target": 1}, ["predict: target: unknown parameter"]),
             ({"method": "occlusion", "patch": 0}, ["occlusion: patch", "at least 1 px"]),
-            ({"method": "cam", "variant": "gradient"}, ["cam: method", "'gradcam'"]),
+            ({"method": "cam", "variant": "gradient"}, ["cam: variant", "'gradcam'"]),
         ],
     )
     def test_a_methods_own_parameters(self, service: Service, entry: dict[str, Any], words: list[str]) -> None:
