@@ -39,6 +39,13 @@ def engine_pid(service: Service) -> int:
     raise AssertionError("the api has no engine child")
 
 
+def answered(service: Service) -> None:
+    """Waits for an answer: on a busy machine the first call may take longer than its deadline."""
+    deadline = time.monotonic() + RECOVERY_S
+    while (answer := post(service)).status_code != 200:
+        assert time.monotonic() < deadline, answer.text
+
+
 def gone(pid: int, within_s: float) -> bool:
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
@@ -144,9 +151,9 @@ def test_ctrl_c_while_the_engine_starts(tmp_path: Path, starting: Start) -> None
 
 
 def test_a_hung_engine_is_ended(tmp_path: Path, starting: Start) -> None:
-    deadline_s = 1.5
+    deadline_s = 2.5
     running = starting(tmp_path, preload="shapes", call_deadline_s=str(deadline_s), queue_limit="4")
-    assert post(running).status_code == 200
+    answered(running)
     engine = engine_pid(running)
     os.kill(engine, signal.SIGSTOP)
     stopped = time.monotonic()
@@ -165,11 +172,11 @@ def test_a_hung_engine_is_ended(tmp_path: Path, starting: Start) -> None:
     for answer in answers:
         # By then the supervisor has noticed, or is about to.
         status, kind = (503, "engine-unavailable") if answer.status_code == 503 else (504, "deadline-exceeded")
-        problem(answer, status, kind, "1.5 s")
+        problem(answer, status, kind, "2.5 s")
     assert deadline_s <= waited < deadline_s + ANSWER_GRACE_S + 2
     assert gone(engine, SILENT_S + 3)
     assert wait_ready(running, time.monotonic() + RECOVERY_S)
-    assert post(running).status_code == 200
+    answered(running)
     assert engine_pid(running) != engine
 
 

@@ -23,7 +23,7 @@ def workers(tmp_path: Path) -> Iterator[Workers]:
     made.stop()
 
 
-def test_two_workers_of_one_name_get_two(config: JobsConfig, workers: Workers) -> None:
+def test_two_workers_of_one_name_get_two(config: JobsConfig, workers: Workers, tmp_path: Path) -> None:
     first = workers.start(config, "same", ready=False)
     second = workers.start(config, "same", ready=False)
     jobs, database = Jobs(config), Database(config.database_url, connections=1)
@@ -34,7 +34,11 @@ def test_two_workers_of_one_name_get_two(config: JobsConfig, workers: Workers) -
             with database.begin() as connection:
                 return set(connection.execute(sa.select(WORKERS.c.executor)).scalars())
 
-        until(lambda: names() == {"same", "same+1"}, 40)
+        try:
+            until(lambda: names() == {"same", "same+1"}, 60)
+        except AssertionError:
+            logs = [log.read_text()[-4000:] for log in tmp_path.rglob("*.log")]
+            pytest.fail(f"the workers are {names()}, their logs end with {logs}")
         done = [ended(jobs, job, 60) for job in [count(jobs, 20) for _ in range(6)]]
         assert {job.state.value for job in done} == {"succeeded"}
         assert {job.worker for job in done} == {"same", "same+1"}
