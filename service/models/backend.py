@@ -91,7 +91,8 @@ class TensorFlowBackend:
     def plan(
         self, key: Hashable, function: Callable[..., Any], signature: Signature, *, freeze: bool = True
     ) -> Callable[..., Any]:
-        """As `compiled`, of tensors that stay where they are computed; results have the structure `function` gives."""
+        """Compiles as `compiled` does, for tensors that stay where they are computed; results have the structure that
+        `function` gives."""
         traced = self.plans.get(sized(key, signature), function, signature, freeze=freeze)
 
         def run(*tensors: Any) -> Any:

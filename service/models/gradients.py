@@ -24,7 +24,8 @@ _keeping: WeakSet[OwnGradients] = WeakSet()
 
 
 class OwnGradients:
-    """Those of one model. A traced plan holds its gradients itself, so their names are forgotten once nobody traces.
+    """Keeps account of one model's. A traced plan holds its gradients itself, so their names are forgotten once nobody
+    traces.
 
     A model that `keeps` them has code of its own: a `tf.function` in it is traced once and called by later plans, which
     look its gradients up by name. Theirs are kept until `release`, with what others defined at the same time.
@@ -76,12 +77,12 @@ def _settle() -> None:
 def has_own_code(model: Any) -> bool:
     """Whether a layer of a model of either Keras, or a function in one, is neither Keras's nor TensorFlow's."""
     for layer in model._flatten_layers():
-        functions = [type(layer), getattr(layer, "activation", None)]
-        if type(layer).__name__ == "Lambda" or any(map(_is_own, functions)):
+        activation = getattr(layer, "activation", None)
+        if type(layer).__name__ == "Lambda" or _is_own(type(layer)) or (activation is not None and _is_own(activation)):
             return True
     return False
 
 
 def _is_own(thing: Any) -> bool:
     module = getattr(thing, "__module__", None) or type(thing).__module__
-    return thing is not None and module.partition(".")[0] not in _LIBRARIES
+    return module.partition(".")[0] not in _LIBRARIES

@@ -66,7 +66,7 @@ class LoadedModel:
 
     @property
     def head(self) -> Head:
-        """That of the first output."""
+        """Gives the head of the first output."""
         return self.heads[0]
 
     def head_of(self, output: str | None) -> Head:
@@ -180,5 +180,5 @@ def _check_cam_layer(graph: Graph, spec: ModelSpec) -> None:
 
 
 def _item_bytes(variable: Any) -> int:
-    """Of one number of a variable, of either Keras."""
+    """Says how many bytes one number of a variable takes, of either Keras."""
     return int(np.dtype(getattr(variable.dtype, "as_numpy_dtype", variable.dtype)).itemsize)

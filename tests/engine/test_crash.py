@@ -223,7 +223,8 @@ def test_many_callers_at_once_get_the_same_answer(victim: Service) -> None:
 
 @pytest.mark.soak
 def test_a_model_that_ends_the_engine_twice_is_quarantined(tmp_path: Path, starting: Start) -> None:
-    """As one that makes a library crash: the engine dies whenever it computes it, and others are computed as before."""
+    """The model is as one that makes a library crash: the engine dies whenever it computes it. Others are computed as
+    before."""
     running = starting(tmp_path, preload="shapes,efficientnet-lite0", cache_bytes="0")
     slow = "/v1/models/efficientnet-lite0/occlusion?patch=16&stride=6&strategy=full"
     with ThreadPoolExecutor(1) as threads:

@@ -50,7 +50,7 @@ def test_two_workers_of_one_name_get_two(config: JobsConfig, workers: Workers, t
 
 
 def test_folders_of_one_path_have_names_of_their_own(tmp_path: Path) -> None:
-    """As in two containers; and the name stays the same after a restart."""
+    """They are as in two containers; and the name stays the same after a restart."""
     (tmp_path / "data").mkdir()
     settings = Settings(data_dir=tmp_path / "data")
     first = worker_name(settings, "engine-0")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
 import weakref
 from pathlib import Path
 from typing import Any
@@ -119,19 +120,28 @@ def test_loading_leaves_none_behind(tmp_path: Path) -> None:
 
 def test_others_may_define_gradients_meanwhile() -> None:
     """One thread defines them, another forgets those of its plans: neither fails."""
-    done, gradients = threading.Event(), OwnGradients()
+    done, gradients, defined = threading.Event(), OwnGradients(), []
 
     def define() -> None:
         while not done.is_set():
             with tf.Graph().as_default():
-                tf.nn.silu(tf.ones(3))
+                defined.append(tf.nn.silu(tf.ones(3)).name)
 
     thread = threading.Thread(target=define)
     thread.start()
     try:
-        for _ in range(2000):
+        while len(defined) < 200:
             with gradients.defined():
-                pass
+                # Else the other thread hardly gets the interpreter.
+                time.sleep(0)
     finally:
         done.set()
         thread.join()
+    before = names()
+    with tf.Graph().as_default():
+        tf.nn.silu(tf.ones(3))
+    new = names() - before
+    assert len(new) == 1
+    with gradients.defined():
+        pass
+    assert not names() & new

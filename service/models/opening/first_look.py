@@ -42,9 +42,9 @@ def first_problem(spec: ModelSpec) -> str | None:
         if not (weights / "config.json").is_file() and not (weights / "saved_model.pb").is_file():
             return f"the folder {weights.name!r} {NO_MODEL}"
         return weights_problem(unpacked)
-    head = first_bytes(weights)
     if spec.architecture:
         return weights_problem(weights)
+    head = first_bytes(weights)
     if head.startswith(ZIP_MAGIC):
         return zip_problem(weights)
     if head.startswith(HDF5_MAGIC):
