@@ -24,6 +24,7 @@ MAPPED_BYTES = 256 * 1024
 LARGEST_REUSED_BYTES = 32 * 1024**2
 KEPT_BYTES = 512 * 1024**2
 PADDING_BYTES = 64 * 1024**2
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _reuses = False
 
 
@@ -78,6 +79,14 @@ def giving_back() -> Iterator[None]:
 def _keep(libc: ctypes.CDLL, kept_bytes: int, padding_bytes: int) -> None:
     libc.mallopt(M_TRIM_THRESHOLD, kept_bytes)
     libc.mallopt(M_TOP_PAD, padding_bytes)
+
+
+def resident_bytes(pid: int | str | None = "self") -> int | None:
+    """What a process holds in memory; None where it has ended or the system does not tell."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_BYTES
+    except (OSError, IndexError):
+        return None
 
 
 def yielding() -> None:

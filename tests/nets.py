@@ -193,6 +193,7 @@ def loaded(model: Any, head: HeadKind | None = None, labels: tuple[str, ...] = (
 SHARED_KEYS = (
     "name", "filters", "kernel_size", "strides", "padding", "activation", "use_bias", "units", "target_shape", "rate",
     "axis", "size", "pool_size", "max_value", "epsilon", "momentum", "depth_multiplier", "dilation_rate", "alpha",
+    "center", "scale", "groups",
 )  # fmt: skip
 
 
@@ -213,6 +214,17 @@ def in_keras_2(model: Any) -> Any:
         layer.set_weights(call.operation.get_weights())
     outputs = [known[symbol.key] for symbol in KERAS_3.outputs(functional)]
     return tf_keras.Model(inputs, outputs if len(outputs) > 1 else outputs[0], name=model.name)
+
+
+def in_float64(model: Any) -> Any:
+    """The same model of Keras 3 with the same weights, computed in float64."""
+
+    def cloned(layer: Any) -> Any:
+        return type(layer).from_config({**layer.get_config(), "dtype": "float64"})
+
+    double = keras.models.clone_model(model, clone_function=cloned)
+    double.set_weights(model.get_weights())
+    return double
 
 
 def opened(path: Path) -> Any:

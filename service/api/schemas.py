@@ -142,8 +142,9 @@ class ExplanationsOut(Schema):
 class ModelOut(Schema):
     """A model in the list; `device` is where it is warm.
 
-    `traces` counts what was compiled for it: it grows with methods and layers, never with images. `plan_bytes` is
-    what copies of weights take in there.
+    `plans` counts what is compiled for it and `traces` what ever was: both grow with methods and layers, never with
+    images. What it takes in memory is `weight_bytes`, `folded_bytes` (weights with their normalisation in them),
+    `layer_bytes` (Keras's own objects) and `plan_bytes`; KERASCOPE_REGISTRY_BYTES bounds the sum of all warm models.
     """
 
     id: str
@@ -155,7 +156,10 @@ class ModelOut(Schema):
     pinned: bool
     users: int
     weight_bytes: int | None
+    folded_bytes: int | None
+    layer_bytes: int | None
     plan_bytes: int | None
+    plans: int | None
     traces: int | None
     device: str | None
     last_error: str | None

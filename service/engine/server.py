@@ -25,6 +25,7 @@ from service.errors import KerascopeError, OutOfMemory
 from service.explainers.base import Progress
 from service.models.device import DeviceSettings, configure
 from service.models.work import Work, part_of
+from service.process import giving_back, resident_bytes
 from service.telemetry import in_thread
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ log = structlog.get_logger(__name__)
 
 # As many light ones as may run as one, and the few heavy ones beside them.
 CALLS_AT_A_TIME = LARGEST + 8
-# The part of the registry's bytes that plans may take for constants.
-FROZEN_SHARE = 2
+# How long nobody computes before memory is given back; taking it again costs a call some ms.
+IDLE_S = 1.0
 
 
 class Engine:
@@ -50,7 +51,6 @@ class Engine:
         from service.engine.describe import model_details
         from service.engine.operations import Operations
         from service.ingest.trusted import Trust, require_allowed, trust_in
-        from service.models.freezing import Room
         from service.models.library import Library
         from service.models.loaded import load_model
         from service.models.registry import Registry
@@ -60,7 +60,6 @@ class Engine:
         self._work = work
         self._device = device
         self._operations = Operations(device, config.max_passes, config.max_job_passes)
-        room = Room(config.registry_bytes // FROZEN_SHARE)
 
         def load(spec: ModelSpec) -> LoadedModel:
             # What was uploaded has been read and rewritten, and is looked at again; what is shipped is ours.
@@ -68,7 +67,12 @@ class Engine:
             require_allowed(spec, trust, config.allowed_layers)
             with work.task("load", spec.id, "load"):
                 return load_model(
-                    spec, config.data_dir / "cache", config.call_bytes, room, trusted=trust is Trust.WHOLE
+                    spec,
+                    config.data_dir / "cache",
+                    config.call_bytes,
+                    config.registry_bytes,
+                    grown=lambda: self._registry.fit(keep=spec.id),
+                    trusted=trust is Trust.WHOLE,
                 )
 
         library = Library(config.models_dir, UploadStore(config.data_dir / UPLOADS))
@@ -78,7 +82,6 @@ class Engine:
             load,
             budget_bytes=config.registry_bytes,
             pinned=frozenset(self._preloads.ids),
-            room=room,
             describe=lambda model: model_details(model, device),
         )
         self._loads = ThreadPoolExecutor(2, thread_name_prefix="load")
@@ -90,6 +93,9 @@ class Engine:
         # What is there now stays: collecting what models and plans leave takes ms then, and not a third of a second.
         gc.collect()
         gc.freeze()
+        self._bare_bytes = resident_bytes() or 0
+        self._library_bytes = 0
+        self._ended_calls = 0
 
     async def serve(self) -> None:
         """Answers until the process ends."""
@@ -97,6 +103,7 @@ class Engine:
         router.setsockopt(zmq.LINGER, 0)
         router.bind(f"ipc://{self._config.socket}")
         tasks = {asyncio.create_task(self._preload(model_id)) for model_id in self._preloads.ids}
+        tasks.add(asyncio.create_task(self._tidy()))
         log.info("engine up", device=self._device, pid=os.getpid())
         while True:
             sender, *frames = await router.recv_multipart(copy=False)
@@ -176,6 +183,7 @@ class Engine:
                     return self._operations.by_name[call.op](model, call.payload, arrays)
                 return self._explain(model, call, arrays, caller, until)
         finally:
+            self._ended()
             timing["queue"] += caller.waited_s * 1e3
             timing["engine"] = (time.monotonic() - started - caller.waited_s) * 1e3
 
@@ -197,9 +205,45 @@ class Engine:
     ) -> tuple[dict[str, Any], Arrays]:
         """What a background job asks for, in the thread of the caller; between its chunks callers go first."""
         model_id = str(payload["model"])
-        with part_of(self._work, model_id, ""), self._registry.use(model_id) as model:
-            backend = BetweenCalls(model.backend, self._turns)
-            return self._operations.explain(model, payload, arrays, progress, backend)
+        try:
+            with part_of(self._work, model_id, ""), self._registry.use(model_id) as model:
+                backend = BetweenCalls(model.backend, self._turns)
+                return self._operations.explain(model, payload, arrays, progress, backend)
+        finally:
+            self._ended()
+
+    @property
+    def _held_bytes(self) -> int:
+        """Counts what the process holds more than before its first model."""
+        return max(0, (resident_bytes() or 0) - self._bare_bytes)
+
+    def _ended(self) -> None:
+        """A call has ended: what its steps left to be used again goes back to the system where that is too much."""
+        self._ended_calls += 1
+        if self._held_bytes > self._config.registry_bytes:
+            with giving_back():
+                pass
+
+    async def _tidy(self) -> None:
+        """Between calls the process holds what is warm and little else, and no more than it may."""
+        seen = 0
+        while True:
+            await asyncio.sleep(IDLE_S)
+            if self._ended_calls != seen and self._registry.idle:
+                seen = self._ended_calls
+                await in_thread(self._loads, self._give_back)
+
+    def _give_back(self) -> None:
+        """Steps leave memory to be used again; libraries keep theirs for each plan and size, which nobody else counts:
+        where the process holds too much with it, the least used plans and models go."""
+        with giving_back():
+            pass
+        warm = -1
+        # What goes leaves holes between what stays, so that once may not be enough.
+        while (held := self._held_bytes) > self._config.registry_bytes and self._registry.warm_bytes != warm:
+            warm = self._registry.warm_bytes
+            self._registry.fit(coming=max(0, held - warm))
+        self._library_bytes = max(0, self._held_bytes - self._registry.warm_bytes)
 
     def _warm(self, model_id: str, again: bool = False) -> None:
         with self._registry.use(model_id, again=again):
@@ -238,6 +282,8 @@ class Engine:
             "pid": os.getpid(),
             "models": self._registry.status(),
             "warm_bytes": self._registry.warm_bytes,
+            "bare_bytes": self._bare_bytes,
+            "library_bytes": self._library_bytes,
             "budget_bytes": self._config.registry_bytes,
             "preloading": self._preloads.waiting(),
             "not_loaded": self._preloads.missing(self._registry.is_warm),

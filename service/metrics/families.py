@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -12,10 +10,12 @@ from prometheus_client.metrics_core import Metric
 
 from service.engine.client import EngineClient
 from service.jobs.job import JobState
+from service.process import resident_bytes
 from service.usecases.cache import AnswerCache
 
+# Of what a warm model takes.
+PARTS = ("weight", "folded", "layer", "plan")
 Status = Mapping[str, Any]
-PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 def of_engines(clients: Sequence[EngineClient], statuses: Sequence[Status | None]) -> Iterator[Metric]:
@@ -31,7 +31,16 @@ def of_engines(clients: Sequence[EngineClient], statuses: Sequence[Status | None
     resident = GaugeMetricFamily("kerascope_engine_resident_bytes", "Memory of the engine.", labels=["engine"])
     traces = GaugeMetricFamily("kerascope_traces", "Compiled functions of the warm models.", labels=["engine"])
     models = GaugeMetricFamily("kerascope_warm_models", "Models that are warm.", labels=["engine"])
-    warm = GaugeMetricFamily("kerascope_warm_bytes", "Weights and compiled constants kept warm.", labels=["engine"])
+    warm = GaugeMetricFamily("kerascope_warm_bytes", "What the warm models take in all.", labels=["engine"])
+    parts = GaugeMetricFamily("kerascope_model_bytes", "What a warm model takes.", labels=["engine", "model", "part"])
+    bare = GaugeMetricFamily(
+        "kerascope_engine_bare_bytes", "Memory of the engine before its first model.", labels=["engine"]
+    )
+    library = GaugeMetricFamily(
+        "kerascope_engine_library_bytes",
+        "What libraries kept beside the models when the engine last came to rest.",
+        labels=["engine"],
+    )
     budget = GaugeMetricFamily("kerascope_budget_bytes", "Most of these bytes there may be.", labels=["engine"])
     jobs = GaugeMetricFamily("kerascope_jobs_worker_up", "Whether the engine's worker runs jobs.", labels=["engine"])
     for number, (client, status) in enumerate(zip(clients, statuses, strict=True)):
@@ -42,16 +51,22 @@ def of_engines(clients: Sequence[EngineClient], statuses: Sequence[Status | None
         units.add_metric(engine, client.queue.units)
         limit.add_metric(engine, client.queue.limit)
         held.add_metric(engine, len(client.quarantine.models))
-        if (taken := _resident_bytes(client.supervisor.pid)) is not None:
+        if (taken := resident_bytes(client.supervisor.pid)) is not None:
             resident.add_metric(engine, taken)
         if status is not None:
             rows = status["models"].values()
             traces.add_metric(engine, sum(row["traces"] or 0 for row in rows))
             models.add_metric(engine, sum(row["state"] == "warm" for row in rows))
             warm.add_metric(engine, status["warm_bytes"])
+            bare.add_metric(engine, status["bare_bytes"])
+            library.add_metric(engine, status["library_bytes"])
+            for model, row in status["models"].items():
+                for part in PARTS if row["state"] == "warm" else ():
+                    parts.add_metric([*engine, model, part], row[f"{part}_bytes"])
             budget.add_metric(engine, status["budget_bytes"])
             jobs.add_metric(engine, status["jobs_problem"] is None)
-    yield from (up, restarts, waiting, units, limit, held, resident, traces, models, warm, budget, jobs)
+    yield from (up, restarts, waiting, units, limit, held, resident, bare, library)
+    yield from (traces, models, warm, parts, budget, jobs)
 
 
 def of_cache(cache: AnswerCache) -> Iterator[Metric]:
@@ -68,10 +83,3 @@ def of_jobs(counts: Mapping[JobState, int] | None) -> Iterator[Metric]:
     for state, count in (counts or {}).items():
         jobs.add_metric([state.value], count)
     yield jobs
-
-
-def _resident_bytes(pid: int | None) -> int | None:
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_BYTES
-    except (OSError, IndexError):
-        return None

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from service.errors import OutOfMemory
 from service.models.cost import activation_bytes, flops, largest_bytes, shapes_at
-from service.models.freezing import Room
 from service.models.gradients import OwnGradients
 from service.models.graph import Graph, Node, Tensor
 from service.models.incremental.costs import Work
@@ -40,21 +39,19 @@ CHUNK_FLOPS = {"cpu": 8 * 10**9, "gpu": 8 * 10**11}
 class TensorFlowBackend:
     """Compiles and runs what explainers describe in `ops`; safe to share among threads.
 
-    Plans hold `variables` as constants as far as `room` goes, see `PlanCache`.
+    `call_bytes` bounds what one step may take; `grown` hears of each new plan, see `PlanCache`.
     """
 
     ops = keras.ops
 
     def __init__(
         self,
-        max_plans: int = 32,
         call_bytes: int = CALL_BYTES,
-        variables: Sequence[Any] = (),
-        room: Room | None = None,
         gradients: OwnGradients | None = None,
+        grown: Callable[[], None] = lambda: None,
     ) -> None:
         self._gradients = gradients or OwnGradients()
-        self.plans = PlanCache(max_plans, variables, room or Room(0), self._gradients)
+        self.plans = PlanCache(self._gradients, grown)
         self._call_bytes = call_bytes
         self._gpu = bool(tf.config.list_physical_devices("GPU"))
         self._chunk_flops = CHUNK_FLOPS["gpu" if self._gpu else "cpu"]
@@ -76,10 +73,10 @@ class TensorFlowBackend:
 
         `signature` holds (shape, dtype) of each argument. The plan takes and gives NumPy arrays, flattened in order,
         the results read-only, and raises OutOfMemory. Not `shared`: the plan is never asked the same thing twice, so
-        its results are not worth keeping, and its weights stay variables. `rows` > 1: every argument and result has
+        its results are not worth keeping. `rows` > 1: every argument and result has
         the batch first and each row stands for itself, so that so many images of different calls may be run as one.
         """
-        plan = self.plan(key, function, signature, freeze=shared)
+        plan = self.plan(key, function, signature)
 
         def run(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
             tensors = [tf.constant(array, dtype) for array, (_, dtype) in zip(arrays, signature, strict=True)]
@@ -88,12 +85,10 @@ class TensorFlowBackend:
 
         return run
 
-    def plan(
-        self, key: Hashable, function: Callable[..., Any], signature: Signature, *, freeze: bool = True
-    ) -> Callable[..., Any]:
+    def plan(self, key: Hashable, function: Callable[..., Any], signature: Signature) -> Callable[..., Any]:
         """Compiles as `compiled` does, for tensors that stay where they are computed; results have the structure that
         `function` gives."""
-        traced = self.plans.get(sized(key, signature), function, signature, freeze=freeze)
+        traced = self.plans.get(sized(key, signature), function, signature)
 
         def run(*tensors: Any) -> Any:
             try:
@@ -190,7 +185,7 @@ class TensorFlowBackend:
                     seen[tensor] = value
                 return value
 
-            fetched = graph.run(feeds, fetches, watch, self.ruled(rule))
+            fetched = graph.run(feeds, fetches, watch, watched, self.ruled(rule))
             totals = [keras.ops.sum(score) for score in scores(*fetched)]
         values = [seen[tensor] for tensor in watched]
         zero = tf.UnconnectedGradients.ZERO

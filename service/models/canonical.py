@@ -12,6 +12,7 @@ from service.errors import ModelNotLoadable
 from service.models.channels_first import ALONG_CHANNELS, ChannelsFirst, Turned, has_channels_first, last
 from service.models.dialects import dialect_of
 from service.models.dialects.dialect import Call, Dialect, Shape, Symbol
+from service.models.folding import Folds
 from service.models.graph import LINEAR, Graph, LayerEntry, Node, Tensor
 from service.models.traits import Traits
 
@@ -40,6 +41,7 @@ def canonical(model: Any) -> Graph:
         builder.values,
         {tensor: node for node in builder.nodes for tensor in node.outputs},
         dialect,
+        Folds(dialect),
         tuple(dialect.output_names(functional)),
         channels_first=frozenset(builder.first),
     )

@@ -1,7 +1,7 @@
 """One canonical graph per model: nested and Sequential models inlined, fused activations as nodes of their own.
 
 Built once beside the warm model and never changed. It holds the model's own layer objects, so variables are shared
-and nothing is copied; the output is bitwise what the file computes. Layers are addressed by path
+and nothing is copied; what runs may be other operations that compute the same (`Folds`). Layers are addressed by path
 (`backbone/conv5_block3_out`), by index as in `model.layers[i]`, or by name when that is unambiguous. `<layer>` is
 the output the file's author knew (after its activation), `<layer>:linear` the value before it.
 """
@@ -12,13 +12,16 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
 from service.errors import UnknownLayer, nearest
 from service.models.dialects.dialect import Dialect
 from service.models.traits import Traits
+
+if TYPE_CHECKING:
+    from service.models.folding import Folds
 
 LINEAR = ":linear"
 # Where no name is close.
@@ -97,6 +100,7 @@ class Graph:
     values: Mapping[str, Tensor]
     producer: Mapping[Tensor, Node] = field(repr=False)
     dialect: Dialect = field(repr=False)
+    folds: Folds = field(repr=False)
     output_names: tuple[str, ...] = ()
     channels_first: frozenset[Tensor] = frozenset()
 
@@ -151,17 +155,19 @@ class Graph:
         feeds: Mapping[Tensor, Any],
         fetches: Sequence[Tensor],
         watch: Callable[[Tensor, Any], Any] | None = None,
+        watched: Sequence[Tensor] = (),
         call: Callable[[Node], Callable[..., Any]] | None = None,
     ) -> list[Any]:
         """Values of `fetches` given `feeds`, computing only what lies between.
 
-        `watch` sees each value once made and may replace it; `call` gives the function that stands in for a node's.
+        `watch` sees each value once made, those of `watched` surely, and may replace it; `call` gives the function that
+        stands in for a node's.
         """
         known = dict(feeds)
         for tensor, value in feeds.items():
             if watch:
                 known[tensor] = watch(tensor, value)
-        for node in self._needed(known, fetches):
+        for node in self.folds.applied(self._needed(known, fetches), {*fetches, *watched}):
             args, kwargs = keras.tree.map_structure(
                 lambda item: known[item] if isinstance(item, Tensor) else item, (node.args, dict(node.kwargs))
             )
@@ -195,6 +201,7 @@ class Graph:
             {name: value for name, value in self.values.items() if value in kept},
             {output: node for output, node in self.producer.items() if output in kept},
             self.dialect,
+            self.folds,
             (tensor.path,),
             self.channels_first,
         )

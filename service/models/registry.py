@@ -7,15 +7,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from operator import itemgetter
 from typing import Any
 
 import structlog
 
 from service.errors import KerascopeError, ModelNotLoadable, WeightsUnavailable
-from service.models.freezing import Room
 from service.models.library import Library
 from service.models.loaded import LoadedModel
 from service.models.memory import release_memory
+from service.models.plans import PlanCache
 from service.models.slot import Details, Failure, Known, Slot, State
 from service.models.spec import ModelSpec, Stamp
 
@@ -26,8 +27,8 @@ REMEMBERED_S = 60.0
 
 
 class Registry:
-    """Thread-safe. `budget_bytes` bounds the weights of all warm models together, with what their plans hold of them
-    in `room`; pinned ones are never evicted."""
+    """Thread-safe. `budget_bytes` bounds what all warm models take together, with what is compiled for them; pinned
+    ones are never evicted."""
 
     def __init__(
         self,
@@ -36,7 +37,6 @@ class Registry:
         *,
         budget_bytes: int,
         pinned: frozenset[str] = frozenset(),
-        room: Room | None = None,
         describe: Callable[[LoadedModel], Details] = lambda model: {},
     ) -> None:
         self._library = library
@@ -44,7 +44,6 @@ class Registry:
         self._budget = budget_bytes
         self._pinned = pinned
         self._describe_model = describe
-        self._room = room or Room(0)
         self._slots: dict[str, Slot] = {}
         self._lock = threading.Lock()
 
@@ -63,7 +62,7 @@ class Registry:
             with self._lock:
                 slot.users -= 1
                 slot.last_used = time.monotonic()
-            self._evict_beyond_budget(keep=model_id)
+            self.fit(keep=model_id)
 
     def details(self, model_id: str) -> Details | None:
         """What loading the model finds. A cold one stays cold: its files are opened once and let go, and what was found
@@ -128,10 +127,52 @@ class Registry:
         return rows
 
     @property
-    def warm_bytes(self) -> int:
+    def idle(self) -> bool:
+        """Whether nobody uses a model."""
         with self._lock:
-            weights = sum(slot.model.weight_bytes for slot in self._slots.values() if slot.model)
-        return weights + self._room.taken
+            return not any(slot.users for slot in self._slots.values())
+
+    @property
+    def warm_bytes(self) -> int:
+        """Counts what the warm models take, with what is compiled for them."""
+        with self._lock:
+            return sum(slot.model.bytes for slot in self._slots.values() if slot.model)
+
+    def fit(self, coming: int = 0, keep: str = "") -> None:
+        """Drops what has not been used the longest until the rest, and `coming` bytes more, fit into the budget: plans,
+        and idle models with all that is theirs. The last plan of a model in use stays, and so do pinned models and the
+        one to `keep`, so that they may exceed it for a while.
+        """
+        dropped = False
+        while self.warm_bytes + coming > self._budget:
+            plan, model = self._oldest_plan(), self._oldest_model(keep)
+            if plan is not None and (model is None or plan[0] <= model[0]):
+                plan[1].drop_oldest()
+                dropped = True
+            elif model is None or not self._evict(model[1]):
+                break
+        if dropped:
+            release_memory()
+
+    def _oldest_plan(self) -> tuple[float, PlanCache] | None:
+        """Since when it has not been asked for, and whose it is."""
+        with self._lock:
+            caches = [
+                slot.model.backend.plans
+                for slot in self._slots.values()
+                if slot.model and len(slot.model.backend.plans) > (1 if slot.users else 0)
+            ]
+        return min(((cache.oldest or 0.0, cache) for cache in caches), key=itemgetter(0), default=None)
+
+    def _oldest_model(self, keep: str) -> tuple[float, str] | None:
+        """Since when it has not been used, and its ID, of those that may go."""
+        with self._lock:
+            idle = [
+                (slot.last_used, model_id)
+                for model_id, slot in self._slots.items()
+                if slot.state is State.WARM and not slot.users and model_id not in self._pinned and model_id != keep
+            ]
+        return min(idle, default=None)
 
     def _slot(self, model_id: str) -> Slot:
         self._library.get(model_id)
@@ -190,7 +231,7 @@ class Registry:
 
     def _make_room(self, model: LoadedModel) -> None:
         self._require_fits(model)
-        self._evict_beyond_budget(coming=model.weight_bytes)
+        self.fit(coming=model.bytes)
 
     def _require_fits(self, model: LoadedModel) -> None:
         if model.weight_bytes > self._budget:
@@ -198,18 +239,6 @@ class Registry:
                 f"model {model.spec.id!r} needs {model.weight_bytes} bytes for its weights, more than the registry may "
                 f"hold in all ({self._budget}; setting KERASCOPE_REGISTRY_BYTES)"
             )
-
-    def _evict_beyond_budget(self, coming: int = 0, keep: str = "") -> None:
-        """Drops the least recently used idle models until the rest fits; models in use may exceed it for a while."""
-        while self.warm_bytes + coming > self._budget:
-            with self._lock:
-                idle = [
-                    (slot.last_used, model_id)
-                    for model_id, slot in self._slots.items()
-                    if slot.state is State.WARM and not slot.users and model_id not in self._pinned and model_id != keep
-                ]
-            if not idle or not self._evict(min(idle)[1]):
-                return
 
     def _evict(self, model_id: str) -> bool:
         slot = self._slots.get(model_id)
@@ -238,7 +267,10 @@ class Registry:
             "pinned": model_id in self._pinned,
             "users": slot.users,
             "weight_bytes": model.weight_bytes if model else None,
-            "plan_bytes": model.backend.plans.frozen_bytes if model else None,
+            "folded_bytes": model.graph.folds.bytes if model else None,
+            "layer_bytes": model.layer_bytes if model else None,
+            "plan_bytes": model.backend.plans.bytes if model else None,
+            "plans": len(model.backend.plans) if model else None,
             "traces": model.backend.traces if model else None,
             "loaded_in_s": round(slot.loaded_in_s, 3) if slot.loaded_in_s is not None and model else None,
             "last_error": slot.failure.error.detail if slot.failure else None,

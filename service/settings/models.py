@@ -38,7 +38,7 @@ class ModelSettings(BaseModel):
     registry_bytes: int = setting(
         4 * 1024**3,
         "bytes",
-        "Weights each engine keeps warm, copies in compiled plans included; the least recently used go first.",
+        "What the warm models of each engine take, compiled plans included; what was used the longest ago goes first.",
         ge=1024**2,
     )
     uploads: bool = setting(False, "on/off", "Whether keys with the scope `models:write` may upload models.")

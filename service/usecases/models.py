@@ -18,7 +18,10 @@ COLD: dict[str, Any] = {
     "pinned": False,
     "users": 0,
     "weight_bytes": None,
+    "folded_bytes": None,
+    "layer_bytes": None,
     "plan_bytes": None,
+    "plans": None,
     "traces": None,
     "last_error": None,
 }

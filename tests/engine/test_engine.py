@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,8 @@ from service.engine.protocol import Call
 from service.engine.server import Engine
 from service.errors import OutOfMemory
 from service.explainers.base import Progress
-from service.models.freezing import COPIES
-from service.models.loaded import LoadedModel
+from service.models.loaded import LAYER_BYTES, LoadedModel
+from service.models.plans import OPERATION_BYTES
 from service.models.work import Work
 from tests.conftest import engine_config
 
@@ -97,10 +98,54 @@ def test_usual_calls_find_their_plans_compiled(engine: Engine, shapes: LoadedMod
     assert shapes.backend.traces == traces
 
 
-def test_copies_of_weights_are_counted(engine: Engine, shapes: LoadedModel) -> None:
+def test_what_is_compiled_and_folded_is_counted(engine: Engine, shapes: LoadedModel) -> None:
     shapes.backend.plans.release()
-    without = engine._registry.warm_bytes
     engine._warm_up("shapes")
-    # Three plans, each with all weights of 0.7 MB, as often as TensorFlow keeps them.
-    assert engine._registry.warm_bytes - without == shapes.backend.plans.frozen_bytes
-    assert 2 * COPIES * shapes.weight_bytes < shapes.backend.plans.frozen_bytes <= 3 * COPIES * shapes.weight_bytes
+    assert len(shapes.backend.plans) == 3
+    found = engine._registry.status()["shapes"]
+    assert found["plan_bytes"] == shapes.backend.plans.bytes > 3 * 50 * OPERATION_BYTES
+    assert found["folded_bytes"] == 0, "this network has no normalisation"
+    assert found["layer_bytes"] == LAYER_BYTES * len(shapes.graph.layers)
+    parts = ("weight_bytes", "folded_bytes", "layer_bytes", "plan_bytes")
+    assert engine._registry.warm_bytes == sum(found[part] for part in parts)
+
+
+def test_at_rest_the_process_holds_no_more_than_it_may(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory of libraries is measured and counts too: here 10 MB beside what is warm, with room for one plan."""
+    with engine._registry.use("shapes") as model:
+        model.backend.plans.release()
+        kept = engine._registry.warm_bytes
+    engine._warm_up("shapes")
+    beside = 10_000_000
+
+    def resident() -> int:
+        return engine._bare_bytes + engine._registry.warm_bytes + beside
+
+    monkeypatch.setattr(server, "resident_bytes", resident)
+    youngest = list(model.backend.plans._plans.values())[-1].bytes
+    for most, plans in ((10**9, 3), (kept + beside + youngest, 1), (kept + beside, 0)):
+        monkeypatch.setattr(engine, "_config", engine._config.model_copy(update={"registry_bytes": most}))
+        monkeypatch.setattr(engine._registry, "_budget", most)
+        engine._give_back()
+        assert len(model.backend.plans) == plans
+        assert engine._library_bytes == beside
+    assert engine._registry.is_warm("shapes")
+
+
+def test_what_steps_leave_is_given_back_when_it_is_too_much(
+    engine: Engine, shapes: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method = {"name": "cam", "params": {}}
+    payload = {"model": "shapes", "methods": [method], "preprocess": True, "top": 1}
+    given: list[str] = []
+
+    @contextmanager
+    def giving() -> Iterator[None]:
+        given.append("back")
+        yield
+
+    monkeypatch.setattr(server, "giving_back", giving)
+    for most, times in ((2**40, 0), (0, 1)):
+        monkeypatch.setattr(engine, "_config", engine._config.model_copy(update={"registry_bytes": most}))
+        engine.compute_job(payload, IMAGE, Progress())
+        assert len(given) == times

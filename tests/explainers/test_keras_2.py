@@ -80,7 +80,6 @@ def gradient(subject: Subject, x: np.ndarray) -> np.ndarray:
 
 def test_it_is_a_model_of_keras_2(subject: Subject) -> None:
     assert subject.model.written_by == 2
-    assert subject.model.backend.plans.frozen_bytes == 0
 
 
 def test_grad_cam(subject: Subject) -> None:
@@ -182,7 +181,9 @@ def test_occlusion(subject: Subject, strategy: str) -> None:
     )  # fmt: skip
     assert found.parameters["strategy"] == strategy
     assert found.parameters["measure"] == "score_drop"
-    close(found.arrays["windows"], (clean - under).reshape(len(tops), len(lefts)))
+    # A drop is the difference of two scores, each of which was rounded.
+    drops, rounding = (clean - under).reshape(len(tops), len(lefts)), 5e-6 * np.abs(clean).max()
+    np.testing.assert_allclose(found.arrays["windows"], drops, rtol=1e-4, atol=rounding)
 
 
 def test_maximization(subject: Subject) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from service.engine.server import IDLE_S
 from tests.checks import PNG, saved, triangle
 from tests.conftest import Service, start_service, wait_ready
 from tests.metrics.scrape import scrape
@@ -82,9 +83,21 @@ def test_state_of_the_engine_and_its_models(measured: Service) -> None:
     row = next(row for row in measured.client.get("/v1/models").json()["models"] if row["id"] == "shapes")
     assert found("kerascope_warm_models", engine="0") == 1
     assert found("kerascope_traces", engine="0") == row["traces"] > 0
-    assert found("kerascope_warm_bytes", engine="0") == row["weight_bytes"] + row["plan_bytes"] > 100_000
+    parts = {part: row[f"{part}_bytes"] for part in ("weight", "folded", "layer", "plan")}
+    for part, taken in parts.items():
+        assert found("kerascope_model_bytes", engine="0", model="shapes", part=part) == taken
+    assert parts.pop("folded") == 0, "this network has no normalisation"
+    assert min(parts.values()) > 100_000
+    assert found("kerascope_warm_bytes", engine="0") == sum(parts.values())
     assert found("kerascope_budget_bytes", engine="0") == 4 * 1024**3
-    assert found("kerascope_engine_resident_bytes", engine="0") > 200e6
+    time.sleep(3 * IDLE_S)
+    found = scrape(measured.client)
+    resident, bare, library = (
+        found(f"kerascope_engine_{name}_bytes", engine="0") for name in ("resident", "bare", "library")
+    )
+    assert bare > 200e6
+    # What is told makes up what the process holds, at rest.
+    assert resident == pytest.approx(bare + sum(parts.values()) + library, rel=0.05)
     assert 50e6 < found("process_resident_memory_bytes") < 400e6
     assert found.kinds["kerascope_request_seconds"] == "histogram"
     assert found.kinds["kerascope_engine_restarts"] == "counter"

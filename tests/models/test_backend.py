@@ -16,6 +16,7 @@ import pytest
 
 from service.models.backend import TensorFlowBackend
 from service.models.loaded import LoadedModel
+from service.models.plans import OPERATION_BYTES
 
 OPEN = [((None, 2), "float32")]
 
@@ -43,22 +44,39 @@ def test_one_trace_a_key_whatever_the_batch() -> None:
     assert backend.traces == 2
 
 
-def test_plans_are_bounded_and_the_least_recent_goes_first() -> None:
-    backend = TensorFlowBackend(max_plans=2)
-    for key in ("a", "b", "a", "c"):
-        backend.compiled(key, double, OPEN)
+def test_the_least_recently_used_plan_is_dropped_and_still_runs() -> None:
+    backend = TensorFlowBackend()
+    plans = {key: backend.compiled(key, double, OPEN) for key in ("a", "b", "a", "c")}
     assert backend.traces == 3
+    backend.plans.drop_oldest()
+    assert plans["b"](np.ones((1, 2), np.float32))[0].tolist() == [[2, 2]]
     backend.compiled("a", double, OPEN)
+    backend.compiled("c", double, OPEN)
     assert backend.traces == 3
     backend.compiled("b", double, OPEN)
-    assert backend.traces == 4
+    assert (backend.traces, len(backend.plans)) == (4, 3)
 
 
-def test_a_dropped_plan_still_runs() -> None:
-    backend = TensorFlowBackend(max_plans=1)
-    plan = backend.compiled("a", double, OPEN)
-    backend.compiled("b", double, OPEN)
-    assert plan(np.ones((1, 2), np.float32))[0].tolist() == [[2, 2]]
+def test_plans_are_counted_by_what_tensorflow_keeps_of_them() -> None:
+    heard: list[int] = []
+    backend = TensorFlowBackend(grown=lambda: heard.append(backend.plans.bytes))
+    table = np.arange(250_000, dtype=np.float32)
+
+    def long(x: Any) -> Any:
+        for _ in range(100):
+            x = x + 1
+        return x
+
+    backend.compiled("long", long, OPEN)
+    backend.compiled("long", long, OPEN)
+    backend.compiled("table", lambda x: x + table[:2] + backend.ops.sum(backend.ops.convert_to_tensor(table)), OPEN)
+    # A hundred sums, each with the number it adds; then a table of 1 MB.
+    assert 200 * OPERATION_BYTES < heard[0] < 250 * OPERATION_BYTES
+    assert 10**6 < heard[1] - heard[0] < 10**6 + 30 * OPERATION_BYTES
+    assert len(heard) == 2
+    assert backend.plans.oldest is not None
+    backend.plans.release()
+    assert (backend.plans.bytes, backend.plans.oldest) == (0, None)
 
 
 def test_arguments_are_cast_and_not_changed() -> None:

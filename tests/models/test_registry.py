@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from service.errors import ModelNotLoadable, OutOfMemory, UnknownModel, WeightsUnavailable
+from service.models.backend import TensorFlowBackend
 from service.models.library import Library
 from service.models.loaded import LoadedModel
 from service.models.registry import Registry
@@ -103,6 +104,70 @@ def test_one_large_model_evicts_several() -> None:
     warm = registry(Loader(sizes={"d": 250}), budget=300)
     use(warm, "a", "b", "c", "d")
     assert states(warm) == {"a": "cold", "b": "cold", "c": "cold", "d": "warm"}
+
+
+def with_plans(budget: int, plans: dict[str, int], pinned: tuple[str, ...] = ()) -> tuple[Registry, dict[str, int]]:
+    """Models that each were given so many plans of one size in turn, and how many of them each has left."""
+    load = Loader()
+
+    def loaded(spec: ModelSpec) -> LoadedModel:
+        return replace(load(spec), backend=TensorFlowBackend(grown=lambda: warm.fit(keep=spec.id)))
+
+    specs = {name: ModelSpec(id=name, weights=f"{name}.keras", folder=Path()) for name in IDS}
+    warm = Registry(Library(shipped=specs), loaded, budget_bytes=budget, pinned=frozenset(pinned))
+    for name, count in plans.items():
+        for number in range(count):
+            with warm.use(name) as model:
+                compiled(model, number)
+    return warm, {name: row["plans"] for name, row in warm.status().items() if row["state"] == "warm"}
+
+
+def compiled(model: LoadedModel, key: int) -> None:
+    model.backend.compiled(key, lambda x: 2 * x, [((None, 2), "float32")])
+
+
+@cache
+def plan_bytes() -> int:
+    model = replace(pencil(), backend=TensorFlowBackend())
+    compiled(model, 0)
+    return model.backend.plans.bytes
+
+
+def test_the_least_used_plans_go_first_and_then_models() -> None:
+    one = plan_bytes()
+    assert with_plans(2 * SIZE + 5 * one, {"a": 3, "b": 2})[1] == {"a": 3, "b": 2}
+    assert with_plans(2 * SIZE + 4 * one, {"a": 3, "b": 2})[1] == {"a": 2, "b": 2}
+    assert with_plans(2 * SIZE + 2 * one, {"a": 3, "b": 2})[1] == {"a": 0, "b": 2}
+    # The first model was last used before the second's plans were: it goes before these.
+    assert with_plans(SIZE + 2 * one, {"a": 3, "b": 2})[1] == {"b": 2}
+    assert with_plans(SIZE + one, {"a": 3, "b": 2})[1] == {"b": 1}
+    assert with_plans(2 * SIZE + one, {"a": 3, "b": 2}, pinned=("a",))[1] == {"a": 0, "b": 1}
+    # Alone a model has as many as there is room for.
+    assert with_plans(SIZE + 3 * one, {"a": 9})[1] == {"a": 3}
+
+
+def test_the_plan_that_a_call_runs_stays_beyond_the_budget() -> None:
+    warm, _ = with_plans(SIZE, {})
+    with warm.use("a") as model:
+        for key in range(3):
+            compiled(model, key)
+            assert warm.status()["a"]["plans"] == 1
+        assert model.backend.traces == 3
+        assert warm.warm_bytes == SIZE + plan_bytes()
+    assert warm.status()["a"]["plans"] == 0
+    assert warm.warm_bytes == SIZE
+
+
+def test_a_plan_that_is_asked_for_again_outlives_younger_ones() -> None:
+    warm, _ = with_plans(SIZE + 2 * plan_bytes(), {"a": 2})
+    with warm.use("a") as model:
+        compiled(model, 0)
+        compiled(model, 2)
+        assert model.backend.traces == 3
+        compiled(model, 0)
+        assert model.backend.traces == 3
+        compiled(model, 1)
+        assert model.backend.traces == 4
 
 
 def test_pinned_models_stay() -> None:
@@ -289,7 +354,10 @@ def test_an_exception_in_the_block_frees_the_model() -> None:
         "pinned": False,
         "users": 0,
         "weight_bytes": SIZE,
+        "folded_bytes": 0,
+        "layer_bytes": 0,
         "plan_bytes": 0,
+        "plans": 0,
         "traces": pencil().backend.traces,
         "loaded_in_s": 0,
         "last_error": None,

@@ -9,7 +9,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from service.models.traits import Traits
+from service.models.dialects.weighted import Weighted
+from service.models.traits import Affine, Traits
 
 Shape = tuple[int | None, ...]
 
@@ -78,6 +79,12 @@ class Dialect(Protocol):
 
     def traits(self, operation: Any, arguments: Any) -> Traits:
         """What the operation is; `arguments` are those beside tensors, in any structure."""
+
+    def weighted(self, operation: Any) -> Weighted | None:
+        """The operation of a convolution or dense layer on its own variables; None for what computes anything else."""
+
+    def normalisation(self, operation: Any) -> tuple[int, Affine] | None:
+        """The one axis that a BatchNormalization normalises along, and what it predicts; None for anything else."""
 
     def shapes(self, operation: Any, args: Any, kwargs: Mapping[str, Any]) -> list[Shape]:
         """The shapes of what the operation gives; in the arguments a `Symbol` stands for each tensor."""

@@ -32,7 +32,8 @@ from service.models.dialects.tensorflow_names import (
     MERGING,
     MOVING,
 )
-from service.models.traits import Pointwise, Traits
+from service.models.dialects.weighted import Weighted, normalisation_of, weighted_of
+from service.models.traits import Affine, Pointwise, Traits
 
 # Layers that hold a function of TensorFlow, and the name it is known by.
 _FUNCTION, _NODE, _SLICE = "TFOpLambda", "TensorFlowOpLayer", "SlicingOpLambda"
@@ -120,6 +121,12 @@ class Keras2:
 
     def _unpadded(self, layer: Any) -> Any:
         return self.twin(layer, padding="valid") if hasattr(layer, "padding") else layer
+
+    def weighted(self, operation: Any) -> Weighted | None:
+        return weighted_of(operation, _own_kind(operation))
+
+    def normalisation(self, operation: Any) -> tuple[int, Affine] | None:
+        return normalisation_of(operation, _own_kind(operation))
 
     def shapes(self, operation: Any, args: Any, kwargs: Mapping[str, Any]) -> list[Shape]:
         # TensorFlow itself infers them, from the operation built in a graph of its own that nobody runs; only one of a

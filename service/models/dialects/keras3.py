@@ -24,7 +24,8 @@ from service.models.dialects.reading import (
     scope_name,
     traits_of_layer,
 )
-from service.models.traits import Pointwise, Traits
+from service.models.dialects.weighted import Weighted, normalisation_of, weighted_of
+from service.models.traits import Affine, Pointwise, Traits
 
 _ELEMENTWISE_OPS = {
     "Absolute", "Abs", "Add", "Celu", "Clip", "Divide", "Elu", "Exp", "Gelu", "HardShrink", "HardSigmoid", "HardSilu",
@@ -131,6 +132,12 @@ class Keras3:
 
     def _unpadded(self, layer: Any) -> Any:
         return self.twin(layer, padding="valid") if hasattr(layer, "padding") else layer
+
+    def weighted(self, operation: Any) -> Weighted | None:
+        return weighted_of(operation, _own_kind(operation))
+
+    def normalisation(self, operation: Any) -> tuple[int, Affine] | None:
+        return normalisation_of(operation, _own_kind(operation))
 
     def shapes(self, operation: Any, args: Any, kwargs: Mapping[str, Any]) -> list[Shape]:
         args, kwargs = keras.tree.map_structure(

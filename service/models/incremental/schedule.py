@@ -113,7 +113,7 @@ def schedule(graph: Graph, target: Tensor, size: tuple[int, int], windows: Windo
     rows, columns = (Span.of_windows(length, bounds) for length, bounds in zip(size, windows, strict=True))
     spans: dict[Tensor, Spans] = {image: (rows, columns)} if len(shapes[image]) == 3 else {}
     steps = []
-    for node in part.nodes:
+    for node in graph.folds.applied(part.nodes, {target}):
         step = _as_windows(node, shapes, spans)
         if step.spans is not None:
             spans[node.outputs[0]] = step.spans
