@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import numpy.typing as npt
+import simplejpeg
 from PIL import Image
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
@@ -27,6 +28,7 @@ from service.imaging.formats import ACCEPTED, MEDIA_TYPES, gif_frames, is_cut_of
 
 __all__ = ["MEDIA_TYPES", "DecodeLimits", "DecodedImage", "decode", "decode_base64", "sniff", "to_rgb"]
 
+Pixels = npt.NDArray[np.uint8]
 _NAMES = {"png": "PNG", "jpeg": "JPEG", "webp": "WebP", "gif": "GIF", "bmp": "BMP"}
 # Pillow's classes rather than Image.open: that one warns about large files before it tells their size, and a warning
 # cannot be caught in one thread without changing the filters of all the others.
@@ -40,15 +42,11 @@ _OPENERS: dict[str, Callable[[io.BytesIO], ImageFile]] = {
 _MAX_READS = 100_000
 _MAX_JPEG_SCANS = 100
 _ORIENTATION_TAG = 0x0112
-_TRANSPOSITIONS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+# What undoes each orientation: whether the axes change places, and then what is flipped (0 up and down, 1 left and
+# right, -1 both).
+_UNDONE: dict[int, tuple[bool, int | None]] = {
+    2: (False, 1), 3: (False, -1), 4: (False, 0), 5: (True, None), 6: (True, 1), 7: (True, -1), 8: (True, 0),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,7 @@ class DecodedImage:
     is taken (a GIF's are counted up to 1000); `alpha` says that the file has transparency, composited on white.
     """
 
-    pixels: npt.NDArray[np.uint8]
+    pixels: Pixels
     format: str
     mode: str
     orientation: int
@@ -106,15 +104,16 @@ def decode(data: bytes, limits: DecodeLimits) -> DecodedImage:
             raise UndecodableImage(f"The JPEG file has more than {_MAX_JPEG_SCANS} scans.")
         with _OPENERS[format_](_Reader(data)) as image:
             limits.check(*image.size)
+            if format_ == "jpeg" and (pixels := _jpeg_pixels(data, image)) is not None:
+                orientation = _orientation(image)
+                return DecodedImage(_upright(pixels, orientation), format_, image.mode, orientation, 1, alpha=False)
             image.load()
-            frames = gif_frames(data) if format_ == "gif" else getattr(image, "n_frames", 1)
             orientation = _orientation(image)
+            frames = gif_frames(data) if format_ == "gif" else getattr(image, "n_frames", 1)
             if format_ == "png" and "transparency" in image.info:
                 image.info["transparency"] = _in_eight_bits(image.info["transparency"], data[24], image.mode)
             rgb, alpha = to_rgb(image)
-            if orientation in _TRANSPOSITIONS:
-                rgb = rgb.transpose(_TRANSPOSITIONS[orientation])
-            return DecodedImage(np.asarray(rgb), format_, image.mode, orientation, frames, alpha)
+            return DecodedImage(_upright(np.asarray(rgb), orientation), format_, image.mode, orientation, frames, alpha)
     except KerascopeError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -198,7 +197,34 @@ def _orientation(image: ImageFile) -> int:
         value = image.getexif().get(_ORIENTATION_TAG, 1)
     except Exception:
         return 1
-    return value if value in _TRANSPOSITIONS else 1
+    return value if value in _UNDONE else 1
+
+
+def _jpeg_pixels(data: bytes, image: ImageFile) -> Pixels | None:
+    """The pixels of a JPEG of three colours, (H, W, 3) uint8 RGB, by libjpeg-turbo itself: as Pillow's, which copies
+    them twice more. None for any other, and for one that is not quite in order: Pillow says what of it can be read.
+    """
+    if image.mode != "RGB":
+        return None
+    try:
+        height, width, *_ = simplejpeg.decode_jpeg_header(data)
+        if (width, height) != image.size:
+            return None
+        return np.asarray(simplejpeg.decode_jpeg(data, "RGB", strict=True), np.uint8)
+    except ValueError:
+        return None
+
+
+def _upright(pixels: Pixels, orientation: int) -> Pixels:
+    """The picture as its EXIF orientation says that it is to be seen, read-only."""
+    turned, flipped = _UNDONE.get(orientation, (False, None))
+    if turned:
+        pixels = np.asarray(cv2.transpose(pixels), np.uint8)
+    if flipped is not None:
+        pixels = np.asarray(cv2.flip(pixels, flipped), np.uint8)
+    pixels = np.ascontiguousarray(pixels)
+    pixels.setflags(write=False)
+    return pixels
 
 
 def _in_eight_bits(sample: object, depth: int, mode: str) -> object:

@@ -1,4 +1,4 @@
-"""Maps to pictures: resize, bring to [0, 1], colour, blend, encode."""
+"""Maps to the size of pictures and to [0, 1], and what of a picture a network saw."""
 
 from __future__ import annotations
 
@@ -9,28 +9,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from service.imaging import colormaps
-
 Floats = npt.NDArray[np.float32]
 Pixels = npt.NDArray[np.uint8]
 Scale = Literal["minmax", "max", "symmetric"]
 Region = tuple[float, float, float, float]
-
-
-def encode_png(image: Pixels, compression: int = 3) -> bytes:
-    """A PNG file without metadata of (H, W) grey or (H, W, 3) RGB uint8; `compression` is 0 to 9.
-
-    The same pixels always give the same bytes. Raises `ValueError` for another shape or dtype.
-    """
-    if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)) or image.size == 0:
-        raise ValueError(f"cannot encode shape {image.shape}, dtype {image.dtype}")
-    bgr = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    # Run lengths only: on photographs a third faster and a tenth smaller than zlib's default strategy.
-    options = [cv2.IMWRITE_PNG_COMPRESSION, compression, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
-    encoded, data = cv2.imencode(".png", bgr, options)
-    if not encoded:
-        raise ValueError(f"cannot encode shape {image.shape}")
-    return data.tobytes()
 
 
 def scale_unit(values: npt.NDArray[np.floating], mode: Scale) -> Floats:
@@ -39,21 +21,26 @@ def scale_unit(values: npt.NDArray[np.floating], mode: Scale) -> Floats:
     `max`: v / max, negatives at 0, so that zero stays at the bottom. `minmax`: (v - min) / (max - min), constants at
     0.5. `symmetric`: 0.5 + v / (2 max|v|), so that zero is in the middle. Raises `ValueError` for NaN or infinity.
     """
-    low, high = float(values.min()), float(values.max())
-    if not np.isfinite((low, high)).all():
-        raise ValueError("the map holds NaN or infinity")
-    match mode:
-        case "max":
-            zero, span = 0.0, max(high, 0.0)
-        case "minmax":
-            zero, span = low, high - low
-        case "symmetric":
-            zero, span = -max(-low, high), 2 * max(-low, high)
+    zero, span = range_of(float(values.min()), float(values.max()), mode)
     if span == 0:
         return np.full(values.shape, 0 if mode == "max" else 0.5, np.float32)
     unit = np.subtract(values, zero, dtype=np.float64)
     unit /= span
     return np.asarray(np.clip(unit, 0, 1), np.float32)
+
+
+def range_of(low: float, high: float, mode: Scale) -> tuple[float, float]:
+    """What becomes 0 and how far from it 1 lies, of values from `low` to `high`. Raises `ValueError` for NaN or
+    infinity."""
+    if not np.isfinite((low, high)).all():
+        raise ValueError("the map holds NaN or infinity")
+    match mode:
+        case "max":
+            return 0.0, max(high, 0.0)
+        case "minmax":
+            return low, high - low
+        case "symmetric":
+            return -max(-low, high), 2 * max(-low, high)
 
 
 def resize_map(values: Floats, size: tuple[int, int], region: Region | None = None) -> Floats:
@@ -64,13 +51,20 @@ def resize_map(values: Floats, size: tuple[int, int], region: Region | None = No
     reach beyond the picture (the model's input was padded) or leave some of it out (it was cropped), where the result
     is 0.
     """
-    top, left, height, width = region or (0, 0, *size)
     laid = np.zeros(size, np.float32)
-    rows, columns = inside(size, (top, left, height, width))
-    down = _bilinear(np.arange(size[0])[rows] + 0.5 - top, height, values.shape[0])
-    across = _bilinear(np.arange(size[1])[columns] + 0.5 - left, width, values.shape[1])
-    laid[rows, columns] = down @ values.astype(np.float32, copy=False) @ across.T
+    down, across = shares((values.shape[0], values.shape[1]), size, region)
+    laid[inside(size, region or (0, 0, *size))] = down @ values.astype(np.float32, copy=False) @ across.T
     return laid
+
+
+def shares(cells: tuple[int, int], size: tuple[int, int], region: Region | None = None) -> tuple[Floats, Floats]:
+    """The share of each row of cells in each row of pixels that `inside` gives, (rows, h) float32, and the same of
+    columns, (columns, w): `down @ values @ across.T` is a map of (h, w) `cells` laid over the region, see `resize_map`.
+    """
+    top, left, height, width = region or (0, 0, *size)
+    rows, columns = inside(size, (top, left, height, width))
+    down = _bilinear(np.arange(size[0])[rows] + 0.5 - top, height, cells[0])
+    return down, _bilinear(np.arange(size[1])[columns] + 0.5 - left, width, cells[1])
 
 
 def inside(size: tuple[int, int], region: Region) -> tuple[slice, slice]:
@@ -116,20 +110,3 @@ def _bilinear(centres: npt.NDArray[np.floating], length: float, cells: int) -> F
     reach = max(1.0, cells / length)
     shares = np.maximum(0, 1 - np.abs(position[:, None] - np.arange(cells)) / reach)
     return np.asarray(shares / shares.sum(axis=1, keepdims=True), np.float32)
-
-
-def heatmap(values: Floats, colormap: str, mode: Scale) -> Pixels:
-    """A map (H, W) in colour, (H, W, 3) uint8 RGB. Raises `ValueError` for NaN, infinity, an unknown colormap."""
-    return colormaps.apply(scale_unit(values, mode), colormap)
-
-
-def overlay(image: Pixels, unit: Floats, colormap: str, alpha: float) -> Pixels:
-    """`(1 - alpha) * image + alpha * colour`, rounded: (H, W, 3) uint8 RGB.
-
-    `image` is (H, W, 3) uint8 RGB, `unit` (H, W) in [0, 1], `alpha` in [0, 1].
-    Raises `ValueError` where the sizes differ or the colormap is unknown.
-    """
-    if image.shape[:2] != unit.shape:
-        raise ValueError(f"the image is {image.shape[:2]}, the map {unit.shape}")
-    colours = colormaps.apply(unit, colormap)
-    return np.asarray(cv2.addWeighted(image, 1 - alpha, colours, alpha, 0), np.uint8)

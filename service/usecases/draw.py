@@ -15,8 +15,10 @@ from service.explainers.base import Picture as Kind
 from service.explainers.forms import require_drawable
 from service.explainers.maximization import MaximizationParams, displayed
 from service.explainers.params import ExplainerParams, HeatmapParams, TileParams
-from service.imaging import colormaps, grid, render
+from service.imaging import grid, render
 from service.imaging.animation import encode_animation
+from service.imaging.painting import Painting
+from service.imaging.png import encode_png
 from service.usecases.answer import Picture
 from service.usecases.draw_images import as_grid, coloured, image_pictures, moving_pictures, names_of
 
@@ -94,7 +96,7 @@ def preview(params: ExplainerParams, explanation: Explanation) -> bytes:
         raise TypeError("only an ascent has something to show before its end")
     tiles = coloured(displayed(explanation.arrays["images"], explanation.parameters))
     names = names_of(explanation.statistics)
-    return render.encode_png(as_grid(params, tiles, names, explanation.titles["images"], max_px=PREVIEW_PX))
+    return encode_png(as_grid(params, tiles, names, explanation.titles["images"], max_px=PREVIEW_PX))
 
 
 def encode(pictures: Mapping[str, Pixels], together: bool) -> tuple[Picture, ...]:
@@ -109,7 +111,7 @@ def encode(pictures: Mapping[str, Pixels], together: bool) -> tuple[Picture, ...
             )
         pictures = {next(iter(pictures)): grid.stack(list(pictures.values()))}
     return tuple(
-        Picture(name, pixels.shape[1], pixels.shape[0], render.encode_png(pixels)) for name, pixels in pictures.items()
+        Picture(name, pixels.shape[1], pixels.shape[0], encode_png(pixels)) for name, pixels in pictures.items()
     )
 
 
@@ -145,13 +147,13 @@ def _heatmap_pictures(
         which = name.removeprefix("heatmap")
         photograph, size, region = _canvas(params, scene, image, arrays[name].shape)
         values = clipped(arrays[name], effective.get("clip"))
-        unit = _unit(render.resize_map(values, size, region), region, effective["normalize"])
+        painting = Painting.of(values, size, region, effective["normalize"])
         mask = arrays.get(f"mask{which}")
         for output in outputs:
             if output == "heatmap":
-                picture = colormaps.apply(unit, effective["colormap"])
+                picture = painting.on(None, effective["colormap"])
             elif output == "overlay":
-                picture = render.overlay(photograph, unit, effective["colormap"], params.alpha)
+                picture = painting.on(photograph, effective["colormap"], params.alpha)
             elif mask is not None:
                 kept = render.resize_map(mask.astype(np.float32), size, region) >= 0.5
                 grey = np.repeat(kept[..., None], 3, axis=2)
@@ -178,18 +180,6 @@ def _canvas(
         return photograph, (photograph.shape[0], photograph.shape[1]), scene.region
     size = scene.input_size if params.size == "input" else (map_size[0], map_size[1])
     return render.shown(photograph, scene.region, size), size, None
-
-
-def _unit(
-    laid: NDArray[np.float32], region: tuple[float, float, float, float] | None, scale: render.Scale
-) -> NDArray[np.float32]:
-    """A map (H, W) in [0, 1] by the values it has where the network looked; elsewhere what stands for nothing."""
-    if region is None:
-        return render.scale_unit(laid, scale)
-    seen = render.inside((laid.shape[0], laid.shape[1]), region)
-    unit = np.full(laid.shape, 0.5 if scale == "symmetric" else 0, np.float32)
-    unit[seen] = render.scale_unit(laid[seen], scale)
-    return unit
 
 
 def _tile_pictures(

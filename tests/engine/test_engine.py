@@ -145,7 +145,8 @@ def test_what_steps_leave_is_given_back_when_it_is_too_much(
         yield
 
     monkeypatch.setattr(server, "giving_back", giving)
-    for most, times in ((2**40, 0), (0, 1)):
+    monkeypatch.setattr(server, "resident_bytes", lambda: engine._bare_bytes + 2**30)
+    for most, times in ((2**30, 0), (2**30 - 1, 1)):
         monkeypatch.setattr(engine, "_config", engine._config.model_copy(update={"registry_bytes": most}))
         engine.compute_job(payload, IMAGE, Progress())
         assert len(given) == times

@@ -8,12 +8,13 @@ import time
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
 from service.errors import ImageTooLarge, UndecodableImage
 from service.imaging.decode import DecodeLimits, decode, decode_base64, to_rgb
@@ -174,6 +175,38 @@ def test_jpeg_and_webp_orientation(orientation: int) -> None:
         decoded = decode(saved(stored, format_, exif=exif(orientation), **options), LIMITS)
         np.testing.assert_allclose(decoded.pixels[8::16, 8::16].astype(int), expected, atol=2)
         assert decoded.orientation == orientation
+
+
+def photographs() -> list[bytes]:
+    """JPEGs of every kind of sampling, size and order of scans."""
+    small = np.random.default_rng(2).integers(0, 256, (9, 14, 3), np.uint8)
+    found = []
+    for size in ((161, 97), (1, 1), (16, 8), (300, 33)):
+        image = Image.fromarray(small).resize(size, Image.Resampling.BICUBIC)
+        for sampling in ("4:4:4", "4:2:2", "4:2:0"):
+            for progressive in (False, True):
+                found.append(saved(image, "JPEG", quality=88, subsampling=sampling, progressive=progressive))
+        found += [
+            saved(image, "JPEG", keep_rgb=True),
+            saved(image.convert("L"), "JPEG"),
+            saved(image, "JPEG", quality=5),
+        ]
+    return found
+
+
+def test_jpegs_have_the_pixels_that_pillow_gives(data: Path) -> None:
+    files = [path.read_bytes() for path in sorted((data / "images").glob("*.jp*g"))]
+    assert len(files) >= 18
+    for file in [*photographs(), *files]:
+        expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(file))).convert("RGB"))
+        np.testing.assert_array_equal(decode(file, LIMITS).pixels, expected)
+
+
+def test_a_jpeg_with_extra_bytes_is_read_as_pillow_reads_it() -> None:
+    """libjpeg warns of them, and goes on."""
+    file = saved(Image.new("RGB", (40, 30), "teal"), "JPEG")
+    spoilt = file[:-2] + b"\x00\x11\x22" * 5 + file[-2:]
+    np.testing.assert_array_equal(decode(spoilt, LIMITS).pixels, np.asarray(Image.open(io.BytesIO(spoilt))))
 
 
 def test_cmyk_jpeg() -> None:

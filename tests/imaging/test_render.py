@@ -1,39 +1,9 @@
-"""Scaling, resizing, blending and encoding against numbers worked out by hand."""
-
-import io
+"""Scaling and resizing against numbers worked out by hand."""
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from service.imaging.colormaps import lookup
-from service.imaging.render import Scale, encode_png, heatmap, inside, overlay, resize_map, scale_unit, shown
-
-
-def test_png_gives_back_the_pixels_and_nothing_else() -> None:
-    colours = np.random.default_rng(0).integers(0, 256, (7, 5, 3), dtype=np.uint8)
-    data = encode_png(colours)
-    assert data == encode_png(colours.copy())
-    image = Image.open(io.BytesIO(data))
-    np.testing.assert_array_equal(np.asarray(image), colours)
-    assert image.info == {}
-    assert len(encode_png(np.zeros((99, 99, 3), np.uint8), compression=9)) < 400
-
-
-def test_png_of_grey_is_grey() -> None:
-    grey = np.uint8([[0, 128, 255]])
-    image = Image.open(io.BytesIO(encode_png(grey)))
-    assert image.mode == "L"
-    np.testing.assert_array_equal(np.asarray(image), grey)
-
-
-@pytest.mark.parametrize(
-    "image",
-    [np.zeros((2, 2, 4), np.uint8), np.zeros((2, 2), np.float32), np.zeros(3, np.uint8), np.zeros((0, 3, 3), np.uint8)],
-)
-def test_png_of_something_else_is_refused(image: np.ndarray) -> None:
-    with pytest.raises(ValueError, match="cannot encode shape"):
-        encode_png(image)
+from service.imaging.render import Scale, inside, resize_map, scale_unit, shown
 
 
 @pytest.mark.parametrize(
@@ -141,30 +111,3 @@ def test_what_a_region_shows(region: tuple[float, ...], size: tuple[int, int], e
     assert np.abs(found[0, :, 0] - np.array(expected)).max() <= 0.5
     turned = shown(picture.transpose(1, 0, 2).copy(), (region[1], region[0], region[3], region[2]), size[::-1])
     np.testing.assert_array_equal(turned, found.transpose(1, 0, 2))
-
-
-def test_heatmap() -> None:
-    np.testing.assert_array_equal(heatmap(np.float32([[0, 2]]), "jet", "max"), lookup("jet")[[[0, 255]]])
-
-
-@pytest.mark.parametrize("alpha", [0.0, 0.25, 0.4, 0.77, 1.0])
-def test_overlay_blends_exactly(alpha: float) -> None:
-    image = np.random.default_rng(1).integers(0, 256, (16, 16, 3), dtype=np.uint8)
-    unit = np.linspace(0, 1, 256, dtype=np.float32).reshape(16, 16)
-    image.setflags(write=False)
-    expected = (1 - alpha) * image + alpha * heatmap(unit, "jet", "max")
-    blended = overlay(image, unit, "jet", alpha)
-    assert np.abs(blended - expected).max() <= 0.5 + 1e-4
-    assert blended.dtype == np.uint8
-
-
-def test_overlay_by_hand() -> None:
-    # viridis ends in (253, 231, 37): 0.6 * 100 + 0.4 * 253 = 161.2, 0.6 * 50 + 0.4 * 231 = 122.4, 0.4 * 37 = 14.8
-    np.testing.assert_array_equal(
-        overlay(np.uint8([[[100, 50, 0]]]), np.float32([[1]]), "viridis", 0.4), [[[161, 122, 15]]]
-    )
-
-
-def test_overlay_of_another_size_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"the image is \(2, 3\), the map \(3, 2\)"):
-        overlay(np.zeros((2, 3, 3), np.uint8), np.zeros((3, 2), np.float32), "jet", 0.4)
