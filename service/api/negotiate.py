@@ -1,4 +1,4 @@
-"""Which form the answer takes, and the answer in that form: json, png, npy or npz."""
+"""Which form the answer takes, and the answer in that form: JSON, a picture, npy or npz."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from fastapi import Response
 from service.api.options import FORMS_OF_MANY, STILL
 from service.errors import NotAcceptable
 from service.usecases import archive
-from service.usecases.answer import ANIMATED, Answer, AnswerOptions, Format, Result
+from service.usecases.answer import PICTURES, Answer, AnswerOptions, Format, Result
 from service.usecases.request import ExplainRequest
 
 MEDIA: dict[Format, str] = {
     "json": "application/json",
     "png": "image/png",
+    "jpeg": "image/jpeg",
     "npy": "application/x-npy",
     "npz": "application/x-npz",
     "webp": "image/webp",
@@ -42,6 +43,9 @@ def choose(stated: Format | None, accept: str | None, forms: Collection[Format] 
         name, *parameters = (piece.strip().lower() for piece in part.split(";"))
         quality = next((_quality(item[2:]) for item in parameters if item.startswith("q=")), 1.0)
         ranges[name] = (-quality, place)
+    if "text/html" in ranges:
+        # A browser that opens a link names WebP among pages, whatever lies there.
+        ranges.pop("image/webp", None)
     wanted: list[tuple[tuple[float, int], int, Format]] = []
     for place, (form, media) in enumerate(media_types.items()):
         most_specific = next((name for name in (media, media.split("/")[0] + "/*", "*/*") if name in ranges), None)
@@ -56,7 +60,7 @@ def respond(answer: Answer, options: AnswerOptions) -> Response:
     """The answer of one method. Raises NotAcceptable when the method has nothing to give in that form."""
     (result,) = answer.results
     content: bytes | memoryview
-    if options.format in ("png", *ANIMATED):
+    if options.format in PICTURES:
         if not result.pictures:
             name = result.body["method"]["name"]
             raise NotAcceptable(f"{name!r} was to draw no picture; ask for json, npy or npz, or for other 'outputs'")

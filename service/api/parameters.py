@@ -15,7 +15,7 @@ from service.errors.validation import MOST_TOLD, field_errors, in_one, short
 from service.explainers import BY_NAME, FAMILY_OF
 from service.explainers.base import Explainer, Photograph
 from service.explainers.params import ExplainerParams, TargetParams
-from service.usecases.answer import ANIMATED
+from service.usecases.forms import ANIMATION, moves
 from service.usecases.request import MethodCall
 
 MAX_METHODS = 24
@@ -44,7 +44,7 @@ def parse(explainer: Explainer, given: Mapping[str, Any], **fixed: str) -> tuple
             for name in idle
         ]
         raise InvalidParameter(in_one(problems), errors=problems)
-    drawn = ("animation",) if options.format in ANIMATED else options.outputs or ()
+    drawn = (ANIMATION,) if options.format and moves(explainer, options.format) else options.outputs or ()
     return explainer.for_outputs(params, drawn), options
 
 

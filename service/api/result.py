@@ -9,10 +9,12 @@ from typing import Any
 from service.api.negotiate import choose
 from service.api.options import FORMS_OF_MANY, forms_of
 from service.api.parameters import parse_result
-from service.usecases.forms import held_of
+from service.usecases.forms import held_of, moves
 from service.usecases.request import ExplainRequest
 
 ANYTHING = (None, "", "*/*")
+# What can be another than when the job was submitted, beside the form.
+ANEW = ("outputs", "arrays", "picture", "quality", "max_side")
 
 
 def answered_as(submitted: ExplainRequest, given: Mapping[str, Any], accept: str | None) -> ExplainRequest:
@@ -23,6 +25,10 @@ def answered_as(submitted: ExplainRequest, given: Mapping[str, Any], accept: str
     wanted = parse_result(given)
     stated = wanted.format or (submitted.options.format if accept in ANYTHING else None)
     forms = FORMS_OF_MANY if submitted.many else forms_of(submitted.methods[0].explainer)
-    anew = {name: getattr(wanted, name) for name in ("outputs", "arrays") if name in given}
-    held = held_of(submitted.options, choose(stated, accept, forms))
+    anew = {
+        name: getattr(wanted, name) for name in ("outputs", "arrays", "picture", "quality", "max_side") if name in given
+    }
+    form = choose(stated, accept, forms)
+    moving = any(moves(call.explainer, form) for call in submitted.methods)
+    held = held_of(submitted.options, form, moving=moving)
     return replace(submitted, options=replace(held, **anew))

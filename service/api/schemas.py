@@ -75,10 +75,12 @@ class TargetRef(Schema):
 
 
 class ImageOut(Schema):
-    """A picture; `data` is base64. Stills are PNG, the animation of an ascent is WebP; a GIF is for `format` alone."""
+    """A picture; `data` is base64. Stills are what `picture` says, PNG when it says nothing; the animation of an ascent
+    is WebP. A GIF is for `format` alone.
+    """
 
     name: str
-    media_type: Literal["image/png", "image/webp"]
+    media_type: Literal["image/png", "image/jpeg", "image/webp"]
     width: int
     height: int
     data: str

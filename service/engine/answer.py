@@ -17,15 +17,20 @@ from service.models.finite import bad_weights, is_finite
 from service.models.graph import LINEAR, Graph, Node, Tensor
 from service.models.head import Head
 from service.models.loaded import LoadedModel
-from service.models.preprocess import NetworkInput, as_is, nothing, prepare
+from service.models.preprocess import NetworkInput, Region, as_is, nothing, prepare
 
 
-def network_input(model: LoadedModel, image: NDArray[Any] | None, preprocess: bool) -> NetworkInput:
-    """The photograph as the network takes it; zeros for methods that take none."""
+def network_input(
+    model: LoadedModel, image: NDArray[Any] | None, preprocess: bool, fitted: Sequence[float] | None = None
+) -> NetworkInput:
+    """The photograph as the network takes it; zeros for methods that take none. One that is `fitted` already shows that
+    region (top, left, height, width) of what was sent.
+    """
     if image is None:
         return nothing(model.input_shape, model.spec.input, model.preprocessing)
     if preprocess:
-        return prepare(image, model.input_shape, model.spec.input, model.preprocessing)
+        region = Region(*fitted) if fitted else None
+        return prepare(image, model.input_shape, model.spec.input, model.preprocessing, region)
     return as_is(image, model.input_shape, model.spec.input, model.preprocessing)
 
 

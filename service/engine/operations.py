@@ -113,7 +113,8 @@ class Operations:
         asked = [BY_NAME[item["name"]] for item in payload["methods"]]
         if model.obstacle and any(explainer.photograph is not Photograph.NONE for explainer in asked):
             raise MethodNotValid(model.obstacle)
-        image = network_input(model, arrays.get("image"), payload["preprocess"])
+        fitted = payload.get("fitted")
+        image = network_input(model, arrays.get("image"), payload["preprocess"], fitted and fitted["region"])
         calls = [self._prepared_one(model, item) for item in payload["methods"]]
         for explainer, params, targets in calls:
             with np.errstate(all="ignore"):

@@ -11,6 +11,7 @@ from typing import Any
 from service.engine.client import EngineClient, EngineReply
 from service.engine.deadline import Deadline
 from service.engine.protocol import Arrays, EngineConfig
+from service.models.preprocess import Fitting
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,12 @@ class EnginePool:
         """Gives the warm model's fingerprint; None when it is cold, or the engine does not say at once."""
         reply = await self.client(model_id).ask_at_once("fingerprint", {"model": model_id})
         return None if reply is None else reply.payload["fingerprint"]
+
+    async def fitting(self, model_id: str) -> Fitting | None:
+        """How the warm model takes a photograph; None when it is cold, or the engine does not say at once."""
+        reply = await self.client(model_id).ask_at_once("fitting", {"model": model_id})
+        values = reply and reply.payload["fitting"]
+        return Fitting.from_values(values) if values else None
 
     async def unload(self, model_id: str) -> None:
         """Makes a model cold where it is not in use, without waiting for its turn."""

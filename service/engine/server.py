@@ -6,7 +6,7 @@ import asyncio
 import gc
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,12 @@ log = structlog.get_logger(__name__)
 CALLS_AT_A_TIME = LARGEST + 8
 # How long nobody computes before memory is given back; taking it again costs a call some ms.
 IDLE_S = 1.0
+
+
+def is_changed(model: LoadedModel, payload: Mapping[str, Any]) -> bool:
+    """Whether the image was resized for another model than the one that is warm now under its ID."""
+    fitted = payload.get("fitted")
+    return fitted is not None and fitted["fingerprint"] != model.fingerprint
 
 
 class Engine:
@@ -146,6 +152,9 @@ class Engine:
             return {"unloaded": await in_thread(self._loads, self._registry.unload, model_id)}, {}
         if call.op == "fingerprint":
             return {"fingerprint": self._registry.fingerprint(model_id)}, {}
+        if call.op == "fitting":
+            fitting = self._registry.fitting(model_id)
+            return {"fitting": fitting and fitting.as_values()}, {}
         if call.op == "describe" and not (call.payload.get("load") or self._registry.is_warm(model_id)):
             return await in_thread(self._loads, self._registry.details, model_id) or {}, {}
         caller = self._callers[call.id] = Caller(call.id)
@@ -179,6 +188,8 @@ class Engine:
                 if call.op == "check":
                     backend = Batched(model.backend, self._batches, caller)
                     return self._operations.check(model, call.payload, arrays, backend)
+                if is_changed(model, call.payload):
+                    return {"changed": True}, {}
                 if call.op != "explain":
                     return self._operations.by_name[call.op](model, call.payload, arrays)
                 return self._explain(model, call, arrays, caller, until)

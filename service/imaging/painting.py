@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from service.imaging import colormaps
 from service.imaging.render import Pixels, Region, Scale, inside, range_of, shares
-from service.imaging.strips import side_by_side, strips
+from service.strips import side_by_side, strips
 
 LEVELS = 256
 Doubles = npt.NDArray[np.float64]

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from isal import isal_zlib
 
-from service.imaging.strips import parts, side_by_side
+from service.strips import parts, side_by_side
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _UP = 2

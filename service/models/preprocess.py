@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,11 @@ from PIL import Image
 from service.errors import InvalidParameter
 from service.models.channels import CONVERTIBLE, Pixels, converted, counted, mode_problem, normalise, ordered
 from service.models.spec import InputSpec, Preprocessing
+from service.strips import side_by_side
+
+# From so many pixels on a photograph is resized in strips of so many rows.
+STRIPPED_PX = 1_000_000
+STRIP_ROWS = 128
 
 
 @dataclass(frozen=True)
@@ -79,9 +85,31 @@ def input_problem(shape: InputShape, spec: InputSpec, mode: Preprocessing) -> st
     return mode_problem(mode, shape.channels)
 
 
-def prepare(image: Pixels, shape: InputShape, spec: InputSpec, mode: Preprocessing) -> NetworkInput:
+@dataclass(frozen=True)
+class Fitting:
+    """All that `fit` needs to know of a model; `fingerprint` is the warm model's that it holds for."""
+
+    fingerprint: str
+    shape: InputShape
+    spec: InputSpec
+
+    def as_values(self) -> dict[str, Any]:
+        """JSON values of which `from_values` makes the same."""
+        return {
+            "fingerprint": self.fingerprint, "shape": asdict(self.shape), "spec": self.spec.model_dump(mode="json"),
+        }  # fmt: skip
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any]) -> Fitting:
+        return cls(values["fingerprint"], InputShape(**values["shape"]), InputSpec.model_validate(values["spec"]))
+
+
+def prepare(
+    image: Pixels, shape: InputShape, spec: InputSpec, mode: Preprocessing, fitted: Region | None = None
+) -> NetworkInput:
     """Makes the network's input of (H, W, C) levels 0..255, C the network's own number or one that it is converted
-    from. Raises InvalidParameter for other channels, and for a mode that is not for them.
+    from; where the image is `fitted` already it shows that region. Raises InvalidParameter for other channels, and for
+    a mode that is not for them.
     """
     have = image.shape[2]
     if have != shape.channels and not {have, shape.channels} <= set(CONVERTIBLE):
@@ -89,7 +117,7 @@ def prepare(image: Pixels, shape: InputShape, spec: InputSpec, mode: Preprocessi
             f"the model takes {counted(shape.channels)} and the image has {have}; "
             f"send an array (height, width, {shape.channels})"
         )
-    pixels, region = fit(image, shape, spec)
+    pixels, region = (image, fitted) if fitted else fit(image, shape, spec)
     pixels = ordered(converted(pixels, shape.channels), spec, mode)
     values = normalise(pixels.astype(np.float32), mode)
     batch = np.ascontiguousarray(values.reshape(shape.batch), dtype=np.float32)
@@ -181,9 +209,27 @@ def _resize(image: Pixels, height: int, width: int, spec: InputSpec) -> Pixels:
         return image
     method = Image.Resampling[spec.interpolation.upper()]
     if image.dtype == np.uint8 and image.shape[2] == 3:
-        return np.asarray(Image.fromarray(image).resize((width, height), method))
+        return _resize_photograph(image, height, width, method)
     planes = [
         np.asarray(Image.fromarray(np.ascontiguousarray(image[..., channel])).resize((width, height), method))
         for channel in range(image.shape[2])
     ]
     return np.stack(planes, axis=-1)
+
+
+def _resize_photograph(image: Pixels, height: int, width: int, method: Image.Resampling) -> Pixels:
+    """As Pillow does, which copies the picture, and resizes its rows and then its columns: the rows of a large one
+    strip by strip, so that no copy is larger than the cache, and several at once. A picture that is tall, or hardly
+    narrower than before, Pillow resizes the other way round; that one is left to it.
+    """
+    rows, columns = image.shape[:2]
+    if rows * columns >= STRIPPED_PX and columns >= 4 * width and 2 * rows <= 3 * columns:
+        narrow = np.empty((rows, width, 3), np.uint8)
+
+        def narrowed(strip: slice) -> None:
+            part = Image.fromarray(image[strip])
+            narrow[strip] = np.asarray(part.resize((width, part.height), method))
+
+        side_by_side(narrowed, [slice(start, min(start + STRIP_ROWS, rows)) for start in range(0, rows, STRIP_ROWS)])
+        image = narrow
+    return np.asarray(Image.fromarray(image).resize((width, height), method))

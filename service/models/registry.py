@@ -17,6 +17,7 @@ from service.models.library import Library
 from service.models.loaded import LoadedModel
 from service.models.memory import release_memory
 from service.models.plans import PlanCache
+from service.models.preprocess import Fitting
 from service.models.slot import Details, Failure, Known, Slot, State
 from service.models.spec import ModelSpec, Stamp
 
@@ -114,6 +115,15 @@ class Registry:
         with self._lock:
             slot = self._slots.get(model_id)
             return slot.model.fingerprint if slot and slot.model and slot.state is State.WARM else None
+
+    def fitting(self, model_id: str) -> Fitting | None:
+        """How the warm model takes a photograph; None when it is not warm, or takes none."""
+        with self._lock:
+            slot = self._slots.get(model_id)
+            model = slot.model if slot and slot.state is State.WARM else None
+        if model is None or model.obstacle:
+            return None
+        return Fitting(model.fingerprint, model.input_shape, model.spec.input)
 
     def status(self) -> dict[str, dict[str, Any]]:
         """State, bytes, users, load time and last error of every model that was ever asked for."""

@@ -9,30 +9,45 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Format = Literal["json", "png", "npy", "npz", "webp", "gif"]
+Format = Literal["json", "png", "jpeg", "webp", "gif", "npy", "npz"]
+PictureFormat = Literal["png", "jpeg", "webp"]
+# The forms that are one picture; of a method that moves the last two hold how its images came about.
+PICTURES: tuple[Format, ...] = ("png", "jpeg", "webp", "gif")
 ANIMATED: tuple[Format, ...] = ("webp", "gif")
 ArrayEncoding = Literal["none", "base64", "list"]
 
 
 @dataclass(frozen=True)
 class AnswerOptions:
-    """What the caller wants of the answer: `outputs` None means every picture of the method."""
+    """What the caller wants of the answer: `outputs` None means every picture of the method.
+
+    `picture` is what the pictures within a JSON answer are, `quality` (1 to 100) how much is kept of what JPEG and WebP
+    drop, None for the usual, and `max_side` the most pixels that a side of a picture may have, None for any number.
+    """
 
     format: Format = "json"
     outputs: tuple[str, ...] | None = None
     arrays: ArrayEncoding = "none"
     top: int = 5
+    picture: PictureFormat | None = None
+    quality: int | None = None
+    max_side: int | None = None
+
+    @property
+    def still(self) -> PictureFormat:
+        """What pictures that do not move are written as."""
+        return self.format if self.format in ("png", "jpeg", "webp") else self.picture or "png"
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An encoded picture, PNG unless it moves."""
+    """An encoded picture."""
 
     name: str
     width: int
     height: int
     data: bytes
-    media_type: str = "image/png"
+    media_type: str
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ from service.imaging import grid, render
 from service.imaging.animation import encode_animation
 from service.imaging.painting import Painting
 from service.imaging.png import encode_png
-from service.usecases.answer import Picture
+from service.imaging.still import MOST_SIDE_PX, encode_still, shrunk, shrunk_size
+from service.usecases.answer import AnswerOptions, Picture
 from service.usecases.draw_images import as_grid, coloured, image_pictures, moving_pictures, names_of
 
 Pixels = NDArray[np.uint8]
@@ -65,11 +66,26 @@ def draw(
     arrays: Mapping[str, NDArray[Any]],
     image: NDArray[Any] | None,
     outputs: tuple[str, ...],
+    max_side: int | None = None,
 ) -> dict[str, Pixels]:
-    """(H, W, 3) uint8 RGB pictures by name."""
+    """(H, W, 3) uint8 RGB pictures by name, no side of them longer than `max_side`."""
+    pictures = _pictures(explainer, params, scene, result, arrays, image, outputs, max_side)
+    return {name: shrunk(picture, max_side) for name, picture in pictures.items()}
+
+
+def _pictures(
+    explainer: Explainer,
+    params: ExplainerParams,
+    scene: Scene,
+    result: Mapping[str, Any],
+    arrays: Mapping[str, NDArray[Any]],
+    image: NDArray[Any] | None,
+    outputs: tuple[str, ...],
+    max_side: int | None,
+) -> dict[str, Pixels]:
     if explainer.picture is Kind.HEATMAP and isinstance(params, HeatmapParams) and image is not None:
         seen = visible(image, scene.channels)
-        return _heatmap_pictures(params, scene, result, arrays, seen, outputs) if outputs else {}
+        return _heatmap_pictures(params, scene, result, arrays, seen, outputs, max_side) if outputs else {}
     if explainer.picture is Kind.TILES and isinstance(params, TileParams) and outputs:
         return _tile_pictures(params, result["titles"], arrays)
     if isinstance(params, MaximizationParams):
@@ -99,20 +115,29 @@ def preview(params: ExplainerParams, explanation: Explanation) -> bytes:
     return encode_png(as_grid(params, tiles, names, explanation.titles["images"], max_px=PREVIEW_PX))
 
 
-def encode(pictures: Mapping[str, Pixels], together: bool) -> tuple[Picture, ...]:
-    """PNG files; `together` stacks them into one, as the answer `image/png` needs. Raises TooLarge for that."""
+def encode(pictures: Mapping[str, Pixels], options: AnswerOptions, *, together: bool) -> tuple[Picture, ...]:
+    """The pictures as files; `together` stacks them into one, as an answer that is a picture needs. Raises TooLarge
+    where that would be too large, or larger than the form can hold."""
     if together and len(pictures) > 1:
         widest = max(picture.shape[1] for picture in pictures.values())
         height = sum(picture.shape[0] for picture in pictures.values())
         if widest * height > MAX_SHEET_PX:
             raise TooLarge(
                 f"one sheet of the {len(pictures)} pictures would have {widest}×{height} px, more than {MAX_SHEET_PX} "
-                "in all; ask for format=json, size=input, or fewer 'outputs' or targets"
+                "in all; ask for format=json, size=input, 'max_side', or fewer 'outputs' or targets"
             )
         pictures = {next(iter(pictures)): grid.stack(list(pictures.values()))}
-    return tuple(
-        Picture(name, pixels.shape[1], pixels.shape[0], encode_png(pixels)) for name, pixels in pictures.items()
-    )
+    return tuple(_encoded(name, picture, options) for name, picture in pictures.items())
+
+
+def _encoded(name: str, picture: Pixels, options: AnswerOptions) -> Picture:
+    form, (height, width) = options.still, picture.shape[:2]
+    if max(height, width) > MOST_SIDE_PX[form]:
+        raise TooLarge(
+            f"the picture {name!r} has {width}×{height} px, and no side of {form.upper()} can have more than "
+            f"{MOST_SIDE_PX[form]}; ask for PNG, for 'max_side', or for fewer 'outputs' or targets"
+        )
+    return Picture(name, width, height, encode_still(picture, form, options.quality), f"image/{form}")
 
 
 def visible(image: NDArray[Any], channels: Sequence[int] | None = None) -> Pixels:
@@ -140,12 +165,16 @@ def _heatmap_pictures(
     arrays: Mapping[str, NDArray[Any]],
     image: Pixels,
     outputs: tuple[str, ...],
+    max_side: int | None,
 ) -> dict[str, Pixels]:
     effective = result["method"]["parameters"]
     pictures: dict[str, Pixels] = {}
+    canvases: dict[tuple[int, ...], _Canvas] = {}
     for name in result["maps"]:
-        which = name.removeprefix("heatmap")
-        photograph, size, region = _canvas(params, scene, image, arrays[name].shape)
+        which, shape = name.removeprefix("heatmap"), arrays[name].shape
+        if shape not in canvases:
+            canvases[shape] = _canvas(params, scene, image, shape, max_side)
+        photograph, size, region = canvases[shape]
         values = clipped(arrays[name], effective.get("clip"))
         painting = Painting.of(values, size, region, effective["normalize"])
         mask = arrays.get(f"mask{which}")
@@ -172,13 +201,21 @@ def clipped(values: NDArray[np.float32], percentile: float | None) -> NDArray[np
     return np.clip(values, -limit, limit) if limit > 0 else values
 
 
+_Canvas = tuple[Pixels, tuple[int, int], render.Region | None]
+
+
 def _canvas(
-    params: HeatmapParams, scene: Scene, photograph: Pixels, map_size: tuple[int, ...]
-) -> tuple[Pixels, tuple[int, int], tuple[float, float, float, float] | None]:
+    params: HeatmapParams, scene: Scene, photograph: Pixels, map_size: tuple[int, ...], max_side: int | None
+) -> _Canvas:
     """The photograph at the size asked for, that size, and where on it the map lies."""
     if params.size == "original":
-        return photograph, (photograph.shape[0], photograph.shape[1]), scene.region
+        smaller = shrunk(photograph, max_side)
+        down, across = (new / old for new, old in zip(smaller.shape[:2], photograph.shape[:2], strict=True))
+        top, left, height, width = scene.region
+        region = (top * down, left * across, height * down, width * across)
+        return smaller, (smaller.shape[0], smaller.shape[1]), region
     size = scene.input_size if params.size == "input" else (map_size[0], map_size[1])
+    size = shrunk_size(size, max_side)
     return render.shown(photograph, scene.region, size), size, None
 
 

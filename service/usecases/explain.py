@@ -6,16 +6,21 @@ import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
-from dataclasses import replace
+from dataclasses import astuple, replace
 
+from service.engine.client import EngineReply
 from service.engine.pool import EnginePool, Place
 from service.imaging.decode import DecodeLimits
 from service.models.library import Library
+from service.models.preprocess import fit
 from service.tracing import Span, no_span
 from service.usecases.answer import Answer
 from service.usecases.forms import wanted_outputs
-from service.usecases.request import ExplainRequest, decode_input, engine_payload
+from service.usecases.request import ExplainRequest, InputImage, decode_input, engine_payload
 from service.usecases.results import Computed, as_seen, check_size, results
+
+# A larger photograph is resized here, rather than copied to the engine as it is.
+FITTED_BYTES = 1_000_000
 
 
 class Explain:
@@ -44,6 +49,24 @@ class Explain:
         """
         return await self._engines.fingerprint(self._library.get(model_id).id)
 
+    async def _computed(self, request: ExplainRequest, image: InputImage, place: Place) -> EngineReply:
+        """What the engine gives. Of a large photograph it is sent what the network sees, where the model is warm."""
+        payload, arrays = engine_payload(request), image.arrays
+        if request.preprocess and image.is_photograph and image.bytes > FITTED_BYTES:
+            fitting = await self._engines.fitting(request.model_id)
+            if fitting and image.pixels is not None:
+                loop = asyncio.get_running_loop()
+                pixels, region = await loop.run_in_executor(
+                    self._threads, fit, image.pixels, fitting.shape, fitting.spec
+                )
+                said = {"fingerprint": fitting.fingerprint, "region": astuple(region)}
+                reply = await self._engines.ask(
+                    "explain", request.model_id, payload | {"fitted": said}, {"image": pixels}, place.deadline
+                )
+                if "changed" not in reply.payload:
+                    return reply
+        return await self._engines.ask("explain", request.model_id, payload, arrays, place.deadline)
+
     async def __call__(self, request: ExplainRequest, place: Place) -> Answer:
         """Raises any KerascopeError; the cheapest checks come first, and nothing is decoded before its turn."""
         started = time.perf_counter()
@@ -58,9 +81,8 @@ class Explain:
             with self._span("decode", **about):
                 image = await loop.run_in_executor(self._threads, decode_input, request, self._limits)
             decoded = time.perf_counter()
-            payload = engine_payload(request)
             with self._span("engine", **about):
-                reply = await self._engines.ask("explain", request.model_id, payload, image.arrays, place.deadline)
+                reply = await self._computed(request, image, place)
         check_size(request.options, reply.arrays, self._max_response_bytes // request.instances)
         before_draw = time.perf_counter()
         computed = Computed(reply.payload, reply.arrays)

@@ -16,7 +16,7 @@ from service.explainers.params import ExplainerParams
 from service.imaging.decode import DecodedImage, DecodeLimits, decode
 from service.imaging.levels import as_levels
 from service.imaging.npy import decode_npy
-from service.usecases.answer import AnswerOptions
+from service.usecases.answer import PICTURES, AnswerOptions
 
 UNITS = {Cost.READ: 1, Cost.FORWARD: 1, Cost.BACKWARD: 2, Cost.SAMPLES: 8, Cost.ASCENT: 8}
 ARRAY_RANGE = "array_range"
@@ -79,6 +79,15 @@ class InputImage:
     warnings: tuple[Warned, ...] = ()
 
     @property
+    def is_photograph(self) -> bool:
+        """Whether it has three channels of levels 0 to 255, as every image file."""
+        return self.pixels is not None and self.pixels.dtype == np.uint8 and self.pixels.shape[2:] == (3,)
+
+    @property
+    def bytes(self) -> int:
+        return 0 if self.pixels is None else self.pixels.nbytes
+
+    @property
     def arrays(self) -> dict[str, NDArray[Any]]:
         return {} if self.pixels is None else {"image": self.pixels}
 
@@ -117,7 +126,7 @@ def engine_payload(request: ExplainRequest) -> dict[str, Any]:
         "preprocess": request.preprocess,
         "top": request.options.top,
         "form": request.options.format,
-        "pictures": request.options.format in ("json", "png") and request.options.outputs != (),
+        "pictures": request.options.format in ("json", *PICTURES) and request.options.outputs != (),
         "instances": request.instances,
     }
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from service.errors import TooLarge
 from service.explainers.base import Picture
 from service.explainers.forms import require_one_array
-from service.usecases.answer import AnswerOptions, Result
+from service.usecases.answer import PICTURES, AnswerOptions, Result
 from service.usecases.draw import Scene, animate, draw, encode
-from service.usecases.forms import ANIMATION, wanted_outputs
+from service.usecases.forms import ANIMATION, moves, wanted_outputs
 from service.usecases.request import ExplainRequest, InputImage, array_notes
 
 
@@ -53,8 +53,10 @@ def results(request: ExplainRequest, computed: Computed, image: InputImage) -> t
         looked_at = call.explainer.wants_image(call.params)
         more = [{"code": item.code, "detail": item.detail} for item in image.warnings] if looked_at else []
         body = said | {"warnings": [*said["warnings"], *more]}
-        pixels = draw(call.explainer, call.params, scene, body, own, image.pixels, outputs[place])
-        pictures = encode(pixels, together=request.options.format == "png")
+        options, explainer = request.options, call.explainer
+        pixels = draw(explainer, call.params, scene, body, own, image.pixels, outputs[place], options.max_side)
+        together = options.format in PICTURES and not moves(explainer, options.format)
+        pictures = encode(pixels, options, together=together)
         if ANIMATION in outputs[place]:
             pictures += animate(call.params, body, own, "gif" if request.options.format == "gif" else "webp")
         found.append(Result(call.name, body, pictures, own, body["primary"]))

@@ -36,7 +36,7 @@ export function about(result, variant) {
  * The command for the first of `forms`, and buttons that fetch what it would. `request(form)` is {route, method, picture}
  * as it is now; after it has changed, the element's `refresh()` shows the new command.
  */
-export function take(name, request, forms = ["png", "npy"]) {
+export function take(name, request, forms = ["png", "jpeg", "npy"]) {
   const at = (form) => {
     const { route, ...given } = request(form);
     return { ...given, route: `${route}${route.includes("?") ? "&" : "?"}format=${form}` };

@@ -19,6 +19,7 @@ PICTURE = saved(triangle())
 TEMPLATES = {"{model_id}": "shapes", "{layer}": "conv2d"}
 MAGIC = {
     "image/png": b"\x89PNG",
+    "image/jpeg": b"\xff\xd8\xff",
     "image/webp": b"RIFF",
     "image/gif": b"GIF8",
     "application/x-npy": b"\x93NUMPY",
@@ -50,7 +51,7 @@ ROUTES = [
 def asked(service: Service, method: str, path: str, media: str) -> httpx.Response:
     name = path.rsplit("/", 1)[-1]
     query = dict(QUERY.get(name, {}))
-    if media not in ("image/webp", "image/gif", "application/json"):
+    if name == "maximization" and media not in ("image/webp", "image/gif", "application/json"):
         query.pop("outputs", None)
     for template, value in TEMPLATES.items():
         path = path.replace(template, value)
@@ -84,7 +85,7 @@ def test_methods_without_pictures_name_none() -> None:
 
 
 def test_the_pictures_in_json_are_what_they_say(service: Service) -> None:
-    """Stills are PNG, an animation WebP, as the schema says; GIF comes only as a file of its own."""
+    """Stills are what was asked for, an animation WebP, as the schema says; GIF comes only as a file of its own."""
     query = {"layer": "conv2d", "channels": "0", "steps": 2, "size": 16, "outputs": "grid,history,animation"}
     answer = service.client.post(f"{MODEL}/maximization", params=query, headers={"Prefer": "wait=60"})
     images = ExplanationOut.model_validate(answer.json()).images
@@ -96,6 +97,9 @@ def test_the_pictures_in_json_are_what_they_say(service: Service) -> None:
             assert Image.MIME[picture.format or ""] == image.media_type
             assert picture.size == (image.width, image.height)
     allowed = ImageOut.model_json_schema()["properties"]["media_type"]["enum"]
+    for form in ("jpeg", "webp"):
+        answer = service.client.post(f"{MODEL}/cam?picture={form}", headers=PNG, content=PICTURE)
+        images += ExplanationOut.model_validate(answer.json()).images
     assert set(allowed) == {image.media_type for image in images}
     assert "WebP" in ImageOut.model_json_schema()["description"]
 

@@ -40,6 +40,9 @@ class TestChoose:
             ("image/png;q=0.1, */*;q=0.9", "json"),
             ("text/html, image/webp, */*;q=0.8", "json"),
             ("text/html, image/png;q=0.3", "png"),
+            ("image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8", "webp"),
+            ("image/jpeg", "jpeg"),
+            ("image/jpeg;q=0.8, image/webp;q=0.9", "webp"),
             ("application/json;q=nonsense, image/png;q=0.1", "png"),
             ("application/json;q=nan, image/png;q=0.1", "png"),
             ("image/png;charset=x;q=0.2, application/x-npy;q=0.3", "npy"),
@@ -52,7 +55,7 @@ class TestChoose:
         assert choose("npz", "image/png") == "npz"
         assert choose("npz", "text/html") == "npz"
 
-    @pytest.mark.parametrize("accept", ["text/html", "image/webp", "image/png;q=0", "*/*;q=0", ";;,,", "png"])
+    @pytest.mark.parametrize("accept", ["text/html", "image/avif", "image/png;q=0", "*/*;q=0", ";;,,", "png"])
     def test_nothing_of_ours(self, accept: str) -> None:
         with pytest.raises(NotAcceptable, match="can be given; this route gives application/json, image/png"):
             choose(None, accept)

@@ -9,7 +9,6 @@ import pytest
 
 from service.api.access import operation_of
 from service.api.auth import OPEN_PATHS
-from service.api.negotiate import MEDIA
 from service.explainers import EXPLAINERS
 from service.explainers.base import Photograph
 from service.imaging.formats import MEDIA_TYPES
@@ -33,6 +32,9 @@ def references(node: Any) -> list[str]:
         own = [node["$ref"]] if isinstance(node.get("$ref"), str) else []
         return own + [found for value in node.values() for found in references(value)]
     return [found for value in node for found in references(value)] if isinstance(node, list) else []
+
+
+OF_PICTURES = ("picture", "quality", "max_side")
 
 
 class TestDocument:
@@ -141,10 +143,11 @@ class TestMethod:
         return next(operation for _, _, operation in OPERATIONS if operation["operationId"] == operation_of(explainer))
 
     def test_its_forms(self, explainer: Any) -> None:
-        forms = list(MEDIA.values())
-        # A method without pictures gives none.
-        still = [form for form in forms[:4] if explainer.outputs or form != "image/png"]
-        expected = forms if explainer.name == "maximization" else still
+        pictures = ["image/png", "image/jpeg", "image/webp"] if explainer.outputs else []
+        # What moves is the last of one method's.
+        moving = ["image/png", "image/jpeg", "application/x-npy", "application/x-npz", "image/webp", "image/gif"]
+        still = [*pictures, "application/x-npy", "application/x-npz"]
+        expected = ["application/json", *(moving if explainer.name == "maximization" else still)]
         assert list(self.operation(explainer)["responses"]["200"]["content"]) == expected
         (form,) = [item for item in self.operation(explainer)["parameters"] if item["name"] == "format"]
         assert len(form["schema"]["enum"]) == len(expected)
@@ -158,7 +161,7 @@ class TestMethod:
     def test_its_parameters_stand_in_the_query(self, explainer: Any) -> None:
         found = {item["name"] for item in self.operation(explainer)["parameters"] if item["in"] == "query"}
         names = {info.alias or name for name, info in explainer.Params.model_fields.items()}
-        expected = names | {"format", "outputs", "arrays", "top", "preprocess", "priority"}
+        expected = names | {"format", "outputs", "arrays", "top", "preprocess", "priority", *OF_PICTURES}
         assert found == (
             expected if explainer.photograph is not Photograph.NONE else expected - {"layer", "preprocess", "priority"}
         )
@@ -188,7 +191,8 @@ class TestSeveralMethods:
         assert form["schema"]["enum"] == ["json", "npz"]
 
     def test_its_parameters(self) -> None:
-        names = ["methods", "output", "target", "format", "outputs", "arrays", "top", "preprocess", "priority"]
+        given = ["methods", "output", "target", "format", "outputs", "arrays"]
+        names = [*given, *OF_PICTURES, "top", "preprocess", "priority"]
         assert [item["name"] for item in self.operation["parameters"] if item["in"] == "query"] == names
         content = self.operation["requestBody"]["content"]
         assert set(content) == (set(MEDIA_TYPES) - {"image/jpg"}) | {

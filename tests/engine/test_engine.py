@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,13 +12,14 @@ import pytest
 from numpy.typing import NDArray
 
 from service.engine import server
-from service.engine.batching import Caller
+from service.engine.caller import Caller, UntilDeadline
 from service.engine.protocol import Call
 from service.engine.server import Engine
 from service.errors import OutOfMemory
 from service.explainers.base import Progress
 from service.models.loaded import LAYER_BYTES, LoadedModel
 from service.models.plans import OPERATION_BYTES
+from service.models.preprocess import Fitting
 from service.models.work import Work
 from tests.conftest import engine_config
 
@@ -150,3 +152,18 @@ def test_what_steps_leave_is_given_back_when_it_is_too_much(
         monkeypatch.setattr(engine, "_config", engine._config.model_copy(update={"registry_bytes": most}))
         engine.compute_job(payload, IMAGE, Progress())
         assert len(given) == times
+
+
+def test_an_image_that_was_resized_for_another_model_is_not_taken(engine: Engine, shapes: LoadedModel) -> None:
+    fitting = engine._registry.fitting("shapes")
+    assert fitting is not None
+    assert Fitting.from_values(fitting.as_values()) == fitting
+    assert engine._registry.fitting("nobody") is None
+    payload = {"model": "shapes", "methods": [{"name": "predict", "params": {}}], "preprocess": True, "top": 1}
+    for fingerprint, changed in ((fitting.fingerprint, False), ("0" * 32, True)):
+        said = {"fingerprint": fingerprint, "region": [0.0, 0.0, 280.0, 560.0]}
+        call = Call(id="a", op="explain", deadline_s=60, payload=payload | {"fitted": said})
+        reply, _ = engine._compute_call(call, UntilDeadline(Caller("a"), time.monotonic() + 60), IMAGE, 0.0, {})
+        assert ("changed" in reply) == changed
+        if not changed:
+            assert reply["region"] == [0.0, 0.0, 280.0, 560.0]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from service.imaging import strips
+from service import strips
 from service.imaging.colormaps import lookup
 from service.imaging.painting import Painting
 from service.imaging.render import Region, Scale, inside, resize_map, scale_unit

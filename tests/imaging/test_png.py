@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.imaging import strips
+from service import strips
 from service.imaging.png import encode_png
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from service.errors import InvalidParameter
 from service.imaging.decode import DecodeLimits
 from service.imaging.npy import decode_npy
-from service.models.preprocess import InputShape, Region, as_is, fit, input_problem, nothing, prepare
+from service.models.preprocess import STRIPPED_PX, InputShape, Region, as_is, fit, input_problem, nothing, prepare
 from service.models.spec import InputSpec, Preprocessing
 from tests.checks import as_npy
 
@@ -243,6 +243,22 @@ def test_resizing_is_pillow_s(interpolation: Any) -> None:
     expected = Image.fromarray(image).resize((4, 5), Image.Resampling[interpolation.upper()])
     pixels, _ = fit(image, InputShape(5, 4, 3), InputSpec(interpolation=interpolation))
     assert np.array_equal(pixels, np.asarray(expected))
+
+
+@pytest.mark.parametrize("interpolation", ["nearest", "box", "bilinear", "bicubic", "lanczos"])
+@pytest.mark.parametrize("size", [(1200, 900), (777, 1300), (1400, 788), (4000, 251), (251, 4000)])
+@pytest.mark.parametrize("wanted", [(224, 224), (33, 70), (192, 192), (1300, 900), (3, 3)])
+def test_large_photographs_are_resized_in_strips(
+    interpolation: Any, size: tuple[int, int], wanted: tuple[int, int]
+) -> None:
+    """The same pixels as the whole at once, also where it grows."""
+    noise = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    assert noise.shape[0] * noise.shape[1] > STRIPPED_PX
+    spec = InputSpec(interpolation=interpolation)
+    found, _ = fit(noise, InputShape(*wanted, 3), spec)
+    method = Image.Resampling[interpolation.upper()]
+    expected = np.asarray(Image.fromarray(noise).resize(wanted[::-1], method))
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_float_arrays_keep_their_fractions() -> None:

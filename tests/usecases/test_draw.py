@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 from typing import Any, ClassVar
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from service.errors import InvalidParameter
+from service.errors import InvalidParameter, TooLarge
 from service.explainers import BY_NAME
 from service.explainers.cam import CamParams
 from service.explainers.forms import MAX_CHANNEL_PICTURES
@@ -17,6 +18,7 @@ from service.explainers.occlusion import OcclusionParams
 from service.explainers.params import ExplainerParams, TileParams
 from service.explainers.saliency import SaliencyParams
 from service.imaging import colormaps
+from service.usecases.answer import AnswerOptions, PictureFormat
 from service.usecases.draw import (
     Scene,
     clipped,
@@ -358,18 +360,49 @@ class TestTiles:
         assert draw(ACTIVATIONS, TileParams(), SCENE, {"titles": {}}, {"a": self.maps}, None, ()) == {}
 
 
+class TestMostOfASide:
+    photograph = np.asarray(
+        Image.fromarray(np.random.default_rng(3).integers(0, 256, (6, 8, 3), np.uint8)).resize((400, 300))
+    )
+    values = np.arange(12, dtype=np.float32).reshape(3, 4)
+
+    def drawn(self, max_side: int | None, region: tuple[float, float, float, float], **params: Any) -> dict[str, Array]:
+        parsed, arrays = CamParams(**params), {"heatmap": self.values}
+        said, scene = result(parsed, arrays), Scene(region, (224, 224))
+        return dict(draw(CAM, parsed, scene, said, arrays, self.photograph, BOTH, max_side))
+
+    @pytest.mark.parametrize("region", [(0, 0, 300, 400), (20, 60, 240, 280), (-50, 0, 400, 400)])
+    def test_a_smaller_picture_shows_the_same(self, region: tuple[float, float, float, float]) -> None:
+        whole, small = self.drawn(None, region), self.drawn(100, region)
+        for name, picture in small.items():
+            assert picture.shape == (75, 100, 3)
+            shrunk = cv2.resize(whole[name], (100, 75), interpolation=cv2.INTER_AREA)
+            difference = np.abs(picture.astype(int) - shrunk)
+            # At the border of what was seen a pixel may be in or out.
+            assert np.percentile(difference, 95) <= 6
+
+    @pytest.mark.parametrize(("size", "shape"), [("input", (100, 100)), ("original", (75, 100)), ("map", (3, 4))])
+    def test_every_size_is_bounded(self, size: str, shape: tuple[int, int]) -> None:
+        for picture in self.drawn(100, (0, 0, 300, 400), size=size).values():
+            assert picture.shape == (*shape, 3)
+
+    def test_what_is_no_larger_is_the_same(self) -> None:
+        for name, picture in self.drawn(400, (0, 0, 300, 400)).items():
+            np.testing.assert_array_equal(picture, self.drawn(None, (0, 0, 300, 400))[name])
+
+
 class TestEncode:
     red = np.full((2, 3, 3), (255, 0, 0), np.uint8)
     blue = np.full((4, 3, 3), (0, 0, 255), np.uint8)
 
     def test_each_for_itself(self) -> None:
-        first, second = encode({"a": self.red, "b": self.blue}, together=False)
+        first, second = encode({"a": self.red, "b": self.blue}, AnswerOptions(), together=False)
         assert (first.name, first.width, first.height) == ("a", 3, 2)
         np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(first.data))), self.red)
         np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(second.data))), self.blue)
 
     def test_together(self) -> None:
-        (one,) = encode({"a": self.red, "b": self.blue}, together=True)
+        (one,) = encode({"a": self.red, "b": self.blue}, AnswerOptions("png"), together=True)
         assert one.name == "a"
         assert one.height >= 6
         pixels = np.asarray(Image.open(io.BytesIO(one.data)))
@@ -378,4 +411,34 @@ class TestEncode:
         np.testing.assert_array_equal(pixels[-1, 0], (0, 0, 255))
 
     def test_nothing(self) -> None:
-        assert encode({}, together=True) == ()
+        assert encode({}, AnswerOptions("png"), together=True) == ()
+
+    @pytest.mark.parametrize("form", ["jpeg", "webp"])
+    def test_what_is_lost_follows_from_the_quality(self, form: PictureFormat) -> None:
+        noise = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+        smooth = np.asarray(Image.fromarray(noise).resize((640, 480), Image.Resampling.BICUBIC))
+        sizes, losses = [], []
+        for quality in (20, None, 100):
+            (one,) = encode({"a": smooth}, AnswerOptions(form, quality=quality), together=False)
+            assert (one.width, one.height, one.media_type) == (640, 480, f"image/{form}")
+            file = Image.open(io.BytesIO(one.data))
+            assert (file.format or "").lower() == form
+            sizes.append(len(one.data))
+            losses.append(float(np.abs(np.asarray(file.convert("RGB"), int) - smooth).mean()))
+        assert sizes == sorted(sizes)
+        assert losses == sorted(losses, reverse=True)
+        assert losses[1] < 4
+        assert losses[2] < 3
+
+    def test_json_holds_what_was_asked_for(self) -> None:
+        (one,) = encode({"a": self.red}, AnswerOptions(picture="webp"), together=False)
+        assert one.media_type == "image/webp"
+        assert Image.open(io.BytesIO(one.data)).format == "WEBP"
+
+    @pytest.mark.parametrize(("form", "side"), [("webp", 16_384), ("jpeg", 65_501)])
+    def test_larger_than_the_form_can_hold(self, form: PictureFormat, side: int) -> None:
+        options = AnswerOptions(form)
+        with pytest.raises(TooLarge, match=f"no side of {form.upper()} can have more than {side - 1}; ask for PNG"):
+            encode({"a": np.zeros((side, 2, 3), np.uint8)}, options, together=False)
+        (one,) = encode({"a": np.zeros((side - 1, 2, 3), np.uint8)}, options, together=False)
+        assert Image.open(io.BytesIO(one.data)).size == (2, side - 1)

@@ -40,7 +40,7 @@ export async function activations(host, context) {
       const one = (path, channels) => enlarge(large, path, channels, (query) => ask(query, large));
       stage.replaceChildren(...warnings(result), ...result.images.map((image) => grid(result, image, one)), large,
         about(result, methods.activations.variants[0]),
-        take(`activations-${model}`, () => ({ route: path(base, query), method: "POST", picture }), ["png", result.images.length > 1 ? "npz" : "npy"]));
+        take(`activations-${model}`, () => ({ route: path(base, query), method: "POST", picture }), ["png", "jpeg", result.images.length > 1 ? "npz" : "npy"]));
       // Channels are those of one layer: of several, of the first.
       if (state.channels) await one(result.images[0].name, state.channels);
     } catch (error) {

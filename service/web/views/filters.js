@@ -70,10 +70,10 @@ export async function filters(host, context) {
         + `${now.loss === null ? "" : `, activation ${number(now.loss)}`}${now.seconds_left ? `, about ${number(now.seconds_left)} s left` : ""}`;
       if (now.preview_version > version && !hasEnded(now)) {
         version = now.preview_version;
-        const answer = await call(now.links.preview.slice(1), { signal: own }).catch(() => null);
-        if (!answer) return;
+        const drawn = await call(now.links.preview.slice(1), { signal: own }).then((answer) => answer.blob()).catch(() => null);
+        if (!drawn) return;
         URL.revokeObjectURL(preview.src);
-        preview.src = URL.createObjectURL(await answer.blob());
+        preview.src = URL.createObjectURL(drawn);
         preview.hidden = false;
       }
     };
@@ -155,7 +155,7 @@ async function ended(stage, job, method, signal) {
     h("div", {}, result.images.map((image) => h("figure", {}, h("img", { class: "grid", src: pictureUrl(image), alt: image.name === "grid" ? "The patterns" : "Activation over the steps" })))),
     gains && h("p", { class: "note" }, `Activation reached: ${gains}.`),
     about(result, method.variants.find((each) => each.name === result.method.variant)),
-    take(`filters-${job.model}`, (form) => ({ route: form === "png" ? path(route, { outputs: "grid" }) : route })));
+    take(`filters-${job.model}`, (form) => ({ route: form === "npy" ? route : path(route, { outputs: "grid" }) })));
 }
 
 async function card(job, signal, chosen) {

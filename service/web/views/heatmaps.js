@@ -15,6 +15,8 @@ const FIRST = {
 };
 // The opacity is a slider's; the map is drawn as large as the picture, over which it is laid.
 const HIDDEN = ["alpha", "size"];
+// More pixels than this are not seen on the page; what is taken away has them all.
+const SHOWN_PX = 1600;
 
 export async function heatmaps(host, context, name) {
   const { details, methods, model, picture, signal } = context;
@@ -47,7 +49,7 @@ export async function heatmaps(host, context, name) {
     stage.replaceChildren(waiting("Computing …"));
     try {
       const before = plan && await plans(model, own);
-      const answer = await steadily(path(base, { ...query, outputs, arrays: "base64" }), { ...options, signal: own },
+      const answer = await steadily(path(base, { ...query, outputs, arrays: "base64", max_side: SHOWN_PX }), { ...options, signal: own },
         (error) => stage.replaceChildren(waiting(error.message)));
       const result = await answer.json();
       stage.replaceChildren(...tiles(result, { name, picture, model, base, query, method }));
@@ -105,7 +107,7 @@ function tile({ array, images, target, wanted }, result, { name, picture, model,
   const own = several ? { ...query, target: wanted } : query;
   const taken = take(several ? `${name}-${model}-${wanted}` : `${name}-${model}`,
     // Arrays have no opacity.
-    (form) => ({ route: path(base, form === "png" ? { ...own, alpha } : own), method: "POST", picture }));
+    (form) => ({ route: path(base, form === "npy" ? own : { ...own, alpha }), method: "POST", picture }));
   const slider = h("input", { type: "range", min: 0, max: 100, value: Math.round(alpha * 100), "aria-label": several ? `Opacity of the map of ${what}` : "Opacity of the map",
     oninput: (event) => {
       alpha = event.target.value / 100;

@@ -24,7 +24,9 @@ export async function model(host, { details, layers, model: id, signal }) {
     h("td", { class: "number" }, each.parameters.toLocaleString("en"))));
   const summary = h("pre", { tabindex: 0 }, "");
   const text = h("details", { ontoggle: async () => {
-    if (!summary.textContent) summary.textContent = await (await call(`${base}/summary`, { headers: { Accept: "text/plain" }, signal })).text();
+    if (summary.textContent) return;
+    await call(`${base}/summary`, { headers: { Accept: "text/plain" }, signal }).then((answer) => answer.text())
+      .then((told) => (summary.textContent = told), (error) => error.name !== "AbortError" && (summary.textContent = error.message));
   } }, h("summary", {}, "Summary as Keras prints it"), summary, h("code", { tabindex: 0 }, curl(`${base}/summary`)));
   host.replaceChildren(
     h("p", { class: "lead" }, `${details.title || id}: ${layers.length} layers, ${details.parameters.toLocaleString("en")} parameters, ${details.digest.slice(0, 19)}….`),
