@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -30,7 +31,8 @@ Prepared = tuple[Explainer, ExplainerParams, Targets]
 Operation = Callable[[LoadedModel, dict[str, Any], dict[str, NDArray[Any]]], Result]
 
 
-USUAL_METHODS = ("predict", "cam", "saliency")
+# What is compiled before anybody asks; in the order of use, and this one where that says nothing.
+USUAL_METHODS = ("predict", "cam", "saliency", "activations")
 
 
 class Operations:
@@ -43,6 +45,7 @@ class Operations:
         self._device = device
         self._max_passes = max_passes
         self._max_job_passes = max_job_passes
+        self.asked: Counter[str] = Counter()
         self.by_name: dict[str, Operation] = {
             "validity": self.validity,
             "describe": self.describe,
@@ -70,6 +73,7 @@ class Operations:
         found: dict[str, NDArray[Any]] = {}
         for place, (explainer, params, targets) in enumerate(calls):
             progress.begin(place, len(calls))
+            self.asked[explainer.name] += 1
             # What overflows is told by check_finite, with the layer where it began.
             with np.errstate(all="ignore"):
                 explanation = explainer.explain(backend, model.graph, image, targets, params, progress)
@@ -83,16 +87,20 @@ class Operations:
             **scene(image),
         }, found
 
-    def warm_up(self, model: LoadedModel, backend: Backend) -> None:
-        """Compiles what most calls ask for, so that the first of them need not wait for it."""
+    def usual(self) -> list[str]:
+        """The methods that are compiled before anybody asks, those first that were asked for most."""
+        return sorted(USUAL_METHODS, key=lambda name: -self.asked[name])
+
+    def warm_up(self, model: LoadedModel, backend: Backend, name: str) -> None:
+        """Compiles a method as most calls ask for it, so that the first of them need not wait for it."""
         if model.obstacle:
             return
         shape = model.input_shape
         image = {"image": np.zeros((shape.height, shape.width, shape.channels), np.float32)}
-        for name in USUAL_METHODS:
-            payload = {"methods": [{"name": name, "params": {}}], "preprocess": False, "top": 1}
-            with suppress(MethodNotValid):
-                self.explain(model, payload, image, Progress(), backend)
+        payload = {"methods": [{"name": name, "params": {}}], "preprocess": False, "top": 1}
+        with suppress(MethodNotValid):
+            self.explain(model, payload, image, Progress(), backend)
+            self.asked[name] -= 1
 
     def validity(self, model: LoadedModel, payload: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Result:
         """Which methods, layers and targets are valid for the model, and why not."""

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import structlog
 import zmq
@@ -36,6 +37,8 @@ log = structlog.get_logger(__name__)
 
 # As many light ones as may run as one, and the few heavy ones beside them.
 CALLS_AT_A_TIME = LARGEST + 8
+# What there must be room for before plans are compiled that nobody asked for yet.
+WARM_UP_ROOM = 100_000_000
 # How long nobody computes before memory is given back; taking it again costs a call some ms.
 IDLE_S = 1.0
 
@@ -102,6 +105,8 @@ class Engine:
         self._bare_bytes = resident_bytes() or 0
         self._library_bytes = 0
         self._ended_calls = 0
+        # The usual methods that were compiled for each warm model.
+        self._compiled: WeakKeyDictionary[LoadedModel, set[str]] = WeakKeyDictionary()
 
     async def serve(self) -> None:
         """Answers until the process ends."""
@@ -179,24 +184,28 @@ class Engine:
         timing["queue"] = (started - queued) * 1e3
         until.require_wanted()
         model_id, kind = str(call.payload["model"]), kind_of(call.op, call.payload)
-        try:
-            with (
-                part_of(self._work, model_id, kind, until.require_wanted),
-                self._work.task("call", model_id, kind, until.at),
-                self._registry.use(model_id) as model,
-            ):
-                if call.op == "check":
-                    backend = Batched(model.backend, self._batches, caller)
-                    return self._operations.check(model, call.payload, arrays, backend)
-                if is_changed(model, call.payload):
-                    return {"changed": True}, {}
-                if call.op != "explain":
-                    return self._operations.by_name[call.op](model, call.payload, arrays)
-                return self._explain(model, call, arrays, caller, until)
-        finally:
-            self._ended()
-            timing["queue"] += caller.waited_s * 1e3
-            timing["engine"] = (time.monotonic() - started - caller.waited_s) * 1e3
+        with part_of(self._work, model_id, kind, until.require_wanted) as part:
+            try:
+                with self._work.task("call", model_id, kind, until.at), self._registry.use(model_id) as model:
+                    return self._answer_with(model, call, arrays, until)
+            finally:
+                self._ended()
+                timing["queue"] += caller.waited_s * 1e3
+                if part.traced_s:
+                    timing["trace"] = part.traced_s * 1e3
+                timing["engine"] = (time.monotonic() - started - caller.waited_s - part.traced_s) * 1e3
+
+    def _answer_with(
+        self, model: LoadedModel, call: Call, arrays: dict[str, Any], until: UntilDeadline
+    ) -> tuple[dict[str, Any], Any]:
+        if is_changed(model, call.payload):
+            return {"changed": True}, {}
+        if call.op == "check":
+            backend = Batched(model.backend, self._batches, until.caller)
+            return self._operations.check(model, call.payload, arrays, backend)
+        if call.op != "explain":
+            return self._operations.by_name[call.op](model, call.payload, arrays)
+        return self._explain(model, call, arrays, until.caller, until)
 
     def _explain(
         self, model: LoadedModel, call: Call, arrays: dict[str, Any], caller: Caller, progress: Progress
@@ -236,13 +245,16 @@ class Engine:
                 pass
 
     async def _tidy(self) -> None:
-        """Between calls the process holds what is warm and little else, and no more than it may."""
+        """Between calls the process holds what is warm and little else, and no more than it may; and what is asked most
+        is compiled for a model that became warm, so that its first call need not wait for that."""
         seen = 0
         while True:
             await asyncio.sleep(IDLE_S)
             if self._ended_calls != seen and self._registry.idle:
                 seen = self._ended_calls
                 await in_thread(self._loads, self._give_back)
+            while self._registry.idle and (coming := self._next_to_compile()):
+                await in_thread(self._calls, self._warm_up, *coming)
 
     def _give_back(self) -> None:
         """Steps leave memory to be used again; libraries keep theirs for each plan and size, which nobody else counts:
@@ -272,20 +284,44 @@ class Engine:
             self._preloads.ended(model_id, warm=False)
             return
         self._preloads.ended(model_id, warm=True)
-        await in_thread(self._calls, self._warm_up, model_id)
+        for name in self._operations.usual():
+            await in_thread(self._calls, self._warm_up, model_id, name)
 
-    def _warm_up(self, model_id: str) -> None:
-        """Compiles in the background: calls are answered meanwhile."""
-        started = time.monotonic()
+    def _next_to_compile(self) -> tuple[str, str] | None:
+        """The ID of the model used last that lacks a usual method, and the method; None where none does, or there is no
+        room."""
+        if self._registry.warm_bytes + WARM_UP_ROOM > self._config.registry_bytes:
+            return None
+        for model in self._registry.warm_models():
+            for name in self._operations.usual():
+                if not model.obstacle and name not in self._compiled.get(model, ()):
+                    return model.spec.id, name
+        return None
+
+    def _warm_up(self, model_id: str, name: str) -> None:
+        """Compiles a usual method in the background: calls are answered meanwhile."""
+        started, model = time.monotonic(), self._registry.peek(model_id)
+        if model is None:
+            return
+        # Whatever comes of it, it is not tried again.
+        self._compiled.setdefault(model, set()).add(name)
         try:
-            with part_of(self._work, model_id, "warm-up"), self._registry.use(model_id) as model:
-                self._operations.warm_up(model, Batched(model.backend, self._batches, Caller("warm-up")))
+            with part_of(self._work, model_id, "warm-up"):
+                self._operations.warm_up(model, Batched(model.backend, self._batches, Caller("warm-up")), name)
         except KerascopeError as error:
-            log.warning("warm-up failed", model=model_id, reason=error.detail)
+            log.warning("warm-up failed", model=model_id, method=name, reason=error.detail)
         except Exception:
-            log.exception("warm-up failed", model=model_id)
+            log.exception("warm-up failed", model=model_id, method=name)
         else:
-            log.info("model ready", model=model_id, seconds=round(time.monotonic() - started, 2))
+            log.info("method ready", model=model_id, method=name, seconds=round(time.monotonic() - started, 2))
+        finally:
+            del model
+            if not self._registry.is_warm(model_id):
+                from service.models.memory import release_memory
+
+                # It was unloaded meanwhile, and is held by nobody any longer.
+                release_memory()
+            self._ended_calls += 1
 
     def _status(self) -> dict[str, Any]:
         return {

@@ -11,7 +11,7 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 # No valid key, no scope, too slow, too many of one caller, no room or no engine.
 REFUSED = (401, 403, 408, 429, 503)
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-PHASES = ("decode", "queue", "engine", "render")
+PHASES = ("decode", "queue", "trace", "engine", "render")
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 

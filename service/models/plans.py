@@ -15,7 +15,7 @@ import tensorflow as tf
 from service.models.gradients import OwnGradients
 from service.models.interface import Signature
 from service.models.memory import OUT_OF_MEMORY, release_memory
-from service.models.work import doing, require_wanted
+from service.models.work import doing, require_wanted, waiting_for_a_plan
 
 # How often one who waits for another plan to be traced looks whether it is still wanted.
 LOOK_S = 0.1
@@ -67,8 +67,9 @@ class PlanCache:
         """Gives the plan of `key`, traced from `function` where there is none."""
         found = self._known(key)
         if found is None:
-            found = self._traced(key, function, signature)
-            self._grown()
+            with waiting_for_a_plan():
+                found = self._traced(key, function, signature)
+                self._grown()
         return found.function
 
     def drop_oldest(self) -> None:

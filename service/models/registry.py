@@ -112,18 +112,28 @@ class Registry:
 
     def fingerprint(self, model_id: str) -> str | None:
         """Gives the warm model's fingerprint; None when it is not warm."""
-        with self._lock:
-            slot = self._slots.get(model_id)
-            return slot.model.fingerprint if slot and slot.model and slot.state is State.WARM else None
+        model = self.peek(model_id)
+        return model.fingerprint if model else None
 
     def fitting(self, model_id: str) -> Fitting | None:
         """How the warm model takes a photograph; None when it is not warm, or takes none."""
-        with self._lock:
-            slot = self._slots.get(model_id)
-            model = slot.model if slot and slot.state is State.WARM else None
+        model = self.peek(model_id)
         if model is None or model.obstacle:
             return None
         return Fitting(model.fingerprint, model.input_shape, model.spec.input)
+
+    def peek(self, model_id: str) -> LoadedModel | None:
+        """The warm model, for what nobody waits for: that is no use of it, and it may be unloaded meanwhile."""
+        with self._lock:
+            slot = self._slots.get(model_id)
+            return slot.model if slot and slot.state is State.WARM else None
+
+    def warm_models(self) -> list[LoadedModel]:
+        """Every warm model, the one that was used last first."""
+        with self._lock:
+            slots = [slot for slot in self._slots.values() if slot.model and slot.state is State.WARM]
+            slots.sort(key=lambda slot: -slot.last_used)
+            return [slot.model for slot in slots if slot.model]
 
     def status(self) -> dict[str, dict[str, Any]]:
         """State, bytes, users, load time and last error of every model that was ever asked for."""
@@ -165,14 +175,15 @@ class Registry:
             release_memory()
 
     def _oldest_plan(self) -> tuple[float, PlanCache] | None:
-        """Since when it has not been asked for, and whose it is."""
+        """Since when it has not been asked for, and whose it is. That of an idle model counts as no younger than the
+        model, though it may have been compiled since, so that it goes first."""
+        found = []
         with self._lock:
-            caches = [
-                slot.model.backend.plans
-                for slot in self._slots.values()
-                if slot.model and len(slot.model.backend.plans) > (1 if slot.users else 0)
-            ]
-        return min(((cache.oldest or 0.0, cache) for cache in caches), key=itemgetter(0), default=None)
+            for slot in self._slots.values():
+                if slot.model and len(plans := slot.model.backend.plans) > (1 if slot.users else 0):
+                    youngest = math.inf if slot.users else slot.last_used
+                    found.append((min(plans.oldest or 0.0, youngest), plans))
+        return min(found, key=itemgetter(0), default=None)
 
     def _oldest_model(self, keep: str) -> tuple[float, str] | None:
         """Since when it has not been used, and its ID, of those that may go."""

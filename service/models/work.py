@@ -66,24 +66,28 @@ def _always() -> None:
     """Somebody wants what is worked on."""
 
 
-@dataclass(frozen=True)
-class _Around:
+@dataclass(eq=False)
+class Part:
+    """A call on a model, for the thread that works on it; `traced_s` counts what it waited for plans to be compiled."""
+
     work: Work
     model: str
     what: str
     require_wanted: Callable[[], None]
+    traced_s: float = 0.0
 
 
-_around: ContextVar[_Around | None] = ContextVar("work", default=None)
+_around: ContextVar[Part | None] = ContextVar("work", default=None)
 
 
 @contextmanager
-def part_of(work: Work, model: str, what: str, require_wanted: Callable[[], None] = _always) -> Iterator[None]:
+def part_of(work: Work, model: str, what: str, require_wanted: Callable[[], None] = _always) -> Iterator[Part]:
     """Whatever this thread does in the block belongs to that call on that model; `require_wanted` raises once nobody
     waits for it."""
-    token = _around.set(_Around(work, model, what, require_wanted))
+    part = Part(work, model, what, require_wanted)
+    token = _around.set(part)
     try:
-        yield
+        yield part
     finally:
         _around.reset(token)
 
@@ -93,6 +97,18 @@ def require_wanted() -> None:
     around = _around.get()
     if around is not None:
         around.require_wanted()
+
+
+@contextmanager
+def waiting_for_a_plan() -> Iterator[None]:
+    """The call that this thread works on waits until a plan is compiled."""
+    began = time.monotonic()
+    try:
+        yield
+    finally:
+        around = _around.get()
+        if around is not None:
+            around.traced_s += time.monotonic() - began
 
 
 @contextmanager

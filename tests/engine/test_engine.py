@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pytest
@@ -89,7 +91,8 @@ def test_still_too_little_is_told(engine: Engine, shapes: LoadedModel, monkeypat
 
 def test_usual_calls_find_their_plans_compiled(engine: Engine, shapes: LoadedModel) -> None:
     shapes.backend.plans.release()
-    engine._warm_up("shapes")
+    for name in engine._operations.usual():
+        engine._warm_up("shapes", name)
     traces = shapes.backend.traces
     for name in ("predict", "cam", "saliency"):
         method = {"name": name, "params": {}}
@@ -102,7 +105,8 @@ def test_usual_calls_find_their_plans_compiled(engine: Engine, shapes: LoadedMod
 
 def test_what_is_compiled_and_folded_is_counted(engine: Engine, shapes: LoadedModel) -> None:
     shapes.backend.plans.release()
-    engine._warm_up("shapes")
+    for name in ("predict", "cam", "saliency"):
+        engine._warm_up("shapes", name)
     assert len(shapes.backend.plans) == 3
     found = engine._registry.status()["shapes"]
     assert found["plan_bytes"] == shapes.backend.plans.bytes > 3 * 50 * OPERATION_BYTES
@@ -117,7 +121,8 @@ def test_at_rest_the_process_holds_no_more_than_it_may(engine: Engine, monkeypat
     with engine._registry.use("shapes") as model:
         model.backend.plans.release()
         kept = engine._registry.warm_bytes
-    engine._warm_up("shapes")
+    for name in ("predict", "cam", "saliency"):
+        engine._warm_up("shapes", name)
     beside = 10_000_000
 
     def resident() -> int:
@@ -167,3 +172,48 @@ def test_an_image_that_was_resized_for_another_model_is_not_taken(engine: Engine
         assert ("changed" in reply) == changed
         if not changed:
             assert reply["region"] == [0.0, 0.0, 280.0, 560.0]
+
+
+def test_what_is_asked_most_is_compiled_first_and_once(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "_compiled", WeakKeyDictionary())
+    monkeypatch.setattr(engine._operations, "asked", Counter(saliency=3, occlusion=9))
+    assert engine._operations.usual() == ["saliency", "predict", "cam", "activations"]
+    with engine._registry.use("shapes") as model:
+        model.backend.plans.release()
+    done = []
+    while coming := engine._next_to_compile():
+        assert coming[0] == "shapes"
+        done.append(coming[1])
+        engine._warm_up(*coming)
+    assert done == ["saliency", "predict", "cam", "activations"]
+    assert len(model.backend.plans) == 4
+    assert engine._operations.asked == Counter(saliency=3, occlusion=9), "its own calls are none of a caller's"
+
+
+def test_nothing_is_compiled_beforehand_without_room(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "_compiled", WeakKeyDictionary())
+    with engine._registry.use("shapes"):
+        pass
+    warm = engine._registry.warm_bytes
+    for room, coming in ((server.WARM_UP_ROOM, ("shapes", "predict")), (server.WARM_UP_ROOM - 1, None)):
+        monkeypatch.setattr(engine._operations, "asked", Counter())
+        monkeypatch.setattr(engine, "_config", engine._config.model_copy(update={"registry_bytes": warm + room}))
+        assert engine._next_to_compile() == coming
+
+
+def test_a_model_that_is_compiled_for_can_be_unloaded_and_stays_cold(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with engine._registry.use("shapes"):
+        pass
+    unloaded: list[bool] = []
+
+    def warm_up(*_: Any) -> None:
+        unloaded.append(engine._registry.unload("shapes"))
+
+    monkeypatch.setattr(engine._operations, "warm_up", warm_up)
+    engine._warm_up("shapes", "predict")
+    assert unloaded == [True]
+    engine._warm_up("shapes", "cam")
+    assert unloaded == [True], "a cold model is not loaded for it"
+    assert not engine._registry.is_warm("shapes")

@@ -93,8 +93,16 @@ def test_answers(tmp_path: Path) -> None:
         assert answer.model["id"] == "shapes"
         assert answer.image is not None
         assert answer.image["format"] == "png"
-        assert list(answer.timing_ms) == ["decode", "load", "queue", "engine", "render", "total"]
+        parts = ["decode", "load", "queue", "engine", "render", "total"]
+        assert [name for name in answer.timing_ms if name != "trace"] == parts
         assert all(value >= 0 for value in answer.timing_ms.values())
+        # The first call of a layer waits until it is compiled, and says so; the second waits for nothing.
+        call = replace(request().methods[0], params=BY_NAME["cam"].Params(layer="conv2d"))
+        asked = replace(request(), methods=(call,))
+        first = (await explain(asked)).timing_ms
+        assert first["trace"] > 1
+        assert sum(value for name, value in first.items() if name != "total") <= first["total"] + 1
+        assert "trace" not in (await explain(asked)).timing_ms
 
         (one,) = (await explain(request(format="png", outputs=("heatmap", "overlay")))).results
         assert [picture.name for picture in one.pictures] == ["heatmap"], "a png holds one picture"
