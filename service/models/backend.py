@@ -121,8 +121,7 @@ class TensorFlowBackend:
         chunk = math.ceil(count / math.ceil(count / most))
         # How much faster windows are on a GPU has not been measured.
         faster = not self._gpu and found.clean_bytes <= self._call_bytes and found.pays(count)
-        grid = tuple(tuple(map(tuple, axis)) for axis in windows)
-        return Occluded(self, graph, found, matrix, ("incremental", key, size, grid), chunk, faster)
+        return Occluded(self, graph, found, matrix, ("incremental", key, size), chunk, faster)
 
     def chunk(self, graph: Graph, size: tuple[int, int], *, backward: bool = False, seconds: float = CHUNK_S) -> int:
         """How many images one step may take: within the memory budget, and about so many seconds on this device.

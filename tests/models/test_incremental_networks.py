@@ -90,6 +90,16 @@ def test_one_trace_serves_all_batches_and_images() -> None:
         assert model.backend.traces == 2, "the clean image's pass, and the windows'"
 
 
+def test_one_trace_serves_grids_of_a_kind() -> None:
+    """Where the windows stand is read from tables; how many cells they change in each layer is part of the plan."""
+    model = application("MobileNet")
+    image = picture(SIDE)
+    for patch, stride, traces in ((24, 12, 2), (24, 6, 2), (24, 8, 3), (24, 12, 3)):
+        difference, scale = differences(model, image, patch, stride)
+        assert difference < 1e-4 * scale, stride
+        assert model.backend.traces == traces, stride
+
+
 def test_what_is_chosen_and_what_is_saved() -> None:
     """Windows of 14 px are a win on VGG16; nearly the whole image is none; four windows are not worth a trace."""
     model = application("VGG16", 224)

@@ -1,10 +1,11 @@
-"""Cuts cells out of changed maps. Which cells is known when the plan is traced; where in the grid each window
-of the batch stands is a tensor, so one trace serves all batches."""
+"""Cuts cells out of changed maps. How many is known when a plan is traced; which they are, for each step of a window
+along an axis, is read from tables, so that one trace serves all batches and all grids of a kind."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -59,41 +60,90 @@ class Cut:
         """Whether every cell comes from the window."""
         return bool((self.rows.window >= 0).all() and (self.columns.window >= 0).all())
 
-    def __call__(self, clean: Any, window: Any, places: Any) -> Any:
-        """(1, H, W, c) clean map, (b, h, w, c) windows, (b, 2) int32 places in the grid → (b, rows, columns, c).
+
+Place = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class PlacedAxis:
+    """An axis of a cut whose tables stand at these places of all that a batch reads; `window` is None where no cell
+    comes from a window, and `beyond` says that some lie outside of the map.
+    """
+
+    length: int
+    size: int
+    clean: Place
+    window: Place | None
+    beyond: bool
+
+
+class Tables(Protocol):
+    """The rows of tables that belong to a batch of windows; see `Batch`."""
+
+    size: Any
+
+    def rows(self, place: Place) -> Any:
+        """(b, n) of the tables of rows."""
+
+    def columns(self, place: Place) -> Any:
+        """(b, n) of the tables of columns."""
+
+    def once(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """What `make` gave for that key first."""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A cut whose tables are tensors: what is known when a plan is traced is the number of cells and where the tables
+    stand."""
+
+    rows: PlacedAxis
+    columns: PlacedAxis
+    fill: float
+    only_windows: bool
+
+    def __call__(self, clean: Any, window: Any, at: Tables) -> Any:
+        """(1, H, W, c) clean map, (b, h, w, c) windows, the tables of a batch → (b, rows, columns, c).
 
         One gather from a table of the clean map's rows that are needed, of the fill, and of all windows. `clean` may
         be None where `only_windows`, `window` where the map is clean.
         """
-        row, column = tf.gather(self.rows.clean, places[:, 0]), tf.gather(self.columns.clean, places[:, 1])
-        tables, count = [], tf.constant(0)
-        index: Any = None
+        tables = []
         channels = (window if clean is None else clean).shape[-1]
+        inner = window if self.rows.window and self.columns.window else None
+        index, top, bottom = at.once(
+            (self, None if inner is None else tuple(inner.shape[1:3])), lambda: self._index(inner, at)
+        )
         if not self.only_windows:
+            lines = tf.reshape(clean, (self.rows.length, self.columns.length * channels))
+            tables.append(tf.reshape(lines[top:bottom], (-1, channels)))
+            if self.rows.beyond or self.columns.beyond:
+                tables.append(tf.fill((1, channels), tf.cast(self.fill, clean.dtype)))
+        if inner is not None:
+            tables.append(tf.reshape(inner, (-1, channels)))
+        return tf.gather(tables[0] if len(tables) == 1 else tf.concat(tables, 0), index)
+
+    def _index(self, window: Any, at: Tables) -> tuple[Any, Any, Any]:
+        """(b, rows, columns) int32 places in the table, and the first and last row of the clean map that it begins
+        with."""
+        index, count = None, tf.constant(0)
+        top = bottom = None
+        if not self.only_windows:
+            row, column = at.rows(self.rows.clean), at.columns(self.columns.clean)
             # A band of rows, for a batch holds neighbours: most of a large map need not be copied.
             top = tf.reduce_min(tf.where(row < 0, self.rows.length, row))
             bottom = tf.reduce_max(row) + 1
             bottom, top = tf.maximum(bottom, top), tf.minimum(bottom, top)
             index = (row[:, :, None] - top) * self.columns.length + column[:, None, :]
-            lines = tf.reshape(clean, (self.rows.length, self.columns.length * channels))
-            tables.append(tf.reshape(lines[top:bottom], (-1, channels)))
             count = (bottom - top) * self.columns.length
-            if min(self.rows.clean.min(), self.columns.clean.min()) < 0:
+            if self.rows.beyond or self.columns.beyond:
                 index = tf.where((row >= 0)[:, :, None] & (column >= 0)[:, None, :], index, count)
-                tables.append(tf.fill((1, channels), tf.cast(self.fill, clean.dtype)))
                 count += 1
-        if window is not None:
+        if window is not None and self.rows.window and self.columns.window:
             height, width = window.shape[1:3]
-            row, column = tf.gather(self.rows.window, places[:, 0]), tf.gather(self.columns.window, places[:, 1])
-            first = count + tf.range(tf.shape(places)[0])[:, None, None] * (height * width)
+            row, column = at.rows(self.rows.window), at.columns(self.columns.window)
+            first = count + tf.range(at.size)[:, None, None] * (height * width)
             inner = first + row[:, :, None] * width + column[:, None, :]
             is_inner = (row >= 0)[:, :, None] & (column >= 0)[:, None, :]
             index = inner if index is None else tf.where(is_inner, inner, index)
-            tables.append(tf.reshape(window, (-1, channels)))
-        return tf.gather(tables[0] if len(tables) == 1 else tf.concat(tables, 0), index)
-
-
-def per_cell(rows: NDArray[np.float64], columns: NDArray[np.float64], places: Any) -> Any:
-    """(steps, h) and (steps, w) factors → (b, h, w, 1) float32, their products at the places of a batch."""
-    row = tf.gather(rows.astype(np.float32), places[:, 0])
-    return (row[:, :, None] * tf.gather(columns.astype(np.float32), places[:, 1])[:, None, :])[..., None]
+        return index, top, bottom

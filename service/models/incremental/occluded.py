@@ -11,10 +11,9 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from service.models.graph import Graph
-from service.models.incremental.cells import Cut
+from service.models.incremental.grid import Batch, Grid
 from service.models.incremental.run import WindowRun, needed
 from service.models.incremental.schedule import Schedule
-from service.models.incremental.spans import Crop, Span
 from service.models.interface import InTurn
 
 if TYPE_CHECKING:
@@ -57,45 +56,34 @@ class Occluded:
     def on(self, batch: Floats, cover: Floats) -> tuple[Floats, Callable[[NDArray[np.int32]], Floats]]:
         """An image and what covers it, (1, h, w, c) each → its scores (1, n); and a function from the places (b, 2)
         of windows, along the height and the width of the grid, to the scores (b, n) under these."""
-        read = needed(self._schedule)
-        ops = self._backend.ops
+        read, grid, ops = needed(self._schedule), Grid.of(self._schedule), self._backend.ops
 
         def clean(batch: Any) -> Any:
             *values, value = self._graph.run({self._schedule.image: batch}, [*read, self._schedule.target])
             return *values, self._matrix(ops, value)
 
-        def scores(places: Any, cover: Any, *values: Any) -> Any:
-            run = WindowRun(self._schedule, dict(zip(read, values, strict=True)), places)
-            return self._matrix(ops, run.target(covered(self._schedule, values[0], cover, places)))
+        tables = [tf.constant(table) for table in grid.tables]
+
+        def scores(places: Any, cover: Any, *given: Any) -> Any:
+            known, values = given[: len(tables)], given[len(tables) :]
+            run = WindowRun(self._schedule, grid, dict(zip(read, values, strict=True)), Batch(known, places))
+            return self._matrix(ops, run.target(run.covered(values[0], cover)))
 
         image = (batch.shape, "float32")
-        first = self._backend.plan((*self._key, "clean"), clean, [image])
+        read_paths = tuple(tensor.path for tensor in read)
+        first = self._backend.plan((*self._key, "clean", read_paths), clean, [image])
         pixels, covering = tf.constant(batch, tf.float32), tf.constant(cover, tf.float32)
         *values, found = tf.nest.flatten(self._in_turn(lambda: first(pixels)))
-        signature = [((None, 2), "int32"), image, *((value.shape, value.dtype) for value in values)]
-        second = self._backend.plan(self._key, scores, signature)
+        of_tables = [((None, table.shape[1]), table.dtype.name) for table in grid.tables]
+        signature = [((None, 2), "int32"), image, *of_tables, *((value.shape, value.dtype) for value in values)]
+        second = self._backend.plan((*self._key, grid.structure), scores, signature)
 
         def under(places: NDArray[np.int32]) -> Floats:
             where = tf.constant(places, tf.int32)
-            return np.asarray(self._in_turn(lambda: second(where, covering, *values)).numpy(), np.float32)
+            return np.asarray(self._in_turn(lambda: second(where, covering, *tables, *values)).numpy(), np.float32)
 
         return found.numpy(), under
 
 
 def _at_once(compute: Callable[[], Any], /) -> Any:
     return compute()
-
-
-def covered(schedule: Schedule, image: Any, cover: Any, places: Any) -> Any:
-    """The image's windows at `places` of the grid: `cover` where they may differ from the image, else the image."""
-    spans = schedule.spans[schedule.image]
-    cut = Cut.of((Crop.of(spans[0]), Crop.of(spans[1])), schedule.shapes[schedule.image], None)
-    row, column = (tf.gather(_changed(span), places[:, axis]) for axis, span in enumerate(spans))
-    inside = (row[:, :, None] & column[:, None, :])[..., None]
-    return tf.where(inside, cut(cover, None, places), cut(image, None, places))
-
-
-def _changed(span: Span) -> NDArray[np.bool_]:
-    """(steps, size): which of the kept cells may differ."""
-    place = span.start[:, None] + np.arange(span.size)
-    return (place >= span.low[:, None]) & (place <= span.high[:, None])

@@ -9,10 +9,9 @@ import keras
 import tensorflow as tf
 
 from service.models.graph import Node, Tensor
-from service.models.incremental.cells import per_cell
+from service.models.incremental.grid import Batch, Grid
 from service.models.incremental.locality import Shifted, Sliding
 from service.models.incremental.schedule import Schedule, Step
-from service.models.incremental.spans import Crop
 
 
 def needed(schedule: Schedule) -> list[Tensor]:
@@ -33,13 +32,13 @@ def needed(schedule: Schedule) -> list[Tensor]:
 
 
 class WindowRun:
-    """One batch. `clean` holds the clean image's values of `needed`, `places` (b, 2) int32 where in the grid
-    the windows stand."""
+    """One batch. `clean` holds the clean image's values of `needed`, `at` the tables of the windows' places."""
 
-    def __init__(self, schedule: Schedule, clean: Mapping[Tensor, Any], places: Any) -> None:
+    def __init__(self, schedule: Schedule, grid: Grid, clean: Mapping[Tensor, Any], at: Batch) -> None:
         self._schedule = schedule
+        self._grid = grid
         self._clean = clean
-        self._places = places
+        self._at = at
         self._windows: dict[Tensor, Any] = {}
         self._whole: dict[Tensor, Any] = {}
 
@@ -51,34 +50,37 @@ class WindowRun:
                 values = {tensor: self._whole_map(tensor) for tensor in step.node.inputs}
                 self._whole.update(zip(step.node.outputs, called(step.node, step.node.op, values), strict=True))
             else:
-                self._windows[step.node.outputs[0]] = self._windowed(step, step.spans)
+                self._windows[step.node.outputs[0]] = self._windowed(step)
         return self._whole_map(self._schedule.target)
 
-    def _windowed(self, step: Step, spans: tuple[Any, Any]) -> Any:
-        crops, local = step.crops(), step.locality
-        fill = local.fill if isinstance(local, Sliding) else 0.0
-        values = {tensor: self._window(tensor, crops, fill) for tensor in step.node.inputs}
+    def covered(self, image: Any, cover: Any) -> Any:
+        """The image's windows: `cover` where they may differ from the image (1, h, w, c), else the image."""
+        rows, columns = self._at.rows(self._grid.changed[0]), self._at.columns(self._grid.changed[1])
+        inside = ((rows > 0)[:, :, None] & (columns > 0)[:, None, :])[..., None]
+        cut = self._grid.image
+        return tf.where(inside, cut(cover, None, self._at), cut(image, None, self._at))
+
+    def _windowed(self, step: Step) -> Any:
+        local, node = step.locality, step.node
+        values = {tensor: self._window(node, tensor) for tensor in node.inputs}
         if isinstance(local, Shifted):
-            return values[step.node.inputs[0]]
+            return values[node.inputs[0]]
         if not isinstance(local, Sliding):
-            return called(step.node, step.node.op, values)[0]
-        (result,) = called(step.node, local.op, values)
+            return called(node, node.op, values)[0]
+        (result,) = called(node, local.op, values)
         if local.mean:
-            height, width, _ = self._schedule.shapes[step.node.inputs[0]]
-            shares = local.rows.shares(spans[0], height), local.columns.shares(spans[1], width)
-            result = result * tf.cast(per_cell(*shares, self._places), result.dtype)
+            result = result * tf.cast(self._at.shares(self._grid.shares[node]), result.dtype)
         return result
 
-    def _window(self, tensor: Tensor, crops: tuple[Crop, Crop] | None, fill: float) -> Any:
-        cut = self._schedule.cut(tensor, crops, fill) if crops else None
-        window = self._windows[tensor]
-        return window if cut is None else cut(self._clean.get(tensor), window, self._places)
+    def _window(self, node: Node, tensor: Tensor) -> Any:
+        cut, window = self._grid.inputs[node, tensor], self._windows[tensor]
+        return window if cut is None else cut(self._clean.get(tensor), window, self._at)
 
     def _whole_map(self, tensor: Tensor) -> Any:
         """(b, …): computed whole, or pasted from windows."""
         if tensor not in self._whole:
-            cut, window = self._schedule.pasted(tensor), self._windows[tensor]
-            self._whole[tensor] = window if cut is None else cut(self._clean.get(tensor), window, self._places)
+            cut, window = self._grid.pasted[tensor], self._windows[tensor]
+            self._whole[tensor] = window if cut is None else cut(self._clean.get(tensor), window, self._at)
         return self._whole[tensor]
 
 
