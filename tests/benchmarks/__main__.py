@@ -12,6 +12,10 @@ import numpy as np
 from tests.benchmarks import report
 from tests.benchmarks.bench import Bench, opened
 from tests.benchmarks.measures import answers, load, maximization, occlusion, processes
+from tests.benchmarks.measures.beside import beside
+from tests.benchmarks.measures.first_calls import first_calls
+from tests.benchmarks.measures.memory import memory
+from tests.benchmarks.measures.photographs import photographs
 from tests.benchmarks.peers.environment import Peers, started
 from tests.benchmarks.rows import Row
 from tests.benchmarks.scale import FULL, Scale
@@ -30,6 +34,10 @@ def measured(bench: Bench, peers: Peers) -> Iterator[Row]:
     yield maximization.against_tutorial(bench)
     yield maximization.traces(bench)
     yield from load.activations(bench)
+    yield from photographs(bench)
+    yield from beside(bench)
+    yield from first_calls(bench)
+    yield from memory(bench)
     yield processes.starts(bench)
     yield from processes.memory(bench)
     yield processes.responsive(bench)

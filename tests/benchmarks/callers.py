@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -41,7 +42,15 @@ class Caller:
         answer = self.client.post(f"/v1/models/{model}/{method}", content=body, headers=PNG, params=query)
         return checked(answer)
 
-    def timed(self, model: str, method: str, /, **query: Any) -> Timed:
+    def timed(
+        self,
+        model: str,
+        method: str,
+        picture: Callable[[], bytes] | None = None,
+        media: str = "image/png",
+        /,
+        **query: Any,
+    ) -> Timed:
         """One call in JSON with its pictures, or as `query` says; making the photograph is not counted.
 
         The answer is read to its end and dropped: what a client makes of it is no work of the service.
@@ -49,9 +58,10 @@ class Caller:
         path = f"/v1/models/{model}/{method}"
 
         def run() -> float:
-            content = self.pictures.png()
+            content = self.pictures.png() if picture is None else picture()
             started = time.perf_counter()
-            with self.client.stream("POST", path, content=content, headers=PNG, params=query) as answer:
+            headers = {"Content-Type": media}
+            with self.client.stream("POST", path, content=content, headers=headers, params=query) as answer:
                 if answer.is_error:
                     answer.read()
                 checked(answer)

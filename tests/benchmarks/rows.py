@@ -8,16 +8,19 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Target:
-    """The figure must be at least, or at most, `limit`."""
+    """The figure must be at least, or at most, `limit`; `former` is what it had to be in the round before."""
 
     kind: Literal["at least", "at most"]
     limit: float
+    former: float | None = None
 
     def met(self, figure: float) -> bool:
         return figure >= self.limit if self.kind == "at least" else figure <= self.limit
 
     def __str__(self) -> str:
-        return f"{'≥' if self.kind == 'at least' else '≤'} {self.limit:g}"
+        sign = "≥" if self.kind == "at least" else "≤"
+        before = f" (before: {sign} {self.former:g})" if self.former is not None else ""
+        return f"{sign} {self.limit:g}{before}"
 
 
 @dataclass(frozen=True)
@@ -51,12 +54,12 @@ class Row:
         return "yes" if self.target.met(self.figure) else "**no**"
 
 
-def at_least(limit: float) -> Target:
-    return Target("at least", limit)
+def at_least(limit: float, former: float | None = None) -> Target:
+    return Target("at least", limit, former)
 
 
-def at_most(limit: float) -> Target:
-    return Target("at most", limit)
+def at_most(limit: float, former: float | None = None) -> Target:
+    return Target("at most", limit, former)
 
 
 def seconds(value: float) -> str:

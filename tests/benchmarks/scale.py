@@ -14,7 +14,9 @@ class Scale:
 
     `rounds` are turns of short calls, `peer_rounds` of those with peers. `sampled` windows of the tutorial's occlusion
     are measured, and scaled. `burst` images are sent at once. `filters` are maximized, at `side` px in `steps` steps;
-    `requests` of `shapes` image sizes look for growing memory; `/livez` is asked for at least `livez_s` seconds.
+    `requests` of `shapes` image sizes look for growing memory; `/livez` is asked for at least `livez_s` seconds, and
+    `beside` predictions are made beside each other call. `rest_s` after its last call the engine is at rest: it gives
+    back what it does not need after one second.
     """
 
     networks: tuple[Network, ...]
@@ -29,6 +31,8 @@ class Scale:
     requests: int
     shapes: int
     livez_s: float
+    beside: int
+    rest_s: float
     starts: int
     peers: bool
 
@@ -46,6 +50,8 @@ FULL = Scale(
     requests=2000,
     shapes=200,
     livez_s=15,
+    beside=60,
+    rest_s=3.0,
     starts=3,
     peers=True,
 )
@@ -62,6 +68,8 @@ QUICK = Scale(
     requests=40,
     shapes=10,
     livez_s=0.5,
+    beside=4,
+    rest_s=0.1,
     starts=1,
     peers=False,
 )

@@ -32,6 +32,8 @@ KEYS = {
     *(f"strategies/{item}" for item in (*NETWORKS, "difference")),
     *("concurrent/vgg16", "maximization/vgg16", "maximization/vgg16/traces"),
     *("activations/vgg16/0", "activations/vgg16/1"),
+    *("photograph/png", "photograph/jpeg", "beside/warm", "beside/new", "first/efficientnet-lite0", "first/resnet50"),
+    *("memory/first-plan", "memory/more-plans", "memory/everything", "memory/budget"),
     *("start", "memory/start", "memory/api", "memory/slope", "memory/traces", "livez"),
 }
 
