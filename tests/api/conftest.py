@@ -49,6 +49,8 @@ def pencils(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     }
     for name, model in models.items():
         model.save(folder / f"{name}.keras")
-    running = start_service(tmp_path_factory.mktemp("pencils"), models_dir=folder, preload="")
+    # Without room to compile what nobody asked for, so that traces are those of calls alone.
+    settings = {"preload": "", "registry_bytes": "90000000"}
+    running = start_service(tmp_path_factory.mktemp("pencils"), models_dir=folder, **settings)
     yield running
     running.stop()
