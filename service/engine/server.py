@@ -250,11 +250,14 @@ class Engine:
         seen = 0
         while True:
             await asyncio.sleep(IDLE_S)
-            if self._ended_calls != seen and self._registry.idle:
-                seen = self._ended_calls
-                await in_thread(self._loads, self._give_back)
-            while self._registry.idle and (coming := self._next_to_compile()):
-                await in_thread(self._calls, self._warm_up, *coming)
+            try:
+                if self._ended_calls != seen and self._registry.idle:
+                    seen = self._ended_calls
+                    await in_thread(self._loads, self._give_back)
+                while self._registry.idle and (coming := self._next_to_compile()):
+                    await in_thread(self._calls, self._warm_up, *coming)
+            except Exception:
+                log.exception("tidying failed")
 
     def _give_back(self) -> None:
         """Steps leave memory to be used again; libraries keep theirs for each plan and size, which nobody else counts:

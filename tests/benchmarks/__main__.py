@@ -35,12 +35,18 @@ def measured(bench: Bench, peers: Peers) -> Iterator[Row]:
     yield maximization.traces(bench)
     yield from load.activations(bench)
     yield from photographs(bench)
-    yield from beside(bench)
-    yield from first_calls(bench)
-    yield from memory(bench)
+    if bench.scale.long:
+        yield from long_rows(bench)
     yield processes.starts(bench)
     yield from processes.memory(bench)
     yield processes.responsive(bench)
+
+
+def long_rows(bench: Bench) -> Iterator[Row]:
+    """What takes every method on services of their own."""
+    yield from beside(bench)
+    yield from first_calls(bench)
+    yield from memory(bench)
 
 
 def main(scale: Scale, tell: Callable[[str], object]) -> tuple[Sequence[Row], str]:

@@ -16,7 +16,8 @@ class Scale:
     are measured, and scaled. `burst` images are sent at once. `filters` are maximized, at `side` px in `steps` steps;
     `requests` of `shapes` image sizes look for growing memory; `/livez` is asked for at least `livez_s` seconds, and
     `beside` predictions are made beside each other call. `rest_s` after its last call the engine is at rest: it gives
-    back what it does not need after one second.
+    back what it does not need after one second. `long` says whether those rows are measured that start services of
+    their own and call every method.
     """
 
     networks: tuple[Network, ...]
@@ -35,6 +36,7 @@ class Scale:
     rest_s: float
     starts: int
     peers: bool
+    long: bool
 
 
 FULL = Scale(
@@ -54,6 +56,7 @@ FULL = Scale(
     rest_s=3.0,
     starts=3,
     peers=True,
+    long=True,
 )
 QUICK = Scale(
     SMALL,
@@ -72,4 +75,5 @@ QUICK = Scale(
     rest_s=0.1,
     starts=1,
     peers=False,
+    long=False,
 )

@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.benchmarks import tutorial
-from tests.benchmarks.__main__ import measured
+from tests.benchmarks.__main__ import long_rows, measured
 from tests.benchmarks.bench import Bench, opened
 from tests.benchmarks.callers import NotAvailable
 from tests.benchmarks.measures import answers, load, maximization
@@ -32,9 +33,14 @@ KEYS = {
     *(f"strategies/{item}" for item in (*NETWORKS, "difference")),
     *("concurrent/vgg16", "maximization/vgg16", "maximization/vgg16/traces"),
     *("activations/vgg16/0", "activations/vgg16/1"),
-    *("photograph/png", "photograph/jpeg", "beside/warm", "beside/new", "first/efficientnet-lite0", "first/resnet50"),
-    *("memory/first-plan", "memory/more-plans", "memory/everything", "memory/budget"),
+    *("photograph/png", "photograph/jpeg"),
     *("start", "memory/start", "memory/api", "memory/slope", "memory/traces", "livez"),
+}
+
+
+LONG = {
+    *("beside/warm", "beside/new", "first/efficientnet-lite0", "first/resnet50"),
+    *("memory/first-plan", "memory/more-plans", "memory/everything", "memory/budget"),
 }
 
 
@@ -46,7 +52,14 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
 
 @pytest.fixture(scope="module")
 def rows(bench: Bench) -> Sequence[Row]:
-    return list(measured(bench, Peers(None, {}, "not asked for")))
+    return list(measured(replace(bench, scale=replace(bench.scale, long=False)), Peers(None, {}, "not asked for")))
+
+
+@pytest.mark.soak
+def test_the_rows_of_every_method(bench: Bench) -> None:
+    rows = list(long_rows(bench))
+    assert {row.key for row in rows} == LONG
+    assert all(row.figure is not None and np.isfinite(row.figure) for row in rows)
 
 
 def test_every_row_is_there(rows: Sequence[Row]) -> None:

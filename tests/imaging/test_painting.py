@@ -71,16 +71,15 @@ def test_levels(values: list[float], scale: Scale, levels: list[int]) -> None:
 REGIONS: list[Region | None] = [None, (0, 0, 301, 500), (20, 30, 200, 300), (-50, 11.5, 480, 333.3), (900, 900, 9, 9)]
 
 
-@pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("region", REGIONS)
 @pytest.mark.parametrize("cells", [(7, 7), (1, 1), (1, 9), (40, 30), (224, 224), (700, 900)])
 @pytest.mark.parametrize("scale", ["max", "minmax", "symmetric"])
 def test_strips_are_the_whole_at_once(
-    scale: Scale, cells: tuple[int, int], region: Region | None, threads: int, monkeypatch: pytest.MonkeyPatch
+    scale: Scale, cells: tuple[int, int], region: Region | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Levels of the colours' table that differ by rounding are next to each other, and few."""
     monkeypatch.setattr(strips, "STRIP_VALUES", 10_000)
-    monkeypatch.setattr(strips, "_threads", lambda: threads)
+    monkeypatch.setattr(strips, "_threads", lambda: 3)
     size = (301, 500)
     values = np.random.default_rng(5).normal(size=cells).astype(np.float32)
     laid = resize_map(values, size, region)

@@ -245,9 +245,9 @@ def test_resizing_is_pillow_s(interpolation: Any) -> None:
     assert np.array_equal(pixels, np.asarray(expected))
 
 
-@pytest.mark.parametrize("interpolation", ["nearest", "box", "bilinear", "bicubic", "lanczos"])
-@pytest.mark.parametrize("size", [(1200, 900), (777, 1300), (1400, 788), (4000, 251), (251, 4000)])
-@pytest.mark.parametrize("wanted", [(224, 224), (33, 70), (192, 192), (1300, 900), (3, 3)])
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "lanczos"])
+@pytest.mark.parametrize("size", [(1200, 900), (777, 1300), (1400, 788), (4000, 251)])
+@pytest.mark.parametrize("wanted", [(224, 224), (33, 70), (1300, 900)])
 def test_large_photographs_are_resized_in_strips(
     interpolation: Any, size: tuple[int, int], wanted: tuple[int, int]
 ) -> None:
