@@ -320,7 +320,7 @@ def with_activation(activation: Any) -> Any:
 
 
 def smooth_net() -> Any:
-    """As `random_net` without a kink anywhere."""
+    """Builds a network as `random_net` does, without a kink anywhere."""
     keras.utils.set_random_seed(5)
     return keras.Sequential(
         [

@@ -98,7 +98,7 @@ def _extremes(values: Doubles, down: Floats, across: Floats) -> tuple[float, flo
 
 
 def _next_to_cells(share: Floats) -> Doubles:
-    """Of (pixels, cells) shares those of the pixels between which a row of cells lies, and of the first and last."""
+    """Keeps, of (pixels, cells) shares, the pixels between which a row of cells lies, and the first and last."""
     first = (share > 0).argmax(axis=1)
     changes = np.flatnonzero(np.diff(first))
     kept = np.unique(np.concatenate([[0, len(share) - 1], changes, changes + 1]))

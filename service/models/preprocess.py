@@ -218,8 +218,8 @@ def _resize(image: Pixels, height: int, width: int, spec: InputSpec) -> Pixels:
 
 
 def _resize_photograph(image: Pixels, height: int, width: int, method: Image.Resampling) -> Pixels:
-    """As Pillow does, which copies the picture, and resizes its rows and then its columns: the rows of a large one
-    strip by strip, so that no copy is larger than the cache, and several at once. A picture that is tall, or hardly
+    """Resizes as Pillow does, which copies the picture, and takes its rows and then its columns: the rows of a large
+    one strip by strip, so that no copy is larger than the cache, and several at once. A picture that is tall, or hardly
     narrower than before, Pillow resizes the other way round; that one is left to it.
     """
     rows, columns = image.shape[:2]

@@ -68,21 +68,8 @@ def draw(
     outputs: tuple[str, ...],
     max_side: int | None = None,
 ) -> dict[str, Pixels]:
-    """(H, W, 3) uint8 RGB pictures by name, no side of them longer than `max_side`."""
-    pictures = _pictures(explainer, params, scene, result, arrays, image, outputs, max_side)
-    return {name: shrunk(picture, max_side) for name, picture in pictures.items()}
-
-
-def _pictures(
-    explainer: Explainer,
-    params: ExplainerParams,
-    scene: Scene,
-    result: Mapping[str, Any],
-    arrays: Mapping[str, NDArray[Any]],
-    image: NDArray[Any] | None,
-    outputs: tuple[str, ...],
-    max_side: int | None,
-) -> dict[str, Pixels]:
+    """(H, W, 3) uint8 RGB pictures by name. Heatmaps are drawn at once with no side longer than `max_side`; `encode`
+    makes the others smaller."""
     if explainer.picture is Kind.HEATMAP and isinstance(params, HeatmapParams) and image is not None:
         seen = visible(image, scene.channels)
         return _heatmap_pictures(params, scene, result, arrays, seen, outputs, max_side) if outputs else {}
@@ -118,6 +105,7 @@ def preview(params: ExplainerParams, explanation: Explanation) -> bytes:
 def encode(pictures: Mapping[str, Pixels], options: AnswerOptions, *, together: bool) -> tuple[Picture, ...]:
     """The pictures as files; `together` stacks them into one, as an answer that is a picture needs. Raises TooLarge
     where that would be too large, or larger than the form can hold."""
+    pictures = {name: shrunk(picture, options.max_side) for name, picture in pictures.items()}
     if together and len(pictures) > 1:
         widest = max(picture.shape[1] for picture in pictures.values())
         height = sum(picture.shape[0] for picture in pictures.values())

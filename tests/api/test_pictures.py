@@ -126,7 +126,7 @@ def test_an_ascent_moves_in_webp_and_is_still_in_jpeg(service: Service) -> None:
 
 @pytest.mark.parametrize("size", [(1000, 1500), (1500, 1000)])
 def test_a_large_photograph_is_seen_the_same_cold_and_warm(service: Service, size: tuple[int, int]) -> None:
-    """Of a warm model the api resizes it, of a cold one the engine."""
+    """The api resizes it for a warm model, the engine for a cold one."""
     data = saved(Image.fromarray(np.asarray(triangle())).resize(size, Image.Resampling.BICUBIC))
     answers = []
     for unloaded in (True, False):

@@ -170,7 +170,7 @@ def test_an_adapter_beside_the_weights_is_not_lost() -> None:
 
 
 def test_channels_first() -> None:
-    """In a network that has its channels first, normalisation along axis 1 is along the channels."""
+    """Axis 1 is the channels' in a network that has these first."""
     keras.utils.set_random_seed(3)
     x = keras.Input((3, 16, 12))
     y = layers.Conv2D(4, 3, data_format="channels_first", name="conv")(x)

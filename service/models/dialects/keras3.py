@@ -190,7 +190,7 @@ def _activation(operation: Any) -> str | None:
 
 
 def _of_function(function: Any, activation: str | None) -> Traits:
-    """Of an activation that a layer applies: a function of Keras or of somebody else, seldom a layer."""
+    """Describes an activation that a layer applies: a function of Keras or of somebody else, seldom a layer."""
     own = bool(activation) and getattr(keras.activations, getattr(function, "__name__", ""), None) is function
     return Traits(
         kind=activation or str(getattr(function, "__name__", type(function).__name__)),
@@ -215,7 +215,7 @@ def _is_pointwise(operation: Any, kind: str, constants: list[Any]) -> bool:
 
 
 def _affine(kind: str, arguments: Any) -> Any:
-    """Of arithmetic of one tensor with one constant; in `arguments` None stands where the tensor stood."""
+    """Reads arithmetic of one tensor with one constant; in `arguments` None stands where the tensor stood."""
     args, kwargs = arguments
     given = [*args, *kwargs.values()]
     if kind not in _ARITHMETIC or len(given) != 2 or sum(item is None for item in given) != 1:

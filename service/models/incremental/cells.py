@@ -18,7 +18,7 @@ OUTSIDE = -1
 
 @dataclass(frozen=True, eq=False)
 class Axis:
-    """Of each cell of a crop, (steps, size) int32: its place in the clean map and in the window, or OUTSIDE."""
+    """Holds for each cell of a crop, (steps, size) int32, its place in the clean map and in the window, or OUTSIDE."""
 
     length: int
     clean: NDArray[np.int32]
@@ -48,7 +48,7 @@ class Cut:
     def of(
         cls, crops: tuple[Crop, Crop], sizes: tuple[int, ...], spans: tuple[Span, Span] | None, fill: float = 0.0
     ) -> Cut:
-        """Of maps of `sizes` (height, width) whose windows lie at `spans`."""
+        """Makes it for maps of `sizes` (height, width) whose windows lie at `spans`."""
         rows, columns = (
             Axis.of(crop, length, spans[place] if spans else None)
             for place, (crop, length) in enumerate(zip(crops, sizes[:2], strict=True))

@@ -169,7 +169,7 @@ def _cheapest(
 
 
 def _windowed(step: Step, shapes: Shapes, spans: Mapping[Tensor, Spans]) -> Work:
-    """Of the step on one window, with the cutting."""
+    """Estimates the step on one window, with the cutting."""
     (output,) = step.node.outputs
     crops, parts = step.crops(), {output: _part(shapes[output], *spans[output])}
     cutting = Work(0, 0, 0.0)
@@ -188,7 +188,7 @@ def _part(shape: Shape, rows: Span | Crop, columns: Span | Crop) -> Shape:
 def _pasting_seconds(
     image: Tensor, target: Tensor, shapes: Shapes, spans: Mapping[Tensor, Spans], steps: Sequence[Step]
 ) -> NDArray[np.float64]:
-    """For every number of steps that come before all runs whole: how long pasting windows into whole maps takes."""
+    """Estimates, for every number of steps that come before all runs whole, how long pasting into whole maps takes."""
     seconds = np.zeros(len(steps) + 1)
     born = {image: 0} | {tensor: place + 1 for place, step in enumerate(steps) for tensor in step.node.outputs}
     users: dict[Tensor, list[int]] = {}

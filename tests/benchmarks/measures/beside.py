@@ -56,7 +56,7 @@ def _call(model: str, method: str, query: dict[str, object]) -> Callable[[Caller
 
 
 def _p95(bench: Bench, send: Callable[[], float], calls: list[Callable[[Caller], object]]) -> float:
-    """Of predictions that are made while another caller makes `calls`, one after another."""
+    """Gives that of predictions which are made while another caller makes `calls`, one after another."""
     done = threading.Event()
     ended = threading.Event()
 
