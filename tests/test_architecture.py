@@ -83,7 +83,7 @@ from pathlib import Path
 from service.app import create_app
 from service.settings import Settings
 create_app(Settings(data_dir=Path("unused"))).openapi()
-print(*sorted({"tensorflow", "keras", "h5py", "torch", "jax", "matplotlib"} & set(sys.modules)))
+print(*sorted({"tensorflow", "keras", "h5py", "torch", "jax", "matplotlib", "rich"} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, "\n", "")

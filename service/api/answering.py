@@ -21,7 +21,7 @@ from service.explainers.base import Cost
 from service.jobs.job import Job, JobState
 from service.keys.scope import Scope
 from service.usecases.answer import Answer
-from service.usecases.cache import Kept, question_of, tag_of
+from service.usecases.cache import question_of, tag_of
 from service.usecases.request import ExplainRequest
 
 # What no caller sees; it is for the log.
@@ -66,7 +66,7 @@ async def _at_once(request: Request, services: Services, asked: ExplainRequest) 
             return Response(kept.content, media_type=kept.media_type, headers={"ETag": tag, "Server-Timing": timing})
     answer = await _computed(services, asked, place)
     response = await asyncio.to_thread(responder(asked), answer, asked.options)
-    cache.put(question, Kept(response.body, response.media_type or "", answer.fingerprint))
+    cache.put(question, response.body, response.media_type or "", answer.fingerprint)
     response.headers["ETag"] = tag_of(question, answer.fingerprint)
     return response
 

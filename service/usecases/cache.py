@@ -19,7 +19,7 @@ LARGEST_SHARE = 4
 class Kept:
     """An answer as it was sent, and the fingerprint of the model that gave it."""
 
-    content: bytes | memoryview
+    content: bytes
     media_type: str
     fingerprint: str
 
@@ -52,13 +52,15 @@ class AnswerCache:
         self._kept.move_to_end(question)
         return kept
 
-    def put(self, question: str, kept: Kept) -> None:
-        if len(kept.content) > self._limit // LARGEST_SHARE:
+    def put(self, question: str, content: bytes | memoryview, media_type: str, fingerprint: str) -> None:
+        """Keeps a copy: what was written piece by piece may lie in a buffer several times as large, of which the bound
+        would know nothing."""
+        if len(content) > self._limit // LARGEST_SHARE:
             return
         if old := self._kept.pop(question, None):
             self.bytes -= len(old.content)
-        self._kept[question] = kept
-        self.bytes += len(kept.content)
+        self._kept[question] = Kept(bytes(memoryview(content)), media_type, fingerprint)
+        self.bytes += len(content)
         while self.bytes > self._limit:
             self.bytes -= len(self._kept.popitem(last=False)[1].content)
 

@@ -9,20 +9,20 @@ import pytest
 
 from service.explainers import BY_NAME
 from service.usecases.answer import AnswerOptions
-from service.usecases.cache import AnswerCache, Kept, question_of, tag_of
+from service.usecases.cache import AnswerCache, question_of, tag_of
 from service.usecases.request import ExplainRequest, ImageInput, MethodCall
 
 
-def kept(size: int, fingerprint: str = "f") -> Kept:
-    return Kept(bytes(size), "image/png", fingerprint)
+def keep(cache: AnswerCache, question: str, size: int, fingerprint: str = "f") -> None:
+    cache.put(question, bytes(size), "image/png", fingerprint)
 
 
 def test_the_least_recently_used_go_first() -> None:
     cache = AnswerCache(100)
     for name in "abcd":
-        cache.put(name, kept(25))
+        keep(cache, name, 25)
     assert cache.get("a", "f") is not None
-    cache.put("e", kept(20))
+    keep(cache, "e", 20)
     assert [name for name in "abcde" if cache.get(name, "f")] == ["a", "c", "d", "e"]
     assert cache.bytes == 95
     assert (cache.hits, cache.misses) == (5, 1)
@@ -30,20 +30,30 @@ def test_the_least_recently_used_go_first() -> None:
 
 def test_the_same_again_counts_once() -> None:
     cache = AnswerCache(100)
-    cache.put("a", kept(20))
-    cache.put("a", kept(25))
+    keep(cache, "a", 20)
+    keep(cache, "a", 25)
     assert cache.bytes == 25
 
 
 def test_what_is_too_large_is_not_kept() -> None:
     cache = AnswerCache(100)
-    cache.put("a", kept(26))
+    keep(cache, "a", 26)
     assert (cache.get("a", "f"), cache.bytes) == (None, 0)
+
+
+def test_what_is_kept_holds_no_larger_buffer() -> None:
+    cache, buffer = AnswerCache(100), bytearray(b"0123456789")
+    cache.put("a", memoryview(buffer)[2:5], "image/png", "f")
+    # A buffer of which somebody holds a view cannot be made smaller.
+    del buffer[:]
+    found = cache.get("a", "f")
+    assert found is not None
+    assert (found.content, cache.bytes) == (b"234", 3)
 
 
 def test_off() -> None:
     cache = AnswerCache(0)
-    cache.put("a", kept(1))
+    keep(cache, "a", 1)
     assert not cache.on
     assert cache.bytes == 0
 
@@ -81,12 +91,14 @@ def test_another_question_is_another(other: ExplainRequest) -> None:
 
 def test_the_answer_of_another_model_is_none() -> None:
     cache = AnswerCache(100)
-    cache.put("a", kept(20, "old"))
+    keep(cache, "a", 20, "old")
     assert "a" in cache
     assert cache.get("a", "new") is None
     assert cache.get("a", None) is None
-    cache.put("a", kept(25, "new"))
-    assert (cache.get("a", "new"), cache.bytes) == (kept(25, "new"), 25)
+    keep(cache, "a", 25, "new")
+    found = cache.get("a", "new")
+    assert found is not None
+    assert (found.content, found.fingerprint, cache.bytes) == (bytes(25), "new", 25)
     assert tag_of("a", "old") != tag_of("a", "new")
 
 
