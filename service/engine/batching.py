@@ -53,7 +53,8 @@ class Batches:
         with self._lock:
             self._waiting.setdefault(key, []).append(ask)
         began = time.monotonic()
-        with self._turns.call(lambda: ask.settled or caller.gone, caller.used_s) as mine:
+        light = key if ask.most > 1 else None
+        with self._turns.call(lambda: ask.settled or caller.gone, caller.used_s, light) as mine:
             started = time.monotonic()
             caller.waited_s += started - began
             if mine:

@@ -1,59 +1,71 @@
-"""Whose turn it is on the device: one computation at a time, callers who wait before the background job."""
+"""Whose turn it is on the device: one computation at a time, and a light one beside it; callers before the job."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 PATIENCE_S = 2.0
+# How long a light computation waits for its turn before it runs beside the one that has it.
+BESIDE_S = 0.02
 
 
 @dataclass(eq=False)
 class _Waiting:
     used_s: float
+    light: Hashable | None
     since: float = field(default_factory=time.monotonic)
 
 
 class Turns:
     """The caller goes next who has had least of the device; of equals, the one who came first.
 
-    So a short call waits for one step of a long one, however many of these there are. Whoever has waited for
-    `PATIENCE_S` gets every other turn even so, and a job one chunk: a busy service may slow them, never stop them.
+    So a call waits for one step of a long one, however many of these there are, and a light computation not even for
+    that: after `BESIDE_S` it runs beside what runs, one at a time. Whoever has waited for `PATIENCE_S` gets every other
+    turn even so, and a job one chunk: a busy service may slow them, never stop them.
     """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._busy = False
+        self._runs: Hashable | None = None
+        self._beside = False
         self._callers: list[_Waiting] = []
         self._impatient = False
         self._late_before = False
         self._hurry = False
 
     @contextmanager
-    def call(self, settled: Callable[[], bool] = lambda: False, used_s: float = 0.0) -> Iterator[bool]:
+    def call(
+        self, settled: Callable[[], bool] = lambda: False, used_s: float = 0.0, light: Hashable | None = None
+    ) -> Iterator[bool]:
         """A caller's turn, who has had the device for `used_s` before: after the computation that runs, before any job
-        that is patient.
+        that is patient. A `light` one, named by what it computes, need not wait for another's.
 
         False without a turn when it is `settled` before that there is nothing left to compute.
         """
-        me = _Waiting(used_s)
+        me = _Waiting(used_s, light)
         with self._changed:
             self._callers.append(me)
-            self._changed.wait_for(lambda: settled() or (not self._busy and not self._impatient and self._next() is me))
-            mine = not settled()
-            if mine:
+            in_time = self._changed.wait_for(lambda: settled() or self._is_next(me), BESIDE_S if light else None)
+            if not in_time:
+                self._changed.wait_for(lambda: settled() or self._is_next(me) or self._may_go_beside(me))
+            mine, beside = not settled(), self._busy
+            if mine and beside:
+                self._beside = True
+            elif mine:
                 self._late_before = time.monotonic() - me.since > PATIENCE_S
-                self._busy = True
+                self._busy, self._runs = True, light
             self._callers.remove(me)
             self._changed.notify_all()
         try:
             yield mine
         finally:
             if mine:
-                self._release()
+                self._release(beside=beside)
 
     @contextmanager
     def job(self) -> Iterator[None]:
@@ -65,7 +77,7 @@ class Turns:
                 self._impatient = True
             self._changed.wait_for(lambda: not self._busy)
             self._impatient = False
-            self._busy = True
+            self._busy, self._runs = True, None
         try:
             yield
         finally:
@@ -82,13 +94,23 @@ class Turns:
             self._hurry = True
             self._changed.notify_all()
 
+    def _is_next(self, me: _Waiting) -> bool:
+        return not self._busy and not self._impatient and self._next() is me
+
+    def _may_go_beside(self, me: _Waiting) -> bool:
+        """Whether another computation runs, and alone. Who waits for the same one joins its next run instead."""
+        return self._busy and not self._beside and self._runs != me.light
+
     def _next(self) -> _Waiting:
         first = self._callers[0]
         if not self._late_before and time.monotonic() - first.since > PATIENCE_S:
             return first
         return min(self._callers, key=lambda waiting: waiting.used_s)
 
-    def _release(self) -> None:
+    def _release(self, *, beside: bool = False) -> None:
         with self._changed:
-            self._busy = False
+            if beside:
+                self._beside = False
+            else:
+                self._busy = False
             self._changed.notify_all()

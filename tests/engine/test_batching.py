@@ -29,7 +29,7 @@ ROWS = [((None, 2), "float32")]
 def after_a_busy_device(turns: Turns, calls: int, call: Any) -> list[Any]:
     """What calls give that all came while the device was busy."""
     with ThreadPoolExecutor(calls) as threads:
-        with turns.call():
+        with turns.call(), turns.call(light="beside"):
             waiting = [threads.submit(call, number) for number in range(calls)]
             time.sleep(0.3)
             assert not any(each.done() for each in waiting)

@@ -113,6 +113,62 @@ def test_who_has_had_least_of_the_device_goes_next() -> None:
     assert order == ["short", *(f"long {number}" for number in range(8))]
 
 
+@pytest.mark.parametrize(
+    ("runs", "waits", "beside"),
+    [
+        ("gradient of a", "forward of b", True),
+        (None, "forward of b", True),
+        ("forward of b", "forward of b", False),
+        ("gradient of a", None, False),
+        (None, None, False),
+    ],
+)
+def test_what_is_light_waits_for_no_step_of_another(runs: str | None, waits: str | None, beside: bool) -> None:
+    whose, done = Turns(), threading.Event()
+
+    def call() -> None:
+        with whose.call(light=waits):
+            done.set()
+
+    with whose.call(light=runs):
+        thread = in_thread(call)
+        assert done.wait(1.0) is beside
+    thread.join(5)
+    assert done.is_set()
+
+
+def test_one_at_a_time_goes_beside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "BESIDE_S", 0.001)
+    whose = Turns()
+    inside, most, over = 0, 0, threading.Event()
+    counting = threading.Lock()
+
+    def work(light: str | None) -> None:
+        nonlocal inside, most
+        while not over.is_set():
+            with whose.call(light=light):
+                with counting:
+                    inside += 1
+                    most = max(most, inside)
+                time.sleep(0.003)
+                with counting:
+                    inside -= 1
+
+    def job() -> None:
+        while not over.is_set():
+            with whose.job():
+                time.sleep(0.003)
+
+    threads = [in_thread(lambda light=light: work(light)) for light in ("a", "b", "c", "d", None)] + [in_thread(job)]
+    time.sleep(0.5)
+    over.set()
+    for thread in threads:
+        thread.join(5)
+    assert most == 2
+    with whose.call() as mine:
+        assert mine
+
+
 def test_short_calls_put_off_no_long_one_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turns, "PATIENCE_S", 0.2)
     whose = Turns()
