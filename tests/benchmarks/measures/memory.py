@@ -16,6 +16,8 @@ from tests.benchmarks.rows import Row, at_most
 from tests.conftest import Service, start_service
 
 MOST_MB = 500
+# For the plans that are asked for, and less than what the engine wants free before it compiles others.
+ROOM_MB = 95
 
 
 @contextmanager
@@ -46,7 +48,9 @@ def memory(bench: Bench) -> Iterator[Row]:
 def _plans(bench: Bench, network: Network) -> list[Row]:
     layers = [layer.name for layer in bench.model(network).layers if len(layer.output.shape) == 4][-9:-1]
     weights = sum(weight.numpy().nbytes for weight in bench.model(network).weights) / 1e6
-    with _fresh(bench, "plans") as (caller, service):
+    # With its folded weights there is no room for plans that nobody asked for.
+    budget = int((2 * weights + ROOM_MB) * 1e6)
+    with _fresh(bench, "plans", registry_bytes=str(budget)) as (caller, service):
         service.client.post(f"/v1/models/{network.id}/load").raise_for_status()
         warm = resident_bytes(child_of(service.process.pid)) / 1e6
         caller.post(network.id, "predict")
@@ -56,16 +60,16 @@ def _plans(bench: Bench, network: Network) -> list[Row]:
             caller.post(network.id, "cam", layer=layer)
         more = ((caller.traces() or 0) - traces) or 1
         each = (_at_rest(bench, service) - before) / more
-    usual = "with the usual methods, which are compiled while nobody computes"
+    alone = "predict alone, with the folded weights that all plans read"
     return [
         Row(
             "memory/first-plan",
-            f"memory that the first plans of {network.title} add ÷ its weights",
+            f"memory that the first plan of {network.title} adds ÷ its weights",
             first / weights,
             at_most(1.0),
             measured=f"{first:.0f} MB",
             against=f"{weights:.0f} MB of weights",
-            note=usual,
+            note=alone,
         ),
         Row(
             "memory/more-plans",

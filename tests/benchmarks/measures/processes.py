@@ -70,7 +70,7 @@ def memory(bench: Bench) -> list[Row]:
         send = _mix(bench, caller)
         for number in range(scale.shapes):
             send(number)
-        traces = caller.traces()
+        traces = _settled(caller, scale.rest_s)
         sizes = []
         for number in range(scale.requests):
             send(number)
@@ -89,6 +89,16 @@ def memory(bench: Bench) -> list[Row]:
         ]
     finally:
         service.stop()
+
+
+def _settled(caller: Caller, rest_s: float) -> int | None:
+    """Gives the traces once there are no new ones for a while: the usual methods are compiled while nobody computes."""
+    known = caller.traces()
+    while True:
+        time.sleep(rest_s)
+        if (traces := caller.traces()) == known:
+            return traces
+        known = traces
 
 
 def _mix(bench: Bench, caller: Caller) -> Callable[[int], object]:
