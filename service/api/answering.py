@@ -12,6 +12,7 @@ from service.api import prefer
 from service.api.auth import caller_of, owner_of
 from service.api.deps import Services
 from service.api.negotiate import responder
+from service.api.pieces import body_of, length_of
 from service.api.prefer import Prefer
 from service.api.schemas_jobs import job_out
 from service.api.waiting import CallerGone, place_of, unless_gone
@@ -66,7 +67,8 @@ async def _at_once(request: Request, services: Services, asked: ExplainRequest) 
             return Response(kept.content, media_type=kept.media_type, headers={"ETag": tag, "Server-Timing": timing})
     answer = await _computed(services, asked, place)
     response = await asyncio.to_thread(responder(asked), answer, asked.options)
-    cache.put(question, response.body, response.media_type or "", answer.fingerprint)
+    if cache.takes(length_of(response)):
+        cache.put(question, body_of(response), response.media_type or "", answer.fingerprint)
     response.headers["ETag"] = tag_of(question, answer.fingerprint)
     return response
 

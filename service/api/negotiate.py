@@ -11,9 +11,11 @@ import orjson
 from fastapi import Response
 
 from service.api.options import FORMS_OF_MANY, STILL
+from service.api.pieces import PiecesResponse
 from service.errors import NotAcceptable
 from service.usecases import archive
 from service.usecases.answer import PICTURES, Answer, AnswerOptions, Format, Result
+from service.usecases.pieces import Pieces
 from service.usecases.request import ExplainRequest
 
 MEDIA: dict[Format, str] = {
@@ -59,16 +61,15 @@ def choose(stated: Format | None, accept: str | None, forms: Collection[Format] 
 def respond(answer: Answer, options: AnswerOptions) -> Response:
     """The answer of one method. Raises NotAcceptable when the method has nothing to give in that form."""
     (result,) = answer.results
-    content: bytes | memoryview
     if options.format in PICTURES:
         if not result.pictures:
             name = result.body["method"]["name"]
             raise NotAcceptable(f"{name!r} was to draw no picture; ask for json, npy or npz, or for other 'outputs'")
         content = result.pictures[0].data
     elif options.format == "npy":
-        content = archive.npy(result.arrays[result.primary])
+        return _in_pieces(archive.npy(result.arrays[result.primary]), answer, options.format)
     elif options.format == "npz":
-        content = archive.packed(result.arrays)
+        return _in_pieces(archive.packed(result.arrays), answer, options.format)
     else:
         body = {
             "model": answer.model,
@@ -84,11 +85,15 @@ def respond_many(answer: Answer, options: AnswerOptions) -> Response:
     """The answer of several methods, as JSON or npz."""
     if options.format == "npz":
         arrays = {f"{result.name}/{name}": array for result in answer.results for name, array in result.arrays.items()}
-        return Response(archive.packed(arrays), headers=_headers(answer), media_type=MEDIA["npz"])
+        return _in_pieces(archive.packed(arrays), answer, "npz")
     results = [{"name": result.name, **result_out(result, options)} for result in answer.results]
     body = {"model": answer.model, "image": answer.image, "results": results, "timing_ms": _timing(answer)}
     content = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
     return Response(content, headers=_headers(answer), media_type=MEDIA["json"])
+
+
+def _in_pieces(pieces: Pieces, answer: Answer, form: Format) -> Response:
+    return PiecesResponse(pieces, _headers(answer), MEDIA[form])
 
 
 def responder(request: ExplainRequest) -> Callable[[Answer, AnswerOptions], Response]:

@@ -52,10 +52,15 @@ class AnswerCache:
         self._kept.move_to_end(question)
         return kept
 
+    def takes(self, size: int) -> bool:
+        """Whether an answer of so many bytes is kept at all."""
+        return size <= self._limit // LARGEST_SHARE
+
     def put(self, question: str, content: bytes | memoryview, media_type: str, fingerprint: str) -> None:
         """Keeps a copy: what was written piece by piece may lie in a buffer several times as large, of which the bound
         would know nothing."""
-        if len(content) > self._limit // LARGEST_SHARE:
+        if not self.takes(len(content)):
+            return
             return
         if old := self._kept.pop(question, None):
             self.bytes -= len(old.content)

@@ -103,7 +103,7 @@ def _numbers(value: Any, what: str) -> NDArray[Any]:
 def _as_input(array: NDArray[Any]) -> ImageInput:
     # What float32 cannot hold becomes infinite here, and is refused with everything that is not finite.
     with np.errstate(over="ignore"):
-        return ImageInput(bytes(archive.npy(array.astype(np.float32))), npy=True)
+        return ImageInput(archive.npy(array.astype(np.float32)).joined(), npy=True)
 
 
 def _check_count(name: str, shape: Sequence[int], count: int) -> None:
