@@ -19,6 +19,7 @@ from service.engine.deadline import Deadline
 from service.engine.protocol import Arrays, Call, EngineConfig, Reply, error_of, kind_of, pack, unpack
 from service.engine.quarantine import Quarantine
 from service.engine.queue import FairQueue
+from service.engine.shared_memory import SharedMemory
 from service.engine.supervisor import EngineState, Supervisor
 from service.errors import DeadlineExceeded, EngineUnavailable
 from service.telemetry import request_id
@@ -56,6 +57,7 @@ class EngineClient:
     """The api's side of one engine child. Calls take a place in `queue`, `queue_limit` cost units long."""
 
     def __init__(self, config: EngineConfig, *, deadline_s: float, queue_limit: int) -> None:
+        self._memory = SharedMemory()
         self.supervisor = Supervisor(config, self._connect, self._lost)
         self.queue = FairQueue(UNITS_AT_A_TIME, queue_limit, HEAVY_UNITS)
         self._deadline_s = deadline_s
@@ -73,11 +75,12 @@ class EngineClient:
         return self.supervisor.state
 
     def start(self) -> None:
-        self.supervisor.start()
+        self.supervisor.start(self._memory.open())
 
     async def stop(self) -> None:
         await self.supervisor.stop()
         self._lost()
+        self._memory.close()
 
     async def ask(
         self, op: str, payload: dict[str, Any], arrays: Arrays | None = None, deadline: Deadline | None = None
@@ -220,7 +223,7 @@ class EngineClient:
         while True:
             frames = await socket.recv_multipart(copy=False)
             try:
-                reply, arrays = unpack(Reply, [frame.buffer for frame in frames])
+                reply, arrays = unpack(Reply, [frame.buffer for frame in frames], self._memory.take)
             except ValueError:
                 log.exception("engine answered what cannot be read, ending it")
                 self.supervisor.kill()
@@ -240,6 +243,7 @@ class EngineClient:
         if self._socket:
             self._socket.close(linger=0)
             self._socket = None
+        self._memory.sweep()
         self._blame()
         for waiting in list(self._pending.values()):
             if not waiting.done():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -25,12 +25,23 @@ class _Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Place(_Message):
+    """Where an array begins that was not sent beside the header: in which segment, and at which byte of it."""
+
+    segment: str = Field(pattern="^[0-9a-f]{32}$")
+    offset: int = Field(ge=0)
+
+
+Places = Mapping[str, Place]
+
+
 class ArrayHeader(_Message):
-    """What the bytes of one frame mean."""
+    """What the bytes of one frame mean, or those at a place in shared memory."""
 
     name: str = Field(max_length=512)
     dtype: DType
     shape: tuple[int, ...] = Field(max_length=8)
+    place: Place | None = None
 
 
 class Fault(_Message):
@@ -66,12 +77,14 @@ class Reply(_Message):
 class EngineConfig(_Message):
     """What an engine process is told at its start.
 
-    `socket` is where it answers calls, empty for none, and beside it lies the file of its heartbeat; a step may take
-    `max_step_s`, loading a model `max_load_s`; `number` is its own among the `engines`, `worker` its name among
-    those that run jobs, `jobs` their queue, None for none.
+    `socket` is where it answers calls, empty for none, and beside it lies the file of its heartbeat; `segments` is what
+    the paths of its segments begin with, empty where there is no shared memory; a step may take `max_step_s`, loading
+    a model `max_load_s`; `number` is its own among the `engines`, `worker` its name among those that run jobs, `jobs`
+    their queue, None for none.
     """
 
     socket: str
+    segments: str = ""
     data_dir: Path
     models_dir: Path
     registry_bytes: int
@@ -101,30 +114,64 @@ def pulse_beside(socket: str) -> Path:
 
 
 Message = TypeVar("Message", Call, Reply)
+Take = Callable[[str], memoryview]
+"""Gives the bytes of a segment; raises ValueError where there is none."""
 
 
-def pack(message: Call | Reply, arrays: Arrays) -> list[Frame]:
-    """The frames of a message; array bytes are not copied where they are C-ordered and of this machine already."""
-    ordered = {name: np.asarray(array, array.dtype.newbyteorder("="), order="C") for name, array in arrays.items()}
-    headers = [ArrayHeader(name=name, dtype=array.dtype.name, shape=array.shape) for name, array in ordered.items()]
+def no_segments(segment: str) -> memoryview:
+    """For messages that bring their arrays along. Raises ValueError."""
+    raise ValueError(f"the segment {segment!r} in a message that may have none")
+
+
+def as_sent(array: NDArray[Any]) -> NDArray[Any]:
+    """The array in C order and of this machine's byte order; not copied where it is so already."""
+    return np.asarray(array, array.dtype.newbyteorder("="), order="C")
+
+
+def bytes_of(ordered: NDArray[Any]) -> memoryview:
+    return ordered.reshape(-1).view(np.uint8).data
+
+
+def pack(message: Call | Reply, arrays: Arrays, places: Places | None = None) -> list[Frame]:
+    """The frames of a message; array bytes are not copied where they are as sent already. Arrays that have their places
+    in shared memory are announced alone."""
+    places = places or {}
+    ordered = {name: as_sent(array) for name, array in arrays.items()}
+    headers = [
+        ArrayHeader(name=name, dtype=array.dtype.name, shape=array.shape, place=places.get(name))
+        for name, array in ordered.items()
+    ]
     header = message.model_copy(update={"arrays": tuple(headers)})
     frames: list[Frame] = [orjson.dumps(header.model_dump(mode="python"), option=orjson.OPT_SERIALIZE_NUMPY)]
-    return frames + [array.reshape(-1).view(np.uint8).data if array.size else b"" for array in ordered.values()]
+    sent = [array for name, array in ordered.items() if name not in places]
+    return frames + [bytes_of(array) if array.size else b"" for array in sent]
 
 
-def unpack(kind: type[Message], frames: Sequence[Frame]) -> tuple[Message, dict[str, NDArray[Any]]]:
-    """The message and its arrays, which are read-only views of the frames. Raises ValueError for anything malformed."""
+def unpack(
+    kind: type[Message], frames: Sequence[Frame], take: Take = no_segments
+) -> tuple[Message, dict[str, NDArray[Any]]]:
+    """The message and its arrays, which are read-only views of the frames and of the segments that `take` gives.
+
+    Raises ValueError for anything malformed.
+    """
     if not frames:
         raise ValueError("a message without frames")
     message = kind.model_validate_json(bytes(frames[0]))
-    if len(frames) - 1 != len(message.arrays):
-        raise ValueError(f"{len(message.arrays)} arrays announced, {len(frames) - 1} sent")
+    sent = sum(header.place is None for header in message.arrays)
+    if len(frames) - 1 != sent:
+        raise ValueError(f"{sent} arrays announced, {len(frames) - 1} sent")
+    beside = iter(frames[1:])
+    segments = {name: take(name) for name in {header.place.segment for header in message.arrays if header.place}}
     arrays: dict[str, NDArray[Any]] = {}
-    for header, frame in zip(message.arrays, frames[1:], strict=True):
+    for header in message.arrays:
         dtype = np.dtype(header.dtype)
-        if memoryview(frame).nbytes != math.prod(header.shape) * dtype.itemsize:
+        size = math.prod(header.shape) * dtype.itemsize
+        data = memoryview(next(beside) if header.place is None else segments[header.place.segment])
+        if header.place:
+            data = data[header.place.offset : header.place.offset + size]
+        if data.nbytes != size:
             raise ValueError(f"array {header.name!r} does not have the bytes of {header.dtype} {header.shape}")
-        array = np.frombuffer(frame, dtype).reshape(header.shape)
+        array = np.frombuffer(data, dtype).reshape(header.shape)
         array.flags.writeable = False
         arrays[header.name] = array
     return message, arrays

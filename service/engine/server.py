@@ -20,7 +20,8 @@ from service.engine.batching import LARGEST, Batched, Batches
 from service.engine.caller import Caller, UntilDeadline
 from service.engine.faults import fault_for
 from service.engine.preload import Preload
-from service.engine.protocol import Arrays, Call, EngineConfig, Reply, kind_of, pack, unpack
+from service.engine.protocol import Arrays, Call, EngineConfig, Places, Reply, kind_of, pack, unpack
+from service.engine.segments import Segments
 from service.engine.turns import Turns
 from service.errors import KerascopeError, OutOfMemory
 from service.explainers.base import Progress
@@ -95,6 +96,7 @@ class Engine:
         )
         self._loads = ThreadPoolExecutor(2, thread_name_prefix="load")
         self._calls = ThreadPoolExecutor(CALLS_AT_A_TIME, thread_name_prefix="call")
+        self._segments = Segments(config.segments)
         self._turns = Turns()
         self._batches = Batches(self._turns)
         self._callers: dict[str, Caller] = {}
@@ -133,10 +135,14 @@ class Engine:
             # Of this task alone, and of the threads it has work done in.
             structlog.contextvars.bind_contextvars(request_id=call.request_id, model=call.payload.get("model"))
         timing: dict[str, float] = {}
+        places: Places = {}
         try:
             payload, out = await self._answer(call, arrays, received + call.deadline_s, timing)
-            reply = pack(Reply(id=call.id, payload=payload, timing_ms=timing), out)
+            if out:
+                places = await in_thread(self._calls, self._segments.share, out)
+            reply = pack(Reply(id=call.id, payload=payload, timing_ms=timing), out, places)
         except Exception as error:
+            self._segments.remove(places)
             reply = pack(Reply(id=call.id, fault=fault_for(error, call), timing_ms=timing), {})
         if call.request_id:
             log.debug("call answered", op=call.op, **{f"{name}_ms": round(ms, 1) for name, ms in timing.items()})

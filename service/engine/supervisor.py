@@ -72,7 +72,9 @@ class Supervisor:
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
 
-    def start(self) -> None:
+    def start(self, segments: str = "") -> None:
+        """Starts it; the paths of its segments begin with `segments`."""
+        self._config = self._config.model_copy(update={"segments": segments})
         self._folder = Path(tempfile.mkdtemp(prefix="kerascope-"))
         self._task = asyncio.create_task(self._keep_running(self._folder))
 
