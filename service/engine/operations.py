@@ -17,7 +17,7 @@ from service.engine.sharing import SharedPasses
 from service.errors import MethodNotValid, TooCostly
 from service.explainers import BY_NAME, EXPLAINERS
 from service.explainers.base import Explainer, Photograph, Progress
-from service.explainers.forms import require_drawable, require_one_array
+from service.explainers.forms import RAW_FORMS, require_drawable, require_one_array
 from service.explainers.params import ExplainerParams
 from service.explainers.targets import Targets, class_targets, parse_targets
 from service.models.interface import Backend
@@ -69,6 +69,8 @@ class Operations:
         """
         image, calls = self._prepared(model, payload, arrays, backend)
         backend = backend if len(calls) == 1 else SharedPasses(backend)
+        # A job's result may be asked for in any form, whatever its submission said.
+        raw = payload.get("form") in RAW_FORMS and not payload.get("background", False)
         results: list[dict[str, Any]] = []
         found: dict[str, NDArray[Any]] = {}
         for place, (explainer, params, targets) in enumerate(calls):
@@ -76,7 +78,8 @@ class Operations:
             self.asked[explainer.name] += 1
             # What overflows is told by check_finite, with the layer where it began.
             with np.errstate(all="ignore"):
-                explanation = explainer.explain(backend, model.graph, image, targets, params, progress)
+                explain = explainer.explain_raw if raw else explainer.explain
+                explanation = explain(backend, model.graph, image, targets, params, progress)
             check_finite(model.graph, image, explanation)
             found |= {f"{len(results)}/{name}": array for name, array in explanation.arrays.items()}
             results.append(answer(model, explainer, params, explanation, int(payload["top"])))

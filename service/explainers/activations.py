@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -63,37 +64,31 @@ class Activations(Explainer):
     ) -> Explanation:
         """Gives for each layer an array named by its path, (h, w, channels) float32, the channels asked for only."""
         tensors = _tensors(params, graph)
-
-        def forward(batch: object) -> object:
-            values = graph.run({graph.inputs[0]: batch}, tensors)
-            maps = [backend.ops.cast(as_maps(value), "float32") for value in values]
-            return [*maps, *(measured(backend.ops, each) for each in maps)]
-
-        key = ("activations", *(tensor.path for tensor in tensors))
-        rows = backend.rows(graph, image.size, backward=True)
-        found = backend.compiled(key, forward, [batch_of(image)], rows=rows)(image.batch)
-        arrays: dict[str, NDArray[Any]] = {}
+        found = _forward(backend, graph, image, tensors, statistics=True)
         statistics: dict[str, Any] = {}
         warnings: list[Warned] = []
-        for tensor, maps, numbers in zip(tensors, found[: len(tensors)], found[len(tensors) :], strict=True):
-            arrays[tensor.path] = choose(maps[0], params.channels)
+        for tensor, numbers in zip(tensors, found[len(tensors) :], strict=True):
             statistics[tensor.path] = channel_statistics(numbers[0], params.channels)
             dead = statistics[tensor.path]["dead_channels"]
             if dead:
                 warnings.append(
                     Warned("dead_channels", f"{len(dead)} channels of {tensor.path!r} are 0 everywhere: {dead[:32]}")
                 )
-        return Explanation(
-            arrays,
-            tensors[0].path,
-            parameters={"layers": [tensor.path for tensor in tensors]},
-            titles={
-                path: f"{path} · {maps.shape[0]}×{maps.shape[1]} · {maps.shape[2]} channels"
-                for path, maps in arrays.items()
-            },
-            statistics=statistics,
-            warnings=tuple(warnings),
-        )
+        maps = found[: len(tensors)]
+        return replace(_explanation(tensors, maps, params), statistics=statistics, warnings=tuple(warnings))
+
+    def explain_raw(
+        self,
+        backend: Backend,
+        graph: Graph,
+        image: NetworkInput,
+        targets: Targets,
+        params: ActivationParams,
+        progress: Progress,
+    ) -> Explanation:
+        """Gives the arrays alone: of the first layers of a network their statistics take as long as computing them."""
+        tensors = _tensors(params, graph)
+        return _explanation(tensors, _forward(backend, graph, image, tensors, statistics=False), params)
 
     @classmethod
     def check(
@@ -132,6 +127,34 @@ class Activations(Explainer):
 
 def _tensors(params: ActivationParams, graph: Graph) -> list[Tensor]:
     return [graph.value(name) for name in params.layers or default_layers(graph)]
+
+
+def _forward(
+    backend: Backend, graph: Graph, image: NetworkInput, tensors: list[Tensor], *, statistics: bool
+) -> list[NDArray[Any]]:
+    """The maps (1, h, w, k) of each tensor, then, where they are asked for, what is `measured` of each."""
+
+    def forward(batch: object) -> object:
+        values = graph.run({graph.inputs[0]: batch}, tensors)
+        maps = [backend.ops.cast(as_maps(value), "float32") for value in values]
+        return [*maps, *(measured(backend.ops, each) for each in maps if statistics)]
+
+    key = ("activations" if statistics else "raw activations", *(tensor.path for tensor in tensors))
+    rows = backend.rows(graph, image.size, backward=True)
+    return backend.compiled(key, forward, [batch_of(image)], rows=rows)(image.batch)
+
+
+def _explanation(tensors: list[Tensor], maps: list[NDArray[Any]], params: ActivationParams) -> Explanation:
+    arrays = {tensor.path: choose(each[0], params.channels) for tensor, each in zip(tensors, maps, strict=True)}
+    return Explanation(
+        arrays,
+        tensors[0].path,
+        parameters={"layers": [tensor.path for tensor in tensors]},
+        titles={
+            path: f"{path} · {each.shape[0]}×{each.shape[1]} · {each.shape[2]} channels"
+            for path, each in arrays.items()
+        },
+    )
 
 
 def choose(maps: NDArray[np.float32], channels: Indices | None) -> NDArray[np.float32]:

@@ -148,6 +148,18 @@ class Explainer(ABC):
     ) -> Explanation:
         """Raw results for one image. Raises a KerascopeError."""
 
+    def explain_raw(
+        self,
+        backend: Backend,
+        graph: Graph,
+        image: NetworkInput,
+        targets: Targets,
+        params: Any,
+        progress: Progress,
+    ) -> Explanation:
+        """The same arrays for an answer that holds nothing else: statistics of them may be left out."""
+        return self.explain(backend, graph, image, targets, params, progress)
+
     @classmethod
     def why_not(cls, entry: LayerEntry) -> str | None:
         """Why a layer cannot be asked of this method, as half a sentence; None when it can."""

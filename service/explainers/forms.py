@@ -5,6 +5,8 @@ from __future__ import annotations
 from service.errors import InvalidParameter
 
 MAX_CHANNEL_PICTURES = 1024
+# The forms that are arrays and say nothing about them.
+RAW_FORMS = ("npy", "npz")
 
 
 def require_one_array(count: int, *, targeted: bool) -> None:

@@ -13,9 +13,11 @@ from service.models.graph import Graph, Tensor
 
 def is_finite(array: NDArray[Any]) -> bool:
     """Whether every number is."""
-    # A sum is read faster than an answer a value is written; of large finite values it may overflow.
+    # Numbers are read faster than an answer for each is written: by BLAS, else by a sum. Large ones may overflow there.
+    flat = array.ravel() if array.flags.c_contiguous and array.dtype.char in "fd" else None
     with np.errstate(over="ignore", invalid="ignore"):
-        return bool(np.isfinite(array.sum())) or bool(np.isfinite(array).all())
+        total = array.sum() if flat is None else flat.dot(flat)
+        return bool(np.isfinite(total)) or bool(np.isfinite(array).all())
 
 
 def bad_weights(graph: Graph, computing: Collection[Tensor] | None = None) -> str | None:

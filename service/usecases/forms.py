@@ -6,12 +6,11 @@ from dataclasses import replace
 
 from service.errors import InvalidParameter, NotAcceptable, nearest
 from service.explainers.base import Explainer, Picture
-from service.explainers.forms import require_one_array
+from service.explainers.forms import RAW_FORMS, require_one_array
 from service.usecases.answer import ANIMATED, PICTURES, AnswerOptions, Format
 from service.usecases.draw import known_outputs
 from service.usecases.request import ExplainRequest, MethodCall
 
-RAW: tuple[Format, ...] = ("npy", "npz")
 ANIMATION = "animation"
 
 
@@ -53,18 +52,18 @@ def held_of(submitted: AnswerOptions, form: Format, *, moving: bool) -> AnswerOp
     held = replace(submitted, format=form, outputs=outputs, arrays=arrays)
     picture = held.picture if form == "json" else None
     quality = held.quality if (picture or form) in ("jpeg", "webp") and not moving else None
-    max_side = None if form in RAW or moving else held.max_side
+    max_side = None if form in RAW_FORMS or moving else held.max_side
     return replace(held, picture=picture, quality=quality, max_side=max_side)
 
 
 def _require_form(options: AnswerOptions) -> None:
     """Raises InvalidParameter for wishes that do not go with the form, whatever the method."""
     form, outputs = options.format, options.outputs or ()
-    if form in RAW and outputs:
+    if form in RAW_FORMS and outputs:
         raise InvalidParameter(
             f"format={form} holds raw arrays and no pictures; leave 'outputs' out, or ask for format=json or png"
         )
-    if form not in ("json", *RAW) and options.arrays != "none":
+    if form not in ("json", *RAW_FORMS) and options.arrays != "none":
         raise InvalidParameter(
             f"format={form} holds a picture and no raw arrays; leave 'arrays' out, or ask for format=json or npz"
         )
@@ -72,7 +71,7 @@ def _require_form(options: AnswerOptions) -> None:
         raise InvalidParameter(f"format={form} holds nothing that moves; ask for format=webp, gif or json")
     if options.picture and form != "json":
         raise InvalidParameter(f"'picture' says what the pictures of format=json are; with format={form} leave it out")
-    if form in RAW:
+    if form in RAW_FORMS:
         for name in ("quality", "max_side"):
             if getattr(options, name) is not None:
                 raise InvalidParameter(f"format={form} holds no pictures; leave {name!r} out")
@@ -105,7 +104,7 @@ def _require_held(call: MethodCall, options: AnswerOptions) -> None:
 def _drawn(explainer: Explainer, outputs: tuple[str, ...], options: AnswerOptions) -> tuple[str, ...]:
     """Chooses what is drawn: nothing for raw formats; where the answer is one picture the first unless more are asked
     for, but all layers of a stack of tiles; moving pictures only when asked."""
-    if options.format in RAW:
+    if options.format in RAW_FORMS:
         return ()
     if moves(explainer, options.format):
         return (ANIMATION,)

@@ -241,6 +241,17 @@ class TestResult:
         assert [row["name"] for row in rows] == ["0", "1", "2", "3"]
         assert all(len(row["history"]) == 20 for row in rows)
 
+    def test_statistics_of_what_was_submitted_as_npz(self, service: Service) -> None:
+        """A direct call would compute none: its answer could hold none."""
+        query = {"layers": "conv2d_1", "format": "npz"}
+        more = {"params": query, "content": PICTURE, "headers": PNG}
+        job = ended(service, submitted(service, f"{MODEL}/activations", **more).json()["id"])
+        body = self.get(service, job, "application/json").json()
+        direct = service.client.post(f"{MODEL}/activations", **more | {"params": query | {"format": "json"}}).json()
+        assert body["statistics"] == direct["statistics"]
+        assert len(body["statistics"]["conv2d_1"]["mean"]) > 1
+        assert body["warnings"] == direct["warnings"]
+
     def test_what_cannot_be_given(self, service: Service, job: dict[str, Any]) -> None:
         problem(self.get(service, job, "text/html"), 406, "not-acceptable", "image/png")
         problem(self.get(service, job, outputs="mask"), 422, "invalid-parameter", "grid")
