@@ -22,7 +22,7 @@ COPY --from=build /opt/kerascope /opt/kerascope
 ENV PATH=/opt/kerascope/bin:$PATH HOME=/data PYTHONDONTWRITEBYTECODE=1 \
     KERASCOPE_DATA_DIR=/data KERASCOPE_HOST=0.0.0.0 KERASCOPE_PORT=8000
 USER 10001:10001
-# Everything that is written goes here and to /tmp, so the root may be read-only.
+# Everything that is written goes here, to /tmp and to /dev/shm (--shm-size 512m), so the root may be read-only.
 VOLUME /data
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \

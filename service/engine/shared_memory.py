@@ -95,18 +95,14 @@ def sweep_ended(folder: Path) -> None:
     """
     found = [match[1] for name in os.listdir(folder) if (match := _NAME.fullmatch(name))]
     for owner in dict.fromkeys(found):
-        lock = None
-        # Another user's cannot be opened; that of a service that lives is taken.
-        with contextlib.suppress(PermissionError, BlockingIOError):
-            try:
+        # Another user's lock cannot be opened, that of a service that lives is taken, and a link is none of ours.
+        with contextlib.suppress(OSError), contextlib.ExitStack() as held:
+            with contextlib.suppress(FileNotFoundError):
                 lock = os.open(folder / owner, _OURS)
+                held.callback(os.close, lock)
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except FileNotFoundError:
-                pass
             _remove_segments(folder, owner)
             (folder / owner).unlink(missing_ok=True)
-        if lock is not None:
-            os.close(lock)
 
 
 def _remove_segments(folder: Path, owner: str) -> None:
