@@ -61,7 +61,6 @@ class AnswerCache:
         would know nothing."""
         if not self.takes(len(content)):
             return
-            return
         if old := self._kept.pop(question, None):
             self.bytes -= len(old.content)
         self._kept[question] = Kept(bytes(memoryview(content)), media_type, fingerprint)
