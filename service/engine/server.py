@@ -17,6 +17,7 @@ import zmq.asyncio
 
 from service.engine.around import BetweenCalls, Smaller
 from service.engine.batching import LARGEST, Batched, Batches
+from service.engine.beside import Beside
 from service.engine.caller import Caller, UntilDeadline
 from service.engine.faults import fault_for
 from service.engine.preload import Preload
@@ -106,6 +107,7 @@ class Engine:
         gc.freeze()
         self._bare_bytes = resident_bytes() or 0
         self._library_bytes = 0
+        self._beside = Beside(config.registry_bytes)
         self._ended_calls = 0
         # The usual methods that were compiled for each warm model.
         self._compiled: WeakKeyDictionary[LoadedModel, set[str]] = WeakKeyDictionary()
@@ -251,8 +253,9 @@ class Engine:
                 pass
 
     async def _tidy(self) -> None:
-        """Between calls the process holds what is warm and little else, and no more than it may; and what is asked most
-        is compiled for a model that became warm, so that its first call need not wait for that."""
+        """Between calls the process holds what is warm and little else, and no more than it may, nor does it for long
+        where there is no time between them; and what is asked most is compiled for a model that became warm, so that
+        its first call need not wait for that."""
         seen = 0
         while True:
             await asyncio.sleep(IDLE_S)
@@ -260,6 +263,9 @@ class Engine:
                 if self._ended_calls != seen and self._registry.idle:
                     seen = self._ended_calls
                     await in_thread(self._loads, self._give_back)
+                elif (kept := self._beside.lasting(self._held_bytes, self._registry.warm_bytes)) is not None:
+                    self._library_bytes = kept
+                    await in_thread(self._loads, self._registry.fit, kept)
                 while self._registry.idle and (coming := self._next_to_compile()):
                     await in_thread(self._calls, self._warm_up, *coming)
             except Exception:

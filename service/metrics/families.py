@@ -38,7 +38,7 @@ def of_engines(clients: Sequence[EngineClient], statuses: Sequence[Status | None
     )
     library = GaugeMetricFamily(
         "kerascope_engine_library_bytes",
-        "What libraries kept beside the models when the engine last came to rest.",
+        "What libraries kept beside the models when that was last counted.",
         labels=["engine"],
     )
     budget = GaugeMetricFamily("kerascope_budget_bytes", "Most of these bytes there may be.", labels=["engine"])

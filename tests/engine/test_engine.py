@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 from service.engine import server
+from service.engine.beside import Beside
 from service.engine.caller import Caller, UntilDeadline
 from service.engine.protocol import Call
 from service.engine.server import Engine
@@ -137,6 +140,39 @@ def test_at_rest_the_process_holds_no_more_than_it_may(engine: Engine, monkeypat
         assert len(model.backend.plans) == plans
         assert engine._library_bytes == beside
     assert engine._registry.is_warm("shapes")
+
+
+def test_nor_does_it_for_long_where_callers_leave_no_pause(
+    engine: Engine, shapes: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model is in use at every look, and 10 MB beside it leave no room for one of its three plans."""
+    shapes.backend.plans.release()
+    for name in ("predict", "cam", "saliency"):
+        engine._warm_up("shapes", name)
+    beside = 10_000_000
+    most = engine._registry.warm_bytes + beside - 1
+    monkeypatch.setattr(server, "resident_bytes", lambda: engine._bare_bytes + engine._registry.warm_bytes + beside)
+    monkeypatch.setattr(server, "IDLE_S", 0.001)
+    monkeypatch.setattr(engine, "_beside", Beside(most))
+    monkeypatch.setattr(engine, "_library_bytes", 0)
+    monkeypatch.setattr(engine._registry, "_budget", most)
+
+    fitted, fit = threading.Event(), engine._registry.fit
+
+    def fitting(*given: int) -> None:
+        fit(*given)
+        fitted.set()
+
+    monkeypatch.setattr(engine._registry, "fit", fitting)
+
+    async def tidied() -> None:
+        tidying = asyncio.create_task(engine._tidy())
+        assert await asyncio.to_thread(fitted.wait, 10)
+        tidying.cancel()
+
+    asyncio.run(tidied())
+    assert engine._library_bytes == beside
+    assert len(shapes.backend.plans) == 2
 
 
 def test_what_steps_leave_is_given_back_when_it_is_too_much(
