@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: serve test lint docs bench overload kills soak fuzz audit lock browser clean
+.PHONY: serve test lint docs bench day overload kills soak fuzz audit lock browser clean
 
 serve: $(STAMP)
 	$(BIN)/kerascope serve --log-format console
@@ -26,6 +26,10 @@ docs: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m tests.benchmarks
+
+# The memory of the processes over a day's mix of calls; CALLS=500 make day for a shorter one, which is not kept.
+day: $(STAMP)
+	$(BIN)/python -m tests.benchmarks.day $(if $(CALLS),--calls $(CALLS) --results .benchmarks/RESULTS.md)
 
 # Overload, killed engines, a long run: what they measured stands in tests/reliability/RESULTS.md.
 overload kills: $(STAMP)

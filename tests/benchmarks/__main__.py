@@ -11,6 +11,7 @@ import numpy as np
 
 from tests.benchmarks import report
 from tests.benchmarks.bench import Bench, opened
+from tests.benchmarks.day.report import NAME as DAY
 from tests.benchmarks.measures import answers, load, maximization, occlusion, processes
 from tests.benchmarks.measures.beside import beside
 from tests.benchmarks.measures.first_calls import first_calls
@@ -19,6 +20,7 @@ from tests.benchmarks.measures.photographs import photographs
 from tests.benchmarks.peers.environment import Peers, started
 from tests.benchmarks.rows import Row
 from tests.benchmarks.scale import FULL, Scale
+from tests.benchmarks.section import keeping
 
 PEER_IMAGES = 8
 
@@ -72,5 +74,6 @@ def _peers(bench: Bench) -> AbstractContextManager[Peers]:
 
 if __name__ == "__main__":
     _, written = main(FULL, sys.stderr.write)
-    report.RESULTS.write_text(written, encoding="utf-8")
+    before = report.RESULTS.read_text(encoding="utf-8") if report.RESULTS.is_file() else ""
+    report.RESULTS.write_text(keeping(written, before, DAY), encoding="utf-8")
     sys.stdout.write(written)
