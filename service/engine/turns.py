@@ -16,7 +16,7 @@ BESIDE_S = 0.02
 @dataclass(eq=False)
 class _Waiting:
     used_s: float
-    light: Hashable | None
+    light: Hashable | None = None
     since: float = field(default_factory=time.monotonic)
 
 
@@ -30,6 +30,9 @@ class Turns:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
+        # When something last changed: all who look then find the same one next, however late they come to look. Found
+        # only by those who look after him, he would never go, and nobody else either.
+        self._changed_at = time.monotonic()
         self._busy = False
         self._runs: Hashable | None = None
         self._beside = False
@@ -60,7 +63,7 @@ class Turns:
                 self._late_before = time.monotonic() - me.since > PATIENCE_S
                 self._busy, self._runs = True, light
             self._callers.remove(me)
-            self._changed.notify_all()
+            self._tell()
         try:
             yield mine
         finally:
@@ -78,6 +81,7 @@ class Turns:
             self._changed.wait_for(lambda: not self._busy)
             self._impatient = False
             self._busy, self._runs = True, None
+            self._tell()
         try:
             yield
         finally:
@@ -86,13 +90,13 @@ class Turns:
     def look_again(self) -> None:
         """Wakes those who wait; to be called when something may have been settled from outside."""
         with self._changed:
-            self._changed.notify_all()
+            self._tell()
 
     def hurry(self) -> None:
         """Lets the job wait for no caller from now on: the process ends, and the job has something to save."""
         with self._changed:
             self._hurry = True
-            self._changed.notify_all()
+            self._tell()
 
     def _is_next(self, me: _Waiting) -> bool:
         return not self._busy and not self._impatient and self._next() is me
@@ -103,7 +107,7 @@ class Turns:
 
     def _next(self) -> _Waiting:
         first = self._callers[0]
-        if not self._late_before and time.monotonic() - first.since > PATIENCE_S:
+        if not self._late_before and self._changed_at - first.since > PATIENCE_S:
             return first
         return min(self._callers, key=lambda waiting: waiting.used_s)
 
@@ -113,4 +117,8 @@ class Turns:
                 self._beside = False
             else:
                 self._busy = False
-            self._changed.notify_all()
+            self._tell()
+
+    def _tell(self) -> None:
+        self._changed_at = time.monotonic()
+        self._changed.notify_all()

@@ -211,3 +211,20 @@ def test_the_job_of_a_process_that_ends_waits_for_no_caller() -> None:
     for thread in threads:
         thread.join(5)
     assert order.index("job") <= 2
+
+
+def test_everybody_finds_the_same_one_next_however_late_he_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever looks a moment after another must not find that it has become the other's turn, who has looked already:
+    nobody would go, and nobody look again."""
+    clock = [0.0]
+    monkeypatch.setattr(turns.time, "monotonic", lambda: clock[0])
+    whose = Turns()
+    first, lighter = turns._Waiting(used_s=5.0, since=0.0), turns._Waiting(used_s=0.0, since=0.0)
+    whose._callers += [first, lighter]
+    clock[0] = turns.PATIENCE_S - 0.001
+    whose.look_again()
+    assert whose._next() is lighter
+    clock[0] = turns.PATIENCE_S + 0.001
+    assert whose._next() is lighter
+    whose.look_again()
+    assert whose._next() is first
