@@ -263,7 +263,7 @@ class Engine:
                 if self._ended_calls != seen and self._registry.idle:
                     seen = self._ended_calls
                     await in_thread(self._loads, self._give_back)
-                elif (kept := self._beside.lasting(self._held_bytes, self._registry.warm_bytes)) is not None:
+                elif (kept := self._beside.lasting(self._held_bytes, self._registry)) is not None:
                     self._library_bytes = kept
                     await in_thread(self._loads, self._registry.fit, kept)
                 while self._registry.idle and (coming := self._next_to_compile()):

@@ -148,9 +148,15 @@ class Registry:
 
     @property
     def idle(self) -> bool:
-        """Whether nobody uses a model."""
+        """Whether nobody uses a model or waits for one."""
         with self._lock:
-            return not any(slot.users for slot in self._slots.values())
+            return not any(slot.users or slot.state is State.LOADING for slot in self._slots.values())
+
+    @property
+    def loading(self) -> bool:
+        """Whether a model is being loaded: then the process holds more than what is warm tells."""
+        with self._lock:
+            return any(slot.state is State.LOADING for slot in self._slots.values())
 
     @property
     def warm_bytes(self) -> int:

@@ -199,6 +199,16 @@ def test_an_idle_model_goes_where_the_oldest_is_in_use() -> None:
         assert states(warm) == {"a": "warm", "b": "cold", "c": "warm"}
 
 
+def test_nobody_is_idle_while_a_model_is_loaded() -> None:
+    found: list[tuple[bool, bool]] = []
+    warm = registry(Loader(lambda spec: found.append((warm.idle, warm.loading))))
+    assert warm.idle
+    use(warm, "a")
+    assert found == [(False, True)]
+    assert warm.idle
+    assert not warm.loading
+
+
 def test_unload() -> None:
     load = Loader()
     warm = registry(load)
