@@ -78,9 +78,11 @@ class EngineClient:
         self.supervisor.start(self._memory.open())
 
     async def stop(self) -> None:
-        await self.supervisor.stop()
-        self._lost()
-        self._memory.close()
+        try:
+            await self.supervisor.stop()
+            self._lost()
+        finally:
+            self._memory.close()
 
     async def ask(
         self, op: str, payload: dict[str, Any], arrays: Arrays | None = None, deadline: Deadline | None = None

@@ -91,9 +91,16 @@ def resident(pid: int) -> int:
 
 
 def engine_pid(service: Service) -> int:
-    children = Path(f"/proc/{service.process.pid}/task/{service.process.pid}/children").read_text().split()
-    (found,) = (int(pid) for pid in children if b"service.worker" in Path(f"/proc/{pid}/cmdline").read_bytes())
-    return found
+    """The engine child, once the list of children shows it: what starts or ends meanwhile may hide it."""
+    until = time.monotonic() + 10
+    while time.monotonic() < until:
+        children = Path(f"/proc/{service.process.pid}/task/{service.process.pid}/children").read_text().split()
+        for pid in children:
+            with suppress(OSError):
+                if b"service.worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    return int(pid)
+        time.sleep(0.02)
+    raise AssertionError(f"the api has no engine child among {children}")
 
 
 def test_npz_holds_what_json_holds_bit_for_bit(own: Service) -> None:
@@ -159,16 +166,17 @@ def test_twenty_large_answers_leave_nothing(own: Service) -> None:
 
 def test_calls_that_are_given_up_leave_nothing(own: Service) -> None:
     """By their deadline and by callers who go, at every moment between the question and the answer's end."""
-    statuses = set()
+    query = {"layers": LAYERS, "format": "npz"}
+    statuses, gone = set(), 0
     for number in range(30):
         wish = PNG | {"X-Timeout": f"{0.002 + number * 0.002:.3f}"}
-        answer = own.client.post(PATH, params={"layers": LAYERS, "format": "npz"}, content=PICTURE, headers=wish)
-        statuses.add(answer.status_code)
-        with suppress(httpx.TimeoutException):
-            query = {"layers": LAYERS, "format": "npz"}
-            url = own.url + PATH
-            httpx.post(url, params=query, content=PICTURE, headers=PNG, timeout=0.003 + number * 0.002)
-    assert 504 in statuses
+        statuses.add(own.client.post(PATH, params=query, content=PICTURE, headers=wish).status_code)
+        try:
+            httpx.post(own.url + PATH, params=query, content=PICTURE, headers=PNG, timeout=0.003 + number * 0.002)
+        except httpx.TimeoutException:
+            gone += 1
+    assert statuses <= {200, 504}
+    assert gone > 0
     until = time.monotonic() + 10
     while (left := segments_of(own)) and time.monotonic() < until:
         time.sleep(0.05)
@@ -184,14 +192,16 @@ def test_a_killed_engine_leaves_nothing_and_takes_nothing_of_others(own: Service
     try:
         theirs = FOLDER / f"{lock_of(beside).name}-{'2' * 32}"
         theirs.touch()
-        # Each order of layers is traced anew, which leaves time to stop the api.
-        for layers in ("relu,conv,pool", "pool,conv,relu", "small,relu,conv", "pool,relu,conv"):
+        # Each order of layers is traced anew, which leaves time to stop the api once it has asked.
+        orders = ("relu,conv,pool", "pool,conv,relu", "small,relu,conv", "pool,relu,conv", "relu,pool,small")
+        for layers, asked_s in zip(orders, (0.05, 0.03, 0.08, 0.15, 0.02), strict=True):
             left.touch()
-            if _killed_while_it_writes(own, lock, layers):
+            seen = _killed_while_it_writes(own, lock, layers, asked_s)
+            post(own, format="npz")
+            if seen:
                 break
         else:
             pytest.fail("the engine was never seen to write")
-        post(own, format="npz")
         assert segments_of(own) == []
         assert lock.exists()
         assert theirs.exists()
@@ -200,12 +210,12 @@ def test_a_killed_engine_leaves_nothing_and_takes_nothing_of_others(own: Service
     assert not theirs.exists(), "a service that ends takes what is its own along"
 
 
-def _killed_while_it_writes(service: Service, lock: Path, layers: str) -> bool:
+def _killed_while_it_writes(service: Service, lock: Path, layers: str, asked_s: float) -> bool:
     """Whether the engine had written a segment when it was killed; its call is answered all the same."""
     before = len(segments_of(service))
     with ThreadPoolExecutor(1) as threads:
         call = threads.submit(post, service, format="npz", layers=layers)
-        time.sleep(0.1)
+        time.sleep(asked_s)
         os.kill(service.process.pid, signal.SIGSTOP)
         try:
             until = time.monotonic() + 3
