@@ -35,7 +35,7 @@ class Turns:
         self._changed_at = time.monotonic()
         self._busy = False
         self._runs: Hashable | None = None
-        self._beside = False
+        self._runs_beside: Hashable | None = None
         self._callers: list[_Waiting] = []
         self._impatient = False
         self._late_before = False
@@ -58,7 +58,7 @@ class Turns:
                 self._changed.wait_for(lambda: settled() or self._is_next(me) or self._may_go_beside(me))
             mine, beside = not settled(), self._busy
             if mine and beside:
-                self._beside = True
+                self._runs_beside = light
             elif mine:
                 self._late_before = time.monotonic() - me.since > PATIENCE_S
                 self._busy, self._runs = True, light
@@ -102,19 +102,22 @@ class Turns:
         return not self._busy and not self._impatient and self._next() is me
 
     def _may_go_beside(self, me: _Waiting) -> bool:
-        """Whether another computation runs, and alone. Who waits for the same one joins its next run instead."""
-        return self._busy and not self._beside and self._runs != me.light
+        """Whether another computation runs, and alone. Who waits for the same one may be part of that run."""
+        return self._busy and self._runs_beside is None and self._runs != me.light
 
-    def _next(self) -> _Waiting:
-        first = self._callers[0]
-        if not self._late_before and self._changed_at - first.since > PATIENCE_S:
-            return first
-        return min(self._callers, key=lambda waiting: waiting.used_s)
+    def _next(self) -> _Waiting | None:
+        """Finds none where all who wait want what runs beside, and may be part of that run."""
+        callers = [each for each in self._callers if each.light is None or each.light != self._runs_beside]
+        if not callers:
+            return None
+        if not self._late_before and self._changed_at - callers[0].since > PATIENCE_S:
+            return callers[0]
+        return min(callers, key=lambda waiting: waiting.used_s)
 
     def _release(self, *, beside: bool = False) -> None:
         with self._changed:
             if beside:
-                self._beside = False
+                self._runs_beside = None
             else:
                 self._busy = False
             self._tell()

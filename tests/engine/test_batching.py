@@ -68,6 +68,35 @@ def test_others_plans_and_larger_batches_stay_alone() -> None:
     assert batches.sizes == {1: 3}
 
 
+def test_who_is_part_of_a_run_beside_takes_no_turn_meanwhile() -> None:
+    """The one that had the device is done before the run beside it is, and another waits for no plan."""
+    turns = Turns()
+    batches = Batches(turns)
+    running, ends = threading.Event(), threading.Event()
+    sizes: list[int] = []
+
+    def plan(x: np.ndarray) -> list[np.ndarray]:
+        sizes.append(len(x))
+        running.set()
+        assert ends.wait(10)
+        return [2 * x]
+
+    def call(number: int) -> float:
+        return float(batches.run(Caller(str(number)), "key", plan, (np.array([float(number)]),), 32)[0][0])
+
+    with ThreadPoolExecutor(2) as threads:
+        with turns.call():
+            with turns.call(light="held"):
+                asked = [threads.submit(call, number) for number in (1, 2)]
+                time.sleep(0.1)
+            assert running.wait(10)
+        # The device is free, and one of the two is part of a run that is not done.
+        time.sleep(0.1)
+        ends.set()
+        assert [each.result(10) for each in asked] == [2.0, 4.0]
+    assert sizes == [2]
+
+
 def test_one_that_fails_fails_alone() -> None:
     turns = Turns()
     batches = Batches(turns)
