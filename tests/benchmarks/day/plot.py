@@ -84,7 +84,7 @@ def drawn(samples: Sequence[Sample], title: str) -> str:
     """The drawing: a line each, minutes to the right and gigabytes upwards, and above how many calls were answered."""
     highest = max(line.value(sample) for line in (*LINES, BUDGET) for sample in samples) / GB
     minutes = Axis.over(samples[-1].seconds / 60, LEFT, WIDTH - RIGHT, 8)
-    gigabytes = Axis.over(highest * 1.06, HEIGHT - BOTTOM, TOP, 5)
+    gigabytes = Axis.over(highest * 1.06, HEIGHT - BOTTOM, TOP, 7)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
         f'width="{WIDTH}" height="{HEIGHT}">',
@@ -96,7 +96,7 @@ def drawn(samples: Sequence[Sample], title: str) -> str:
         *_axes(minutes, gigabytes),
         *_calls(samples, minutes),
     ]
-    for line in (BUDGET, *LINES):
+    for line in (*LINES, BUDGET):
         points = " ".join(f"{minutes.at(each.seconds / 60)},{gigabytes.at(line.value(each) / GB)}" for each in samples)
         parts.append(f'<polyline class="{line.kind}" points="{points}"/>')
     return "\n".join([*parts, "</svg>", ""])

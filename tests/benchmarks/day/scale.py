@@ -67,14 +67,14 @@ FULL = DayScale(
     budget_bytes=2 * 10**9,
 )  # fmt: skip
 QUICK = DayScale(
-    SMALL[1:3],
-    {network.id: 0.5 for network in SMALL[1:3]},
-    calls=80,
+    SMALL[2:3],
+    {SMALL[2].id: 1.0},
+    calls=60,
     layers=1,
     grids=3,
     jobs=2,
     callers=2,
     sample_s=0.1,
-    # Nearly what the two take with all that is compiled for them.
-    budget_bytes=24 * 10**6,
+    # Nearly what it takes with all that is compiled for it.
+    budget_bytes=16 * 10**6,
 )
