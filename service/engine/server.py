@@ -17,9 +17,9 @@ import zmq.asyncio
 
 from service.engine.around import BetweenCalls, Smaller
 from service.engine.batching import LARGEST, Batched, Batches
-from service.engine.beside import Beside
 from service.engine.caller import Caller, UntilDeadline
 from service.engine.faults import fault_for
+from service.engine.memory import Memory
 from service.engine.preload import Preload
 from service.engine.protocol import Arrays, Call, EngineConfig, Places, Reply, kind_of, pack, unpack
 from service.engine.segments import Segments
@@ -28,7 +28,7 @@ from service.errors import KerascopeError, OutOfMemory
 from service.explainers.base import Progress
 from service.models.device import DeviceSettings, configure
 from service.models.work import Work, part_of
-from service.process import giving_back, resident_bytes
+from service.process import resident_bytes
 from service.telemetry import in_thread
 
 if TYPE_CHECKING:
@@ -105,9 +105,7 @@ class Engine:
         # What is there now stays: collecting what models and plans leave takes ms then, and not a third of a second.
         gc.collect()
         gc.freeze()
-        self._bare_bytes = resident_bytes() or 0
-        self._library_bytes = 0
-        self._beside = Beside(config.registry_bytes)
+        self._memory = Memory(self._registry, resident_bytes() or 0, config.registry_bytes)
         self._ended_calls = 0
         # The usual methods that were compiled for each warm model.
         self._compiled: WeakKeyDictionary[LoadedModel, set[str]] = WeakKeyDictionary()
@@ -240,17 +238,10 @@ class Engine:
         finally:
             self._ended()
 
-    @property
-    def _held_bytes(self) -> int:
-        """Counts what the process holds more than before its first model."""
-        return max(0, (resident_bytes() or 0) - self._bare_bytes)
-
     def _ended(self) -> None:
         """A call has ended: what its steps left to be used again goes back to the system where that is too much."""
         self._ended_calls += 1
-        if self._held_bytes > self._config.registry_bytes:
-            with giving_back():
-                pass
+        self._memory.trim()
 
     async def _tidy(self) -> None:
         """Between calls the process holds what is warm and little else, and no more than it may, nor does it for long
@@ -262,26 +253,13 @@ class Engine:
             try:
                 if self._ended_calls != seen and self._registry.idle:
                     seen = self._ended_calls
-                    await in_thread(self._loads, self._give_back)
-                elif (kept := self._beside.lasting(self._held_bytes, self._registry)) is not None:
-                    self._library_bytes = kept
-                    await in_thread(self._loads, self._registry.fit, kept)
+                    await in_thread(self._loads, self._memory.give_back)
+                elif self._memory.lasts():
+                    await in_thread(self._loads, self._memory.make_room)
                 while self._registry.idle and (coming := self._next_to_compile()):
                     await in_thread(self._calls, self._warm_up, *coming)
             except Exception:
                 log.exception("tidying failed")
-
-    def _give_back(self) -> None:
-        """Steps leave memory to be used again; libraries keep theirs for each plan and size, which nobody else counts:
-        where the process holds too much with it, the least used plans and models go."""
-        with giving_back():
-            pass
-        warm = -1
-        # What goes leaves holes between what stays, so that once may not be enough.
-        while (held := self._held_bytes) > self._config.registry_bytes and self._registry.warm_bytes != warm:
-            warm = self._registry.warm_bytes
-            self._registry.fit(coming=max(0, held - warm))
-        self._library_bytes = max(0, self._held_bytes - self._registry.warm_bytes)
 
     def _warm(self, model_id: str, again: bool = False) -> None:
         with self._registry.use(model_id, again=again):
@@ -344,8 +322,8 @@ class Engine:
             "pid": os.getpid(),
             "models": self._registry.status(),
             "warm_bytes": self._registry.warm_bytes,
-            "bare_bytes": self._bare_bytes,
-            "library_bytes": self._library_bytes,
+            "bare_bytes": self._memory.bare_bytes,
+            "library_bytes": self._memory.library_bytes,
             "budget_bytes": self._config.registry_bytes,
             "preloading": self._preloads.waiting(),
             "not_loaded": self._preloads.missing(self._registry.is_warm),

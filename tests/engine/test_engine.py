@@ -15,8 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.engine import server
-from service.engine.beside import Beside
+from service.engine import memory, server
 from service.engine.caller import Caller, UntilDeadline
 from service.engine.protocol import Call
 from service.engine.server import Engine
@@ -129,16 +128,16 @@ def test_at_rest_the_process_holds_no_more_than_it_may(engine: Engine, monkeypat
     beside = 10_000_000
 
     def resident() -> int:
-        return engine._bare_bytes + engine._registry.warm_bytes + beside
+        return engine._memory.bare_bytes + engine._registry.warm_bytes + beside
 
-    monkeypatch.setattr(server, "resident_bytes", resident)
+    monkeypatch.setattr(memory, "resident_bytes", resident)
     youngest = list(model.backend.plans._plans.values())[-1].bytes
     for most, plans in ((10**9, 3), (kept + beside + youngest, 1), (kept + beside, 0)):
-        monkeypatch.setattr(engine, "_config", engine._config.model_copy(update={"registry_bytes": most}))
+        monkeypatch.setattr(engine._memory, "_most", most)
         monkeypatch.setattr(engine._registry, "_budget", most)
-        engine._give_back()
+        engine._memory.give_back()
         assert len(model.backend.plans) == plans
-        assert engine._library_bytes == beside
+        assert engine._memory.library_bytes == beside
     assert engine._registry.is_warm("shapes")
 
 
@@ -151,10 +150,12 @@ def test_nor_does_it_for_long_where_callers_leave_no_pause(
         engine._warm_up("shapes", name)
     beside = 10_000_000
     most = engine._registry.warm_bytes + beside - 1
-    monkeypatch.setattr(server, "resident_bytes", lambda: engine._bare_bytes + engine._registry.warm_bytes + beside)
+    monkeypatch.setattr(
+        memory, "resident_bytes", lambda: engine._memory.bare_bytes + engine._registry.warm_bytes + beside
+    )
     monkeypatch.setattr(server, "IDLE_S", 0.001)
-    monkeypatch.setattr(engine, "_beside", Beside(most))
-    monkeypatch.setattr(engine, "_library_bytes", 0)
+    monkeypatch.setattr(engine._memory, "_most", most)
+    monkeypatch.setattr(engine._memory, "library_bytes", 0)
     monkeypatch.setattr(engine._registry, "_budget", most)
 
     fitted, fit = threading.Event(), engine._registry.fit
@@ -171,7 +172,7 @@ def test_nor_does_it_for_long_where_callers_leave_no_pause(
         tidying.cancel()
 
     asyncio.run(tidied())
-    assert engine._library_bytes == beside
+    assert engine._memory.library_bytes == beside
     assert len(shapes.backend.plans) == 2
 
 
@@ -187,10 +188,10 @@ def test_what_steps_leave_is_given_back_when_it_is_too_much(
         given.append("back")
         yield
 
-    monkeypatch.setattr(server, "giving_back", giving)
-    monkeypatch.setattr(server, "resident_bytes", lambda: engine._bare_bytes + 2**30)
+    monkeypatch.setattr(memory, "giving_back", giving)
+    monkeypatch.setattr(memory, "resident_bytes", lambda: engine._memory.bare_bytes + 2**30)
     for most, times in ((2**30, 0), (2**30 - 1, 1)):
-        monkeypatch.setattr(engine, "_config", engine._config.model_copy(update={"registry_bytes": most}))
+        monkeypatch.setattr(engine._memory, "_most", most)
         engine.compute_job(payload, IMAGE, Progress())
         assert len(given) == times
 

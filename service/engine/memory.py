@@ -1,0 +1,75 @@
+"""What the engine's process holds in memory, and how it comes to hold no more than it may."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from service.process import giving_back, resident_bytes
+
+# So many looks in a row: steps come and go in less, what is there at all of them stays.
+LOOKS = 10
+
+
+class Models(Protocol):
+    """What the registry tells of its models, and how it makes room."""
+
+    @property
+    def warm_bytes(self) -> int: ...
+
+    @property
+    def loading(self) -> bool: ...
+
+    def fit(self, coming: int = 0) -> None: ...
+
+
+class Memory:
+    """Beyond `bare_bytes`, what it held before its first model, the process may hold `most` bytes.
+
+    `library_bytes` is what libraries kept beside the models when that was last counted: they keep theirs for each plan
+    and size, which nobody else counts.
+    """
+
+    def __init__(self, models: Models, bare_bytes: int, most: int) -> None:
+        self.bare_bytes = bare_bytes
+        self.library_bytes = 0
+        self._models = models
+        self._most = most
+        self._seen: list[int] = []
+
+    @property
+    def held_bytes(self) -> int:
+        """Counts what the process holds more than before its first model."""
+        return max(0, (resident_bytes() or 0) - self.bare_bytes)
+
+    def trim(self) -> None:
+        """Gives what steps left to be used again back to the system where that is too much."""
+        if self.held_bytes > self._most:
+            with giving_back():
+                pass
+
+    def give_back(self) -> None:
+        """Gives back what steps left, between calls. Where the process holds too much with what libraries keep, the
+        least used plans and models go."""
+        with giving_back():
+            pass
+        warm = -1
+        # What goes leaves holes between what stays, so that once may not be enough.
+        while (held := self.held_bytes) > self._most and self._models.warm_bytes != warm:
+            warm = self._models.warm_bytes
+            self._models.fit(max(0, held - warm))
+        self.library_bytes = max(0, self.held_bytes - self._models.warm_bytes)
+
+    def lasts(self) -> bool:
+        """Looks, where callers leave no pause, whether too much stays: True after so many looks in a row at which the
+        process held too much and no model was on its way. `library_bytes` then is the least seen beside the models."""
+        held = self.held_bytes
+        too_much = held > self._most and not self._models.loading
+        self._seen = [*self._seen, max(0, held - self._models.warm_bytes)] if too_much else []
+        if len(self._seen) < LOOKS:
+            return False
+        self.library_bytes, self._seen = min(self._seen), []
+        return True
+
+    def make_room(self) -> None:
+        """Drops the least used plans and models for what libraries keep."""
+        self._models.fit(self.library_bytes)
