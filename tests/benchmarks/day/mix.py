@@ -69,14 +69,15 @@ class Mix:
             yield self._call(offer, "saliency", {"method": "guided_gradcam", "layer": layer})
 
     def _some_layers(self, variant: str) -> list[tuple[Offer, str]]:
-        """Draws different layers; the original CAM has no other than its own."""
+        """Draws different layers of networks it is valid for; the original CAM has no other than its own."""
         if variant == "cam":
             return []
         light = float(np.median(self._shares))
         fit = [
             (offer, layer)
             for offer, layer, depth in self._layers
-            if variant != DEEP or (depth >= 0.5 and self._scale.shares[offer.network.id] >= light)
+            if variant not in offer.refused
+            and (variant != DEEP or (depth >= 0.5 and self._scale.shares[offer.network.id] >= light))
         ]
         weights = np.array([self._scale.shares[offer.network.id] for offer, _ in fit])
         count = min(len(fit), self._scale.layers)
