@@ -11,7 +11,9 @@ LOOKS = 10
 
 
 class Models(Protocol):
-    """What the registry tells of its models, and how it makes room."""
+    """What the registry tells of its models, what it is told, and how it makes room."""
+
+    beside_bytes: int
 
     @property
     def warm_bytes(self) -> int: ...
@@ -23,15 +25,10 @@ class Models(Protocol):
 
 
 class Memory:
-    """Beyond `bare_bytes`, what it held before its first model, the process may hold `most` bytes.
-
-    `library_bytes` is what libraries kept beside the models when that was last counted: they keep theirs for each plan
-    and size, which nobody else counts.
-    """
+    """Beyond `bare_bytes`, what it held before its first model, the process may hold `most` bytes."""
 
     def __init__(self, models: Models, bare_bytes: int, most: int) -> None:
         self.bare_bytes = bare_bytes
-        self.library_bytes = 0
         self._models = models
         self._most = most
         self._seen: list[int] = []
@@ -40,6 +37,12 @@ class Memory:
     def held_bytes(self) -> int:
         """Counts what the process holds more than before its first model."""
         return max(0, (resident_bytes() or 0) - self.bare_bytes)
+
+    @property
+    def library_bytes(self) -> int:
+        """Counts what libraries kept beside the models when that was last looked at: they keep theirs for each plan and
+        size."""
+        return self._models.beside_bytes
 
     def trim(self) -> None:
         """Gives what steps left to be used again back to the system where that is too much."""
@@ -52,12 +55,12 @@ class Memory:
         least used plans and models go."""
         with giving_back():
             pass
-        warm = -1
+        self._models.beside_bytes, warm = 0, -1
         # What goes leaves holes between what stays, so that once may not be enough.
         while (held := self.held_bytes) > self._most and self._models.warm_bytes != warm:
             warm = self._models.warm_bytes
             self._models.fit(max(0, held - warm))
-        self.library_bytes = max(0, self.held_bytes - self._models.warm_bytes)
+        self._models.beside_bytes = max(0, self.held_bytes - self._models.warm_bytes)
 
     def lasts(self) -> bool:
         """Looks, where callers leave no pause, whether too much stays: True after so many looks in a row at which the
@@ -67,9 +70,9 @@ class Memory:
         self._seen = [*self._seen, max(0, held - self._models.warm_bytes)] if too_much else []
         if len(self._seen) < LOOKS:
             return False
-        self.library_bytes, self._seen = min(self._seen), []
+        self._models.beside_bytes, self._seen = min(self._seen), []
         return True
 
     def make_room(self) -> None:
         """Drops the least used plans and models for what libraries keep."""
-        self._models.fit(self.library_bytes)
+        self._models.fit()

@@ -283,7 +283,7 @@ class Engine:
     def _next_to_compile(self) -> tuple[str, str] | None:
         """The ID of the model used last that lacks a usual method, and the method; None where none does, or there is no
         room."""
-        if self._registry.warm_bytes + WARM_UP_ROOM > self._config.registry_bytes:
+        if self._registry.warm_bytes + self._memory.library_bytes + WARM_UP_ROOM > self._config.registry_bytes:
             return None
         for model in self._registry.warm_models():
             for name in self._operations.usual():

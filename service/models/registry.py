@@ -45,6 +45,9 @@ class Registry:
         self._budget = budget_bytes
         self._pinned = pinned
         self._describe_model = describe
+        self.beside_bytes = 0
+        """What the process is known to hold beside the models, which takes of their room, of half of it at most: else
+        nothing would stay warm."""
         self._slots: dict[str, Slot] = {}
         self._lock = threading.Lock()
 
@@ -165,12 +168,12 @@ class Registry:
             return sum(slot.model.bytes for slot in self._slots.values() if slot.model)
 
     def fit(self, coming: int = 0, keep: str = "") -> None:
-        """Drops what has not been used the longest until the rest, and `coming` bytes more, fit into the budget: plans,
-        and idle models with all that is theirs. The last plan of a model in use stays, and so do pinned models and the
-        one to `keep`, so that they may exceed it for a while.
+        """Drops what has not been used the longest until the rest, and `coming` bytes more, fit into the budget beside
+        what else there is: plans, and idle models with all that is theirs. The last plan of a model in use stays, and
+        so do pinned models and the one to `keep`, so that they may exceed it for a while.
         """
-        dropped = False
-        while self.warm_bytes + coming > self._budget:
+        dropped, room = False, self._budget - min(self.beside_bytes, self._budget // 2)
+        while self.warm_bytes + coming > room:
             plan, model = self._oldest_plan(), self._oldest_model(keep)
             if plan is not None and (model is None or plan[0] <= model[0]):
                 plan[1].drop_oldest()

@@ -144,18 +144,18 @@ def test_at_rest_the_process_holds_no_more_than_it_may(engine: Engine, monkeypat
 def test_nor_does_it_for_long_where_callers_leave_no_pause(
     engine: Engine, shapes: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The model is in use at every look, and 10 MB beside it leave no room for one of its three plans."""
+    """The model is in use at every look, and what lies beside it leaves no room for one of its three plans."""
     shapes.backend.plans.release()
     for name in ("predict", "cam", "saliency"):
         engine._warm_up("shapes", name)
-    beside = 10_000_000
+    beside = engine._registry.warm_bytes // 2
     most = engine._registry.warm_bytes + beside - 1
     monkeypatch.setattr(
         memory, "resident_bytes", lambda: engine._memory.bare_bytes + engine._registry.warm_bytes + beside
     )
     monkeypatch.setattr(server, "IDLE_S", 0.001)
     monkeypatch.setattr(engine._memory, "_most", most)
-    monkeypatch.setattr(engine._memory, "library_bytes", 0)
+    monkeypatch.setattr(engine._registry, "beside_bytes", 0)
     monkeypatch.setattr(engine._registry, "_budget", most)
 
     fitted, fit = threading.Event(), engine._registry.fit
@@ -232,7 +232,10 @@ def test_nothing_is_compiled_beforehand_without_room(engine: Engine, monkeypatch
     with engine._registry.use("shapes"):
         pass
     warm = engine._registry.warm_bytes
-    for room, coming in ((server.WARM_UP_ROOM, ("shapes", "predict")), (server.WARM_UP_ROOM - 1, None)):
+    beside = 1000
+    monkeypatch.setattr(engine._registry, "beside_bytes", beside)
+    enough = server.WARM_UP_ROOM + beside
+    for room, coming in ((enough, ("shapes", "predict")), (enough - 1, None)):
         monkeypatch.setattr(engine._operations, "asked", Counter())
         monkeypatch.setattr(engine, "_config", engine._config.model_copy(update={"registry_bytes": warm + room}))
         assert engine._next_to_compile() == coming

@@ -10,10 +10,11 @@ from service.engine import memory
 from service.engine.memory import LOOKS, Memory
 
 
-@dataclass(frozen=True)
+@dataclass
 class Models:
     warm_bytes: int = 90
     loading: bool = False
+    beside_bytes: int = 0
 
     def fit(self, coming: int = 0) -> None:
         raise AssertionError("looking drops nothing")
