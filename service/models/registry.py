@@ -48,6 +48,7 @@ class Registry:
         self.beside_bytes = 0
         """What the process is known to hold beside the models, which takes of their room, of half of it at most: else
         nothing would stay warm."""
+        self._told = False
         self._slots: dict[str, Slot] = {}
         self._lock = threading.Lock()
 
@@ -182,6 +183,10 @@ class Registry:
                 break
         if dropped:
             release_memory()
+        if self.warm_bytes + coming > room and not self._told:
+            # Once: it is then so with each call, and plans are compiled again and again.
+            self._told = True
+            log.warning("too little room for what is in use", room_bytes=room, warm_bytes=self.warm_bytes)
 
     def _oldest_plan(self) -> tuple[float, PlanCache] | None:
         """Since when it has not been asked for, and whose it is. That of an idle model counts as no younger than the

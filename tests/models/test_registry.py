@@ -155,6 +155,16 @@ def test_what_else_there_is_takes_of_the_room_and_half_of_it_at_most(beside: int
     assert warm.status()["a"]["plans"] == left
 
 
+def test_too_little_room_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    warm, _ = with_plans(SIZE, {})
+    said = []
+    for key in range(3):
+        with warm.use("a") as model:
+            compiled(model, key)
+        said.append(capsys.readouterr().out.count("too little room for what is in use"))
+    assert said == [1, 0, 0]
+
+
 def test_the_plan_that_a_call_runs_stays_beyond_the_budget() -> None:
     warm, _ = with_plans(SIZE, {})
     with warm.use("a") as model:
