@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import resource
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ ENGINE_ARENAS = 3
 # How long a thread that draws may keep the interpreter while the event loop wants it.
 SWITCH_S = 0.001
 ENGINE_NICENESS = 5
+DESCRIPTORS = 65536
 MAPPED_BYTES = 256 * 1024
 # The most that glibc takes for it.
 LARGEST_REUSED_BYTES = 32 * 1024**2
@@ -30,9 +32,15 @@ _reuses = False
 
 def modest() -> None:
     """One thread for products of small matrices; and pictures, which come and go in many threads, are given back to
-    the system one by one instead of leaving holes in an arena of each thread (glibc alone knows of these).
+    the system one by one instead of leaving holes in an arena of each thread (glibc alone knows of these). As many
+    descriptors as the system allows, within reason: each connection takes one, and each large answer two more.
     """
     os.environ.update(ONE_BLAS_THREAD)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     sys.setswitchinterval(SWITCH_S)
     with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL("libc.so.6")

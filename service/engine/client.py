@@ -16,7 +16,7 @@ import zmq.asyncio
 from numpy.typing import NDArray
 
 from service.engine.deadline import Deadline
-from service.engine.protocol import Arrays, Call, EngineConfig, Reply, error_of, kind_of, pack, unpack
+from service.engine.protocol import Arrays, Call, EngineConfig, NotTaken, Reply, error_of, kind_of, pack, unpack
 from service.engine.quarantine import Quarantine
 from service.engine.queue import FairQueue
 from service.engine.shared_memory import SharedMemory
@@ -223,20 +223,30 @@ class EngineClient:
 
     async def _read(self, socket: zmq.asyncio.Socket) -> None:
         while True:
-            frames = await socket.recv_multipart(copy=False)
-            try:
-                reply, arrays = unpack(Reply, [frame.buffer for frame in frames], self._memory.take)
-            except ValueError:
-                log.exception("engine answered what cannot be read, ending it")
-                self.supervisor.kill()
-                continue
-            waiting = self._pending.get(reply.id)
-            if waiting is None or waiting.done():
-                continue
-            if reply.fault:
-                waiting.set_exception(error_of(reply.fault))
-            else:
-                waiting.set_result(EngineReply(reply.payload, arrays, reply.timing_ms))
+            # Nothing of an answer is held here until the next one comes.
+            self._take(await socket.recv_multipart(copy=False))
+
+    def _take(self, frames: list[zmq.Frame]) -> None:
+        """Gives an answer to who waits for it."""
+        try:
+            reply, arrays = unpack(Reply, [frame.buffer for frame in frames], self._memory.take)
+        except ValueError:
+            log.exception("engine answered what cannot be read, ending it")
+            self.supervisor.kill()
+            return
+        except NotTaken as error:
+            log.error("an answer could not be taken from the engine", reason=str(error))
+            lacking = EngineUnavailable(f"the answer could not be taken: {error}", retry_after_s=RETRY_AFTER_S)
+            if (waiting := self._pending.get(error.id)) and not waiting.done():
+                waiting.set_exception(lacking)
+            return
+        waiting = self._pending.get(reply.id)
+        if waiting is None or waiting.done():
+            return
+        if reply.fault:
+            waiting.set_exception(error_of(reply.fault))
+        else:
+            waiting.set_result(EngineReply(reply.payload, arrays, reply.timing_ms))
 
     def _lost(self) -> None:
         self._up.clear()

@@ -21,7 +21,7 @@ class Models(Protocol):
     @property
     def loading(self) -> bool: ...
 
-    def fit(self, coming: int = 0) -> None: ...
+    def fit(self) -> None: ...
 
 
 class Memory:
@@ -55,11 +55,12 @@ class Memory:
         least used plans and models go."""
         with giving_back():
             pass
-        self._models.beside_bytes, warm = 0, -1
+        warm = -1
         # What goes leaves holes between what stays, so that once may not be enough.
         while (held := self.held_bytes) > self._most and self._models.warm_bytes != warm:
             warm = self._models.warm_bytes
-            self._models.fit(max(0, held - warm))
+            self._models.beside_bytes = max(0, held - warm)
+            self._models.fit()
         self._models.beside_bytes = max(0, self.held_bytes - self._models.warm_bytes)
 
     def lasts(self) -> bool:

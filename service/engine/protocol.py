@@ -115,7 +115,15 @@ def pulse_beside(socket: str) -> Path:
 
 Message = TypeVar("Message", Call, Reply)
 Take = Callable[[str], memoryview]
-"""Gives the bytes of a segment; raises ValueError where there is none."""
+"""Gives the bytes of a segment; raises ValueError where there is none, OSError where this process lacks something."""
+
+
+class NotTaken(Exception):
+    """What came with the message of that `id` could not be taken, for lack of what this process has only so much of."""
+
+    def __init__(self, message_id: str, reason: str) -> None:
+        super().__init__(reason)
+        self.id = message_id
 
 
 def no_segments(segment: str) -> memoryview:
@@ -152,7 +160,7 @@ def unpack(
 ) -> tuple[Message, dict[str, NDArray[Any]]]:
     """The message and its arrays, which are read-only views of the frames and of the segments that `take` gives.
 
-    Raises ValueError for anything malformed.
+    Raises ValueError for anything malformed, and NotTaken.
     """
     if not frames:
         raise ValueError("a message without frames")
@@ -161,7 +169,7 @@ def unpack(
     if len(frames) - 1 != sent:
         raise ValueError(f"{sent} arrays announced, {len(frames) - 1} sent")
     beside = iter(frames[1:])
-    segments = {name: take(name) for name in {header.place.segment for header in message.arrays if header.place}}
+    segments = _taken(message, take)
     arrays: dict[str, NDArray[Any]] = {}
     for header in message.arrays:
         dtype = np.dtype(header.dtype)
@@ -175,6 +183,19 @@ def unpack(
         array.flags.writeable = False
         arrays[header.name] = array
     return message, arrays
+
+
+def _taken(message: Call | Reply, take: Take) -> dict[str, memoryview]:
+    """Takes all segments of the message, also where one cannot be: none is left for nobody."""
+    segments, lacking = {}, ""
+    for name in {header.place.segment for header in message.arrays if header.place}:
+        try:
+            segments[name] = take(name)
+        except OSError as error:
+            lacking = error.strerror or str(error)
+    if lacking:
+        raise NotTaken(message.id, lacking)
+    return segments
 
 
 def kind_of(op: str, payload: Mapping[str, Any]) -> str:

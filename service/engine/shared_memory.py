@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import mmap
 import os
@@ -19,6 +20,8 @@ FOLDER = Path("/dev/shm")
 _NAME = re.compile(r"(kerascope-[0-9a-f]{32})(-[0-9a-f]{32})?")
 _OURS = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
 TRIES = 5
+# What is no fault of the engine's.
+_LACKS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 class SharedMemory:
@@ -46,7 +49,7 @@ class SharedMemory:
     def take(self, segment: str) -> memoryview:
         """What the engine has written, to be read only; it is gone when nobody holds it any more.
 
-        Raises ValueError where there is no such segment.
+        Raises ValueError where there is no such segment, OSError where this process has no descriptor or address left.
         """
         if self._lock is None:
             raise ValueError("a segment without shared memory")
@@ -59,6 +62,10 @@ class SharedMemory:
             finally:
                 os.close(file)
         except OSError as error:
+            if error.errno in _LACKS:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+                raise
             raise ValueError(f"the segment {segment!r} cannot be taken: {error.strerror}") from error
 
     def sweep(self) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -23,6 +25,7 @@ import pytest
 
 from service.engine.segments import LEAST_BYTES
 from service.engine.shared_memory import FOLDER
+from service.process import DESCRIPTORS
 from tests.checks import PNG, problem, saved, triangle
 from tests.conftest import Service, start_service
 
@@ -227,6 +230,36 @@ def _killed_while_it_writes(service: Service, lock: Path, layers: str, asked_s: 
             os.kill(service.process.pid, signal.SIGCONT)
         assert set(arrays_of(call.result(60))) == set(layers.split(","))
     return len(written) > before
+
+
+def test_without_descriptors_one_call_fails_and_no_engine(own: Service) -> None:
+    post(own, format="npz")
+    engine, limits = engine_pid(own), resource.prlimit(own.process.pid, resource.RLIMIT_NOFILE)
+    taken = {int(entry.name) for entry in Path(f"/proc/{own.process.pid}/fd").iterdir()}
+    # One is left, for looking into folders; a segment takes two.
+    least = next(number for number in itertools.count() if number not in taken) + 1
+    resource.prlimit(own.process.pid, resource.RLIMIT_NOFILE, (least, limits[1]))
+    try:
+        refused = own.client.post(PATH, params={"layers": LAYERS, "format": "npz"}, content=PICTURE, headers=PNG)
+    finally:
+        resource.prlimit(own.process.pid, resource.RLIMIT_NOFILE, limits)
+    problem(refused, 503, "engine-unavailable", "Too many open files")
+    assert refused.headers["retry-after"] == "5"
+    assert segments_of(own) == []
+    assert arrays_of(post(own, format="npz"))
+    assert engine_pid(own) == engine
+
+
+def test_an_idle_service_holds_nothing_of_its_last_answer(own: Service) -> None:
+    post(own, format="npz")
+    time.sleep(0.5)
+    held = Path(f"/proc/{own.process.pid}/maps").read_text()
+    assert f"{lock_of(own)}-" not in held
+
+
+def test_as_many_descriptors_as_the_system_allows(own: Service) -> None:
+    soft, hard = resource.prlimit(own.process.pid, resource.RLIMIT_NOFILE)
+    assert soft == min(hard, DESCRIPTORS) if hard != resource.RLIM_INFINITY else soft >= DESCRIPTORS
 
 
 def test_more_than_an_answer_may_hold_is_refused(tmp_path: Path, own: Service) -> None:

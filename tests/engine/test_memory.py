@@ -16,7 +16,7 @@ class Models:
     loading: bool = False
     beside_bytes: int = 0
 
-    def fit(self, coming: int = 0) -> None:
+    def fit(self) -> None:
         raise AssertionError("looking drops nothing")
 
 

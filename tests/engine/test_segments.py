@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.engine.protocol import Call, Reply, pack, unpack
+from service.engine.protocol import Call, NotTaken, Reply, pack, unpack
 from service.engine.segments import LEAST_BYTES, MOST_BYTES, WRITERS, Segments
 from service.engine.shared_memory import SharedMemory
 from tests.arrays import DTYPES, extremes
@@ -223,6 +223,21 @@ class TestForged:
             unpack(Reply, frames, memory.take)
         np.testing.assert_array_equal(unpack(Reply, frames, other.take)[1]["x"], LARGE)
         other.close()
+
+    def test_for_which_there_is_no_descriptor(self, memory: SharedMemory) -> None:
+        """It is gone, and whose answer it was is known."""
+        prefix = memory.open()
+        frames, shared = sent(Segments(prefix), {"x": LARGE})
+        assert shared == 1
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        try:
+            with pytest.raises(NotTaken, match="Too many open files") as raised:
+                unpack(Reply, frames, memory.take)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert raised.value.id == json.loads(bytes(frames[0]))["id"]
+        assert not list(Path(prefix).parent.glob(f"{Path(prefix).name}*"))
 
     def test_in_a_call(self, memory: SharedMemory) -> None:
         places = Segments(memory.open()).share({"x": LARGE})
