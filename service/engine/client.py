@@ -105,7 +105,9 @@ class EngineClient:
                 async with self._one_by_one(deadline) if self._several and own else nullcontext():
                     self.quarantine.require_free(model_id)
                     answer = await self._send(op, payload, arrays or {}, deadline)
-            except _EngineLost:
+            except _EngineLost as lost:
+                # Tasks hold their error, and its traceback this frame with the arrays of the answer that comes.
+                lost.with_traceback(None)
                 log.warning("engine lost during a call", op=op, model=model_id)
                 if self._at_fault and model_id not in self._at_fault:
                     others += 1
