@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import TypeVar
@@ -33,6 +33,11 @@ def side_by_side(work: Callable[[slice], Result], pieces: Iterable[slice]) -> li
     interpreter for most of its time, and ask for nothing side by side itself."""
     pieces = list(pieces)
     return [work(piece) for piece in pieces] if len(pieces) < 2 else list(_pool().map(work, pieces))
+
+
+def sharing(pieces: Collection[slice]) -> int:
+    """How many of the pieces are worked on at a time, at most."""
+    return min(_threads(), max(1, len(pieces)))
 
 
 def _threads() -> int:

@@ -10,11 +10,25 @@ import numpy.typing as npt
 
 from service.imaging import colormaps
 from service.imaging.render import Pixels, Region, Scale, inside, range_of, shares
-from service.strips import side_by_side, strips
+from service.strips import sharing, side_by_side, strips
 
 LEVELS = 256
 Doubles = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class _Draft:
+    """Room for one strip: its map, its levels and its colours."""
+
+    laid: Floats
+    levels: Pixels
+    colours: Pixels
+
+    @classmethod
+    def of(cls, rows: int, columns: int) -> _Draft:
+        laid = np.empty((rows, columns), np.float32)
+        return cls(laid, np.empty((rows, columns), np.uint8), np.empty((rows, columns, 3), np.uint8))
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,28 +72,35 @@ class Painting:
         table = colormaps.lookup(colormap)[:, None]
         wide = self.levels @ self.across.T
         picture = np.empty((*self.size, 3), np.uint8)
+        pieces = strips(self.size[0], self.size[1])
+        # A thread uses one for all its strips: made anew for each they would take as long as what is computed in them.
+        drafts = [_Draft.of(pieces[0].stop, self.size[1]) for _ in range(sharing(pieces))]
 
         def paint(strip: slice) -> None:
-            colours = cv2.applyColorMap(self._strip(strip, wide), table)
+            draft = drafts.pop()
+            rows = strip.stop - strip.start
+            colours = cv2.applyColorMap(self._strip(strip, wide, draft), table, dst=draft.colours[:rows])
             if photograph is None:
                 picture[strip] = colours
             else:
                 cv2.addWeighted(photograph[strip], 1 - alpha, colours, alpha, 0, dst=picture[strip])
+            drafts.append(draft)
 
-        side_by_side(paint, strips(self.size[0], self.size[1]))
+        side_by_side(paint, pieces)
         return picture
 
-    def _strip(self, strip: slice, wide: Floats) -> Pixels:
+    def _strip(self, strip: slice, wide: Floats, draft: _Draft) -> Pixels:
         """The levels of some rows, (rows, W) uint8."""
         rows, columns = self.seen
-        levels = np.full((strip.stop - strip.start, self.size[1]), self.beyond, np.uint8)
+        levels = draft.levels[: strip.stop - strip.start]
+        levels.fill(self.beyond)
         first, last = max(strip.start, rows.start), min(strip.stop, rows.stop)
         if first < last:
             down = self.down[first - rows.start : last - rows.start]
             # Of a fine map few cells reach into a strip.
             cells = np.flatnonzero(down.any(axis=0))
             some = slice(cells[0], cells[-1] + 1)
-            laid = down[:, some] @ wide[some]
+            laid = np.matmul(down[:, some], wide[some], out=draft.laid[: last - first, : wide.shape[1]])
             np.clip(laid, 0, LEVELS - 1, out=laid)
             levels[first - strip.start : last - strip.start, columns] = laid
         return levels

@@ -6,6 +6,9 @@ PNG specification, third edition (W3C 2025): filter type 2 in 9.2, chunks in 5.3
 from __future__ import annotations
 
 import struct
+from functools import reduce
+from itertools import chain
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +22,16 @@ _UP = 2
 _ZLIB_HEADER = b"\x78\x01"
 _LEVEL = 1
 _GREY, _RGB = 0, 2
+_PIECE_BYTES = 128 * 1024
+_ADLER = 65521
+
+
+class _Part(NamedTuple):
+    """Rows that were deflated: the Adler-32 checksum and the number of the bytes that they were."""
+
+    pieces: list[bytes]
+    checksum: int
+    size: int
 
 
 def encode_png(image: npt.NDArray[np.uint8]) -> bytes:
@@ -30,25 +43,41 @@ def encode_png(image: npt.NDArray[np.uint8]) -> bytes:
         raise ValueError(f"cannot encode shape {image.shape}, dtype {image.dtype}")
     height, width = image.shape[:2]
     rows = np.ascontiguousarray(image).reshape(height, -1)
-    filtered = np.empty((height, 1 + rows.shape[1]), np.uint8)
-    filtered[:, 0] = _UP
+    wide = 1 + rows.shape[1]
+    tall = max(1, _PIECE_BYTES // wide)
 
-    def deflated(part: slice) -> bytes:
+    def deflated(part: slice) -> _Part:
         start, end, _ = part.indices(height)
-        above = max(start, 1)
-        if start == 0:
-            filtered[0, 1:] = rows[0]
-        np.subtract(rows[above:end], rows[above - 1 : end - 1], out=filtered[above:end, 1:])
+        filtered = np.empty((tall, wide), np.uint8)
+        filtered[:, 0] = _UP
         deflate = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, -isal_zlib.MAX_WBITS)
+        pieces, checksum = [], 1
+        # In pieces that fit the cache: what is made of a large one is copied each time that it outgrows its buffer.
+        for first in range(start, end, tall):
+            last = min(first + tall, end)
+            above = max(first, 1)
+            if first == 0:
+                filtered[0, 1:] = rows[0]
+            piece = filtered[: last - first]
+            np.subtract(rows[above:last], rows[above - 1 : last - 1], out=piece[above - first :, 1:])
+            checksum = isal_zlib.adler32(piece, checksum)
+            pieces.append(deflate.compress(piece))
         # A part that does not end the stream ends on a byte, so that the next begins on one.
-        how = isal_zlib.Z_FINISH if end == height else isal_zlib.Z_SYNC_FLUSH
-        return bytes(deflate.compress(filtered[start:end]) + deflate.flush(how))
+        pieces.append(deflate.flush(isal_zlib.Z_FINISH if end == height else isal_zlib.Z_SYNC_FLUSH))
+        return _Part(pieces, checksum, (end - start) * wide)
 
-    pieces = side_by_side(deflated, parts(height, filtered.shape[1]))
-    checksum = struct.pack(">I", isal_zlib.adler32(filtered))
+    found = side_by_side(deflated, parts(height, wide))
+    checksum = struct.pack(">I", reduce(_checksum, found, 1))
     header = struct.pack(">IIBBBBB", width, height, 8, _GREY if image.ndim == 2 else _RGB, 0, 0, 0)
-    data = _chunk(b"IDAT", _ZLIB_HEADER, *pieces, checksum)
+    data = _chunk(b"IDAT", _ZLIB_HEADER, *chain.from_iterable(part.pieces for part in found), checksum)
     return b"".join([_SIGNATURE, *_chunk(b"IHDR", header), *data, *_chunk(b"IEND")])
+
+
+def _checksum(before: int, part: _Part) -> int:
+    """The Adler-32 of all bytes before and the part's, from that of each (RFC 1950, 8.2: two sums modulo 65521)."""
+    low, low_of_part = before & 0xFFFF, part.checksum & 0xFFFF
+    high = (before >> 16) + (part.checksum >> 16) + part.size * (low - 1)
+    return (high % _ADLER) << 16 | (low + low_of_part - 1) % _ADLER
 
 
 def _chunk(kind: bytes, *pieces: bytes) -> list[bytes]:
