@@ -263,7 +263,8 @@ class Engine:
 
     def _warm(self, model_id: str, again: bool = False) -> None:
         with self._registry.use(model_id, again=again):
-            pass
+            # Reading a model leaves memory to be given back, as a call does.
+            self._ended_calls += 1
 
     def closing(self) -> None:
         """The process ends soon: a job that runs gets to its next tick before anything else."""

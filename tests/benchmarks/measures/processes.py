@@ -70,7 +70,7 @@ def memory(bench: Bench) -> list[Row]:
         send = _mix(bench, caller)
         for number in range(scale.shapes):
             send(number)
-        traces = _settled(caller, scale.rest_s)
+        traces = settled(caller, scale.rest_s)
         sizes = []
         for number in range(scale.requests):
             send(number)
@@ -91,7 +91,7 @@ def memory(bench: Bench) -> list[Row]:
         service.stop()
 
 
-def _settled(caller: Caller, rest_s: float) -> int | None:
+def settled(caller: Caller, rest_s: float) -> int | None:
     """Gives the traces once there are no new ones for a while: the usual methods are compiled while nobody computes."""
     known = caller.traces()
     while True:
