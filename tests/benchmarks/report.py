@@ -31,24 +31,25 @@ NOTES = """\
 
 On the same machine, otherwise idle, November 2026.
 
-- *Feature maps of 50 MB as npz*, 2.3 times the bare pass (52 ms): eight outputs instead of one take 57 ms, writing the
-  segments 10, mapping and checksums 13, sending 26 (a bare uvicorn sends the same bytes to the same client in 24 to 28),
-  the way through queue and processes the rest. Before, statistics that an npz cannot hold took 43 ms, copies and
-  checksums 93. Tried and left: mapping with all pages at once (as long), checksums by two threads (as long), one write
-  by one thread (17 ms). The pass with eight outputs and the bare transfer alone are 1.6.
-- *A photograph of 12 megapixels as JPEG*, 182 ms: decoding 41, resizing 33, the network 20, colouring 31, encoding 32,
-  upload, checksum and answer 25. Decoding and encoding by libjpeg-turbo take one thread each and are 40 % of it. Tried:
-  buffers kept instead of given back to the system take 14 ms less, and let the api grow with the largest picture; smaller
-  strips take longer.
-- *Predictions beside others*: they waited for the step that ran, 150 to 300 ms of a gradient of ResNet50. One image's
-  pass now runs beside it after 20 ms (7.25 before, 2.8 now); cutting steps further would have left the 150 ms of one
-  image's gradient.
-- *The api at rest*, 151 MB: the interpreter 13, DBOS with SQLAlchemy and psycopg 39, FastAPI and pydantic 24, OpenCV 17,
-  NumPy 12, its own modules 16, routes and jobs connected 12, the command line 7, the rest libraries of these. Tried: rich
-  kept out (5 MB less); watchfiles kept out (1); collecting and trimming (1). Loading OpenCV with the first picture would
-  move 17 MB to a moment later. DBOS loads the drivers of both databases whatever it is told.
+- *Feature maps of 50 MB as npz*, 2.3 times the bare pass (52 ms): eight outputs instead of one take 57 ms, writing
+  the segments 10, mapping and checksums 13, sending 26 (a bare uvicorn sends the same bytes to the same client in
+  24 to 28), the way through queue and processes the rest. Before, statistics that an npz cannot hold took 43 ms,
+  copies and checksums 93. Tried and left: mapping with all pages at once (as long), checksums by two threads (as
+  long), one write by one thread (17 ms). The pass with eight outputs and the bare transfer alone are 1.6.
+- *A photograph of 12 megapixels as JPEG*, 182 ms: decoding 41, resizing 33, the network 20, colouring 31, encoding
+  32, upload, checksum and answer 25. Decoding and encoding by libjpeg-turbo take one thread each and are 40 % of
+  it. Tried: buffers kept instead of given back to the system take 14 ms less, and would let the api grow with its
+  largest picture; smaller strips take longer.
+- *Predictions beside others*: they waited for the step that ran, 150 to 300 ms of a gradient of ResNet50. One
+  image's pass now runs beside it after 20 ms (7.25 before, 2.8 now); cutting steps further would have left the 150
+  ms of one image's gradient.
+- *The api at rest*, 151 MB: the interpreter 13, DBOS with SQLAlchemy and psycopg 36, FastAPI with pydantic 19,
+  OpenCV 17, its own modules 16, NumPy 12, routes and the connection of the job queue 12, and smaller libraries.
+  Tried: rich kept out (5 MB less); watchfiles kept out (1); collecting and trimming (1). Loading OpenCV with the
+  first picture would move 17 MB to a moment later. DBOS loads the drivers of both databases whatever it is told.
 - *The api after the mix*: 17 MB of kept answers, at their size (37 before), and 15 of libraries that pictures need.
-- *The first plan of ResNet50*: 94 MB of folded weights, 5 of the plan, 17 that libraries keep from the first run on.
+- *The first plan of ResNet50*: 94 MB of folded weights, 5 of the plan, 17 that libraries keep from the first run
+  on.
 """
 
 
