@@ -65,7 +65,12 @@ class Batches:
                 self._forget(key, ask)
                 caller.require_wanted()
         if ask.error is not None:
-            raise ask.error
+            # Its traceback will hold this frame: neither it nor the ask may hold the error, or the arrays would stay.
+            error, ask.error = ask.error, None
+            try:
+                raise error
+            finally:
+                del error
         return ask.found or []
 
     def alone(self, caller: Caller, compute: Callable[[], Any]) -> Any:

@@ -127,7 +127,7 @@ class NotTaken(Exception):
 
 
 def no_segments(segment: str) -> memoryview:
-    """For messages that bring their arrays along. Raises ValueError."""
+    """Stands for `take` where messages bring their arrays along. Raises ValueError."""
     raise ValueError(f"the segment {segment!r} in a message that may have none")
 
 

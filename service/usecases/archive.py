@@ -21,12 +21,12 @@ _ATTRIBUTES = 0o600 << 16
 
 
 def pack(arrays: Mapping[str, NDArray[Any]], payload: Mapping[str, Any] | None = None) -> bytes:
-    """As `numpy.savez`, which cannot take every layer's name as it takes them as keywords. Equal input, equal bytes."""
+    """Writes what `numpy.savez` would, which takes names as keywords and so not every layer's. Equal input, equal bytes."""
     return packed(arrays, payload).joined()
 
 
 def packed(arrays: Mapping[str, NDArray[Any]], payload: Mapping[str, Any] | None = None) -> Pieces:
-    """As `pack`; large arrays are not copied, and read once, for their checksum."""
+    """Writes the same in pieces: large arrays are not copied, and read once, for their checksum."""
     pieces = Pieces()
     with zipfile.ZipFile(pieces, "w") as archive:
         if payload is not None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -113,6 +116,28 @@ def test_one_that_fails_fails_alone() -> None:
             return str(error)
 
     assert after_a_busy_device(turns, 4, call) == [1.0, 0.0, "negative", "negative"]
+
+
+def test_a_failure_holds_no_arrays() -> None:
+    """Nothing waits for a collection: the arrays of a call that failed may be the reason why there is no memory."""
+    held: list[weakref.ref[np.ndarray]] = []
+
+    def fails(x: np.ndarray) -> list[np.ndarray]:
+        raise MemoryError("none is left")
+
+    def call() -> None:
+        image = np.zeros((1, 8))
+        held.append(weakref.ref(image))
+        with suppress(MemoryError):
+            Batches(Turns()).run(Caller(""), "key", fails, (image,), 32)
+
+    gc.collect()
+    gc.disable()
+    try:
+        call()
+        assert held[0]() is None
+    finally:
+        gc.enable()
 
 
 def test_it_is_known_who_computes_and_who_waits() -> None:

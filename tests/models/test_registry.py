@@ -147,7 +147,7 @@ def test_the_least_used_plans_go_first_and_then_models() -> None:
 
 
 def test_what_else_there_is_takes_of_the_room_and_half_of_it_at_most() -> None:
-    """In halves of a plan. A model of nearly no size has four plans, and there was room for just these."""
+    """A model of nearly no size has four plans, with room for just these; `beside` counts halves of a plan."""
     warm, _ = with_plans(SIZE + 4 * plan_bytes(), {"a": 4})
     left = []
     for beside in (0, 1, 2, 3, 1000):
