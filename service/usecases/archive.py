@@ -21,7 +21,7 @@ _ATTRIBUTES = 0o600 << 16
 
 
 def pack(arrays: Mapping[str, NDArray[Any]], payload: Mapping[str, Any] | None = None) -> bytes:
-    """Writes what `numpy.savez` would, which takes names as keywords and so not every layer's. Equal input, equal bytes."""
+    """Writes what `numpy.savez` would, which takes names as keywords and so not every layer's. Equal in, equal out."""
     return packed(arrays, payload).joined()
 
 
