@@ -18,14 +18,15 @@ LEASE_S = 2.0
 
 
 def test_the_same_worker_again_goes_on_at_once(config: JobsConfig, jobs: Jobs, workers: Workers) -> None:
+    # A lease longer than the test may take: it is not what is waited for.
+    config = config.model_copy(update={"lease_s": 60.0})
     workers.start(config, "one")
     job = count(jobs, 100)
     until(started(jobs, job, 40))
     workers.kill("one")
     assert jobs.get(job.id, None).state is JobState.RUNNING
     workers.start(config, "one")
-    # No lease to wait for: within a second of its start it has the job.
-    assert until(lambda: jobs.get(job.id, None).attempts == 2) < 1.5
+    until(lambda: jobs.get(job.id, None).attempts == 2)
     assert ended(jobs, job).attempts == 2
     total, starts = counted(jobs, job)
     assert total == 100
@@ -96,7 +97,8 @@ def test_a_frozen_worker_that_wakes_up_writes_no_more(config: JobsConfig, jobs: 
 
 def test_a_job_that_kills_its_workers_is_given_up(sqlite_config: JobsConfig, opened: Open, workers: Workers) -> None:
     jobs = opened(sqlite_config)
-    poison, good = count(jobs, 50, die_at=30), count(jobs, 3)
+    # Steps longer than the pause between two checkpoints: each that ends is kept, however slow the machine.
+    poison, good = count(jobs, 50, die_at=3, step_s=0.3), count(jobs, 3)
     deaths = 0
     while not jobs.get(poison.id, None).state.final:
         process = workers.start(sqlite_config, "one")
@@ -104,11 +106,9 @@ def test_a_job_that_kills_its_workers_is_given_up(sqlite_config: JobsConfig, ope
         deaths += process.poll() == -signal.SIGKILL
         assert deaths < 6
     failed = jobs.get(poison.id, None)
-    # The second start went on from a checkpoint on the way to 30; from there, three deaths.
-    assert deaths in (3, 4)
-    assert failed.attempts == deaths
-    assert failed.error == Failure("KerascopeError", f"the worker died 3 times at step {failed.step} of this job")
-    assert 20 <= (failed.step or 0) <= 30
+    # The first start got to step 2; from there, three deaths.
+    assert (deaths, failed.attempts, failed.step) == (4, 4, 2)
+    assert failed.error == Failure("KerascopeError", "the worker died 3 times at step 2 of this job")
     assert ended(jobs, good).state == "succeeded"
 
 

@@ -102,7 +102,7 @@ def test_a_result_expires(config: JobsConfig, opened: Open, workers: Workers) ->
 
 
 class TestCancelling:
-    def test_a_running_job_frees_its_worker_in_half_a_second(
+    def test_a_running_job_frees_its_worker_at_its_next_tick(
         self, config: JobsConfig, jobs: Jobs, workers: Workers
     ) -> None:
         workers.start(config, "one")
@@ -110,11 +110,9 @@ class TestCancelling:
         until(started(jobs, long, 5))
         jobs.cancel(waiting.id, "ann")
         short = submit(jobs, "echo")
-        began = time.monotonic()
         assert jobs.cancel(long.id, "ann").state is JobState.CANCELLED
+        # The cancelled one would have taken 200 s.
         until(lambda: jobs.get(short.id, None).state.final)
-        # 0.2 s to the next tick, 0.05 s to the next look into the queue; the rest is for a busy machine.
-        assert time.monotonic() - began < 1.5
         assert jobs.get(waiting.id, None).attempts == 0
         step = jobs.get(long.id, None).step
         time.sleep(0.4)
@@ -139,16 +137,15 @@ class TestCancelling:
 
 class TestStopping:
     def test_another_worker_goes_on_at_once(self, config: JobsConfig, jobs: Jobs, workers: Workers) -> None:
-        # Too long for a checkpoint in between: what the second knows, the first saved when it was stopped.
-        config = config.model_copy(update={"checkpoint_s": 60.0})
+        # Too long for a checkpoint in between: what the second knows, the first saved when it was stopped. And too long
+        # for a lease that ends: the first gave the job away.
+        config = config.model_copy(update={"checkpoint_s": 60.0, "lease_s": 60.0})
         first = workers.start(config, "first")
         job = count(jobs, 100)
         until(started(jobs, job, 10))
         workers.start(config, "second")
         first.send_signal(signal.SIGTERM)
-        began = time.monotonic()
         until(lambda: jobs.get(job.id, None).worker == "second")
-        assert time.monotonic() - began < 2
         assert first.wait(10) == 0
         done = ended(jobs, job)
         total, starts = counted(jobs, job)
