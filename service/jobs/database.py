@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +29,8 @@ WAL_PAUSE_S = 0.05
 DISK_FULL = "53100"
 IDLE_TRANSACTION = "25P03"
 TABLES_LOCK = 0x6B657261
+# No other thread connects between the two calls that make a file of SQLite.
+_making = threading.Lock()
 SQLITE_CLOCK = "(julianday('now') - 2440587.5) * 86400.0"
 POSTGRESQL_CLOCK = "extract(epoch from clock_timestamp())"
 
@@ -205,10 +208,7 @@ def _sqlite_engine(url: sa.URL, connections: int) -> sa.Engine:
 
     @sa.event.listens_for(engine, "do_connect")
     def make_file(*_: Any) -> None:
-        # The log and index files beside it take over its mode.
-        path = _file(url)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        _make_file(_file(url))
 
     @sa.event.listens_for(engine, "connect")
     def set_up(connection: Any, _: Any) -> None:
@@ -218,6 +218,18 @@ def _sqlite_engine(url: sa.URL, connections: int) -> sa.Engine:
         _use_write_ahead_log(connection)
 
     return engine
+
+
+def _make_file(path: Path) -> None:
+    """Makes SQLite's file for its owner alone; the log and index files beside it take over its mode.
+
+    One that is there is left alone: a process that closes any descriptor of a file gives up all its POSIX locks on it,
+    those of SQLite too. Others would then delete the log that this process writes to, and what it wrote with it.
+    """
+    with _making:
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
 
 
 def _use_write_ahead_log(connection: sqlite3.Connection) -> None:

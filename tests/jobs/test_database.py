@@ -39,6 +39,25 @@ def test_sqlite_makes_its_folder_and_a_file_for_its_owner_alone(sqlite_config: J
     database.close()
 
 
+def test_another_process_that_comes_and_goes_takes_no_rows_along(sqlite_config: JobsConfig) -> None:
+    """It deletes the write-ahead log if it holds itself for the last: this one's locks say otherwise, and stay held."""
+    database = Database(sqlite_config.database_url, connections=2)
+    database.create_tables()
+    with database.engine.connect(), database.engine.connect():
+        pass
+    code = f"""
+import sqlite3
+connection = sqlite3.connect({database.url.removeprefix("sqlite:///")!r})
+print(connection.execute("select executor from job_workers").fetchall())
+connection.close()"""
+    told = [subprocess.check_output([sys.executable, "-c", code], text=True)]
+    with database.begin() as connection:
+        database.upsert(connection, WORKERS, {"executor": "a", "beat": 1.5})
+    told.append(subprocess.check_output([sys.executable, "-c", code], text=True))
+    assert told == ["[]\n", "[('a',)]\n"]
+    database.close()
+
+
 @pytest.mark.parametrize("url", ["mysql://host/jobs", "oracle://host/jobs"])
 def test_other_databases_are_refused(url: str) -> None:
     with pytest.raises(ConfigurationError, match=r"use sqlite:///… or postgresql://…"):
