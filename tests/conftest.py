@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import subprocess
@@ -42,6 +43,16 @@ def data() -> Path:
     if not DATA.is_dir():
         pytest.skip("the test data folder is not there (set KERASCOPE_TEST_DATA)")
     return DATA
+
+
+@pytest.fixture(scope="module")
+def frozen() -> Iterator[None]:
+    """Has collections pass over what other files have left, as the engine has them pass over its imports: for files
+    that collect often."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @dataclass

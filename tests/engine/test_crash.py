@@ -199,7 +199,6 @@ def test_an_engine_that_cannot_start(tmp_path: Path, starting: Start, monkeypatc
         time.sleep(0.1)
         ended = [event for event in running.events() if event["event"] == "engine ended"]
         waits = [float(str(event["restart_in_s"])) for event in ended]
-    assert waits == sorted(waits)
     assert waits[1] == 2 * waits[0]
     assert running.stop() == 0
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from service.engine.operations import USUAL_METHODS
 from service.engine.server import IDLE_S
 from tests.checks import PNG, saved, triangle
 from tests.conftest import Service, start_service, wait_ready
@@ -34,7 +35,8 @@ def cam(service: Service, query: str = "") -> httpx.Response:
 def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     running = start_service(tmp_path_factory.mktemp("measured"), preload="shapes", queue_limit="3")
     until = time.monotonic() + 60
-    while not any(event["event"] == "model ready" for event in running.events()) and time.monotonic() < until:
+    while sum(event["event"] == "method ready" for event in running.events()) < len(USUAL_METHODS):
+        assert time.monotonic() < until
         time.sleep(0.05)
     yield running
     running.stop()

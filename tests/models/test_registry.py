@@ -22,6 +22,7 @@ from service.models.loaded import LoadedModel
 from service.models.registry import Registry
 from service.models.spec import ModelSpec
 
+pytestmark = pytest.mark.usefixtures("frozen")
 IDS = ("a", "b", "c", "d")
 SIZE = 100
 

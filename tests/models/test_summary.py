@@ -22,6 +22,7 @@ from service.models.entries import spec_of_file
 from service.models.loaded import LoadedModel, load_model
 from service.models.summary import summary_of
 
+pytestmark = pytest.mark.usefixtures("frozen")
 WIDTHS = (80, 110, 160)
 
 
