@@ -23,7 +23,8 @@ from tests.conftest import Service, start_service, wait_ready
 Start = Callable[..., Service]
 
 PICTURE = saved(triangle())
-RECOVERY_S = 30
+# What a machine that does much else may take; `make kills` measures it.
+RECOVERY_S = 60
 
 
 def engine_pid(service: Service) -> int:
@@ -101,15 +102,15 @@ def test_an_idle_engine_that_dies_is_replaced(victim: Service) -> None:
 
 
 def test_sigterm_answers_calls_in_flight_and_leaves_no_orphan(tmp_path: Path, starting: Start) -> None:
-    running = starting(tmp_path, preload="shapes")
+    running = starting(tmp_path, preload="shapes", shutdown_grace_s="60")
     engine = engine_pid(running)
     with ThreadPoolExecutor(1) as threads:
         call = threads.submit(post, running, "/v1/models/efficientnet-lite0/cam")
         time.sleep(0.3)
         assert not call.done()
         running.process.send_signal(signal.SIGTERM)
-        assert call.result(timeout=30).status_code == 200
-    assert running.process.wait(30) == 0
+        assert call.result(timeout=60).status_code == 200
+    assert running.process.wait(60) == 0
     assert gone(engine, 5)
     assert b"Traceback" not in running.log.read_bytes()
 
