@@ -19,5 +19,5 @@ const submitted = await call("POST", "/v1/models/shapes/maximization?layer=conv2
 });
 const job = (await submitted.json()).id;
 await (await call("GET", `/v1/jobs/${job}/events`)).text();
-const answer = await call("GET", "/v1/jobs?state=succeeded&limit=1");
+const answer = await call("GET", "/v1/jobs?state=succeeded&limit=100");
 console.log(await answer.text());

@@ -32,6 +32,6 @@ call("GET", f"/v1/jobs/{job}/events")
 answer = call(
     "GET",
     "/v1/jobs",
-    params={"state": "succeeded", "limit": 1},
+    params={"state": "succeeded", "limit": 100},
 )
 print(answer.text)
