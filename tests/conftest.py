@@ -47,8 +47,10 @@ def data() -> Path:
 
 @pytest.fixture(scope="module")
 def frozen() -> Iterator[None]:
-    """Has collections pass over what other files have left, as the engine has them pass over its imports: for files
-    that collect often."""
+    """Has collections pass over what other files have left, as the engine has them pass over its imports.
+
+    Files that collect often use it: a collection takes a second in a process that has run many others.
+    """
     gc.collect()
     gc.freeze()
     yield

@@ -29,7 +29,7 @@ WAL_PAUSE_S = 0.05
 DISK_FULL = "53100"
 IDLE_TRANSACTION = "25P03"
 TABLES_LOCK = 0x6B657261
-# No other thread connects between the two calls that make a file of SQLite.
+# Keeps other threads from connecting to SQLite's file between the two calls that make it.
 _making = threading.Lock()
 SQLITE_CLOCK = "(julianday('now') - 2440587.5) * 86400.0"
 POSTGRESQL_CLOCK = "extract(epoch from clock_timestamp())"
@@ -221,10 +221,10 @@ def _sqlite_engine(url: sa.URL, connections: int) -> sa.Engine:
 
 
 def _make_file(path: Path) -> None:
-    """Makes SQLite's file for its owner alone; the log and index files beside it take over its mode.
+    """Makes SQLite's file, unless it is there, for its owner alone; the log and index beside it take over its mode.
 
-    One that is there is left alone: a process that closes any descriptor of a file gives up all its POSIX locks on it,
-    those of SQLite too. Others would then delete the log that this process writes to, and what it wrote with it.
+    It does not open a file that is there: a process that closes any descriptor of a file gives up all its POSIX locks
+    on that file, SQLite's included. Another process would then delete the log that this one writes to, and its rows.
     """
     with _making:
         if not path.exists():

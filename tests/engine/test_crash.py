@@ -23,7 +23,7 @@ from tests.conftest import Service, start_service, wait_ready
 Start = Callable[..., Service]
 
 PICTURE = saved(triangle())
-# What a machine that does much else may take; `make kills` measures it.
+# A machine that does much else may take so long to recover; `make kills` measures an idle one.
 RECOVERY_S = 60
 
 

@@ -265,10 +265,10 @@ BOMBS = {
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_bomb_is_refused_by_its_header(name: str) -> None:
-    began = time.thread_time()
+    began = time.process_time()
     with pytest.raises(ImageTooLarge):
         decode(BOMBS[name], LIMITS)
-    assert time.thread_time() - began < 0.2
+    assert time.process_time() - began < 0.2
 
 
 def test_a_refusal_names_the_size_and_the_limit() -> None:

@@ -18,7 +18,7 @@ LEASE_S = 2.0
 
 
 def test_the_same_worker_again_goes_on_at_once(config: JobsConfig, jobs: Jobs, workers: Workers) -> None:
-    # A lease longer than the test may take: it is not what is waited for.
+    # The lease is longer than the test may take: nobody waits for its end.
     config = config.model_copy(update={"lease_s": 60.0})
     workers.start(config, "one")
     job = count(jobs, 100)

@@ -40,7 +40,8 @@ def test_sqlite_makes_its_folder_and_a_file_for_its_owner_alone(sqlite_config: J
 
 
 def test_another_process_that_comes_and_goes_takes_no_rows_along(sqlite_config: JobsConfig) -> None:
-    """It deletes the write-ahead log if it holds itself for the last: this one's locks say otherwise, and stay held."""
+    """SQLite deletes the write-ahead log with the last connection that it knows of: this process's locks tell it of
+    more, and stay held."""
     database = Database(sqlite_config.database_url, connections=2)
     database.create_tables()
     with database.engine.connect(), database.engine.connect():
@@ -56,6 +57,29 @@ connection.close()"""
     told.append(subprocess.check_output([sys.executable, "-c", code], text=True))
     assert told == ["[]\n", "[('a',)]\n"]
     database.close()
+
+
+def test_nobody_but_sqlite_opens_its_file(sqlite_config: JobsConfig) -> None:
+    """Whoever closed another descriptor of it would give up SQLite's locks; it is opened once, to be made."""
+    code = """
+import sys
+opened = []
+sys.addaudithook(lambda event, args: opened.append(args[0]) if event == "open" and "jobs.db" in str(args[0]) else None)
+from service.jobs.config import JobsConfig
+from service.jobs.jobs import Jobs
+from tests.jobs.helpers import count
+config = JobsConfig.model_validate_json(sys.argv[1])
+for _ in range(2):
+    jobs = Jobs(config)
+    jobs.connect()
+    job = count(jobs, 3)
+    assert jobs.get(job.id, None) == jobs.list(None)[0]
+    jobs.cancel(job.id, None)
+    jobs.sweep()
+    jobs.close()
+print(len(opened))"""
+    command = [sys.executable, "-c", code, sqlite_config.model_dump_json()]
+    assert subprocess.check_output(command, text=True, cwd=ROOT) == "1\n"
 
 
 @pytest.mark.parametrize("url", ["mysql://host/jobs", "oracle://host/jobs"])
@@ -141,7 +165,7 @@ class TestErrors:
         database.close()
 
     def test_a_transaction_that_idles(self, postgres_config: JobsConfig) -> None:
-        """As of a worker that is frozen: it must not keep its locks for ever."""
+        """A frozen worker leaves one: it must not keep its locks for ever."""
         database = Database(postgres_config.database_url, connections=2)
         with database.begin() as connection:
             assert connection.exec_driver_sql("show idle_in_transaction_session_timeout").scalar_one() == "5s"

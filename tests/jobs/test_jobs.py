@@ -175,7 +175,7 @@ def test_no_database_yet_no_database_any_more_and_back(postgres: Postgres, opene
         except JobsUnavailable:
             return False
 
-    until(answers, 10)
+    assert until(answers, 10) < 3
     job = submit(jobs)
     if config.database_url.startswith("postgresql"):
         postgres.stop()
@@ -186,7 +186,7 @@ def test_no_database_yet_no_database_any_more_and_back(postgres: Postgres, opene
 
 
 def test_a_call_is_cheap(sqlite_config: JobsConfig, opened: Open) -> None:
-    """In time of the processor, which does not count what else runs."""
+    """The bounds are of the processor's time, which does not count what else runs."""
     jobs = opened(sqlite_config)
     made = [submit(jobs) for _ in range(20)]
     began = time.thread_time()

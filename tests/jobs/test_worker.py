@@ -111,12 +111,13 @@ class TestCancelling:
         jobs.cancel(waiting.id, "ann")
         short = submit(jobs, "echo")
         assert jobs.cancel(long.id, "ann").state is JobState.CANCELLED
-        # The cancelled one would have taken 200 s.
+        # It would have taken 200 s; and one that had not let go within 4 s would have ended the process.
         until(lambda: jobs.get(short.id, None).state.final)
         assert jobs.get(waiting.id, None).attempts == 0
         step = jobs.get(long.id, None).step
         time.sleep(0.4)
         assert jobs.get(long.id, None).step == step
+        assert workers.processes["one"].poll() is None
         assert "Traceback" not in workers.log("one").read_text()
 
     def test_one_that_does_not_stop_costs_the_process(
@@ -137,8 +138,8 @@ class TestCancelling:
 
 class TestStopping:
     def test_another_worker_goes_on_at_once(self, config: JobsConfig, jobs: Jobs, workers: Workers) -> None:
-        # Too long for a checkpoint in between: what the second knows, the first saved when it was stopped. And too long
-        # for a lease that ends: the first gave the job away.
+        # No checkpoint is due in between: what the second knows, the first saved when it was stopped. Nor does a lease
+        # end: the first gave the job away.
         config = config.model_copy(update={"checkpoint_s": 60.0, "lease_s": 60.0})
         first = workers.start(config, "first")
         job = count(jobs, 100)

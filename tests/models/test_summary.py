@@ -125,7 +125,7 @@ def test_whole_models(files: dict[tuple[int, str], Path], models: dict[Any, Load
 
 
 def test_up_to_a_layer(files: dict[tuple[int, str], Path], models: dict[Any, LoadedModel]) -> None:
-    """Of a nested path the model is the nested one's, from its own inputs on."""
+    """A nested path gives the nested model, from its own inputs on."""
     cases = [((generation, name), width, *rest) for generation in KERASES for name, *rest in UNTIL for width in WIDTHS]
     asked = [
         {"file": str(files[key]), "generation": key[0], "width": width, "until": names}
