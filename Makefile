@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: serve test lint docs bench day overload kills soak fuzz audit lock browser clean
+.PHONY: serve test lint shape docs bench day overload kills soak fuzz audit lock browser clean
 
 serve: $(STAMP)
 	$(BIN)/kerascope serve --log-format console
@@ -20,6 +20,10 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check service tests openapi_examples
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+# The form of the code in figures: the table of the house; LIST=--list says what was counted.
+shape: $(STAMP)
+	$(BIN)/python -m tests.shape $(LIST)
 
 docs: $(STAMP)
 	$(BIN)/python openapi_examples/make_docs.py
