@@ -13,7 +13,7 @@ from pathlib import Path
 from generators import curl, http_file, javascript, python
 from generators.example import FOLDER, names, read
 
-from service.api.errors import STATUS, problem_type
+from service.api.answering.problems import STATUS, problem_type
 from service.app import create_app
 from service.errors import ConfigurationError, KerascopeError
 from service.explainers import EXPLAINERS

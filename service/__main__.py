@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 
 from service import __version__
+from service.cli.keys import app as keys_app
 from service.errors import ConfigurationError, InvalidParameter, KerascopeError
-from service.keys.command import app as keys_app
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Shows what a Keras convolutional network sees.")
 models_app = typer.Typer(no_args_is_help=True, help="Models that can be loaded.")
@@ -42,7 +42,7 @@ def serve(
     modest()
     import structlog
 
-    from service.api.server import Server
+    from service.api.server.server import Server
     from service.app import create_app
     from service.settings import load_settings, make_folders
     from service.telemetry import configure_logging
@@ -74,7 +74,7 @@ def worker(
     ] = None,
 ) -> None:
     """Run background jobs without listening, on as many machines as there are."""
-    from service.models.device import ONE_BLAS_THREAD
+    from service.models.backends.device import ONE_BLAS_THREAD
 
     os.environ.update(ONE_BLAS_THREAD)
     from service.app import engine_config, free_worker_name
@@ -101,8 +101,8 @@ def doctor(
     """Check what this machine has for the service; exits 1 when something is missing."""
     import json
 
-    from service.doctor.check import Level
-    from service.doctor.examine import examine
+    from service.cli.doctor.check import Level
+    from service.cli.doctor.examine import examine
 
     checks = []
     for check in examine(host=host, port=port, data_dir=data_dir, models_dir=models_dir):
@@ -130,7 +130,7 @@ def show_settings(data_dir: DataDir = None, models_dir: ModelsDir = None, host: 
 @models_app.command("list")
 def list_models(data_dir: DataDir = None, models_dir: ModelsDir = None) -> None:
     """List the shipped models and those in the model folder."""
-    from service.models.library import Library
+    from service.models.files.library import Library
     from service.settings import load_settings
 
     if models_dir is not None and not models_dir.is_dir():
@@ -147,7 +147,7 @@ def list_models(data_dir: DataDir = None, models_dir: ModelsDir = None) -> None:
 @models_app.command("check")
 def check_model(path: Path, data_dir: DataDir = None) -> None:
     """Load a model file and print what was found in it, or why it cannot be loaded."""
-    from service.models.device import DeviceSettings, environment, quiet_start
+    from service.models.backends.device import DeviceSettings, environment, quiet_start
     from service.settings import load_settings
 
     settings = load_settings(data_dir=data_dir)
@@ -165,7 +165,7 @@ def train_shapes(
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training pictures.")] = 20,
 ) -> None:
     """Draw circles, squares and triangles and train the network that tells them apart."""
-    from service.models.device import DeviceSettings, environment, quiet_start
+    from service.models.backends.device import DeviceSettings, environment, quiet_start
     from service.settings import load_settings
 
     try:

@@ -24,17 +24,17 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from starlette.staticfiles import StaticFiles
 
 from service import __version__
-from service.api import errors
-from service.api.access import allowed
-from service.api.auth import Keys
-from service.api.deps import Services
-from service.api.document import TAGS, finished
-from service.api.routes import explain, explorer, health, kserve_v1, methods, metrics, models, open_inference
+from service.api.answering import problems as errors
+from service.api.document.document import TAGS, finished
+from service.api.guarding.keys import Keys
+from service.api.guarding.scopes import allowed
+from service.api.guarding.stack import surround
+from service.api.reading.deps import Services
+from service.api.routes import explain, explorer, health, kserve_v1, methods, models, open_inference
 from service.api.routes import jobs as job_routes
 from service.api.routes import uploads as upload_routes
-from service.api.stack import surround
-from service.api.web import FILES, WEB, WebFiles
-from service.engine.pool import EnginePool
+from service.api.routes.explorer import FILES, WEB, WebFiles
+from service.engine.host.pool import EnginePool
 from service.engine.protocol import EngineConfig
 from service.imaging.decode import DecodeLimits
 from service.ingest import sandbox
@@ -45,8 +45,8 @@ from service.jobs.jobs import Jobs
 from service.jobs.lock import is_held
 from service.keys.store import KeyStore
 from service.metrics import CallMetrics, Exposition
-from service.models.library import Library
-from service.models.uploads.store import UPLOADS, UploadStore
+from service.models.files.library import Library
+from service.models.files.uploads.store import UPLOADS, UploadStore
 from service.settings import Settings, is_loopback, split
 from service.tracing import Tracing, no_span
 from service.usecases.cache import AnswerCache
@@ -143,12 +143,11 @@ def create_app(settings: Settings) -> FastAPI:
     errors.install(app)
     surround(app, settings, keys, engines, library, calls)
     if tracing:
-        from service.api.tracing import trace_requests
+        from service.api.guarding.tracing import trace_requests
 
         trace_requests(app, tracing)
     for router in (
         health.router,
-        metrics.router,
         methods.router,
         explain.router,
         models.router,

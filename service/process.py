@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from service.models.device import ONE_BLAS_THREAD
+from service.models.backends.device import ONE_BLAS_THREAD
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -2, -3, -8
 ARENAS = 2

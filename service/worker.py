@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from service.engine.child.server import Engine
 from service.engine.protocol import EngineConfig, pulse_beside
 from service.engine.pulse import Pulse
-from service.engine.server import Engine
 from service.errors import KerascopeError
 from service.imaging.decode import DecodeLimits
-from service.models.device import DeviceSettings, environment, quiet_start
-from service.models.work import Kind, Work
+from service.models.backends.device import DeviceSettings, environment, quiet_start
+from service.models.backends.work import Kind, Work
 from service.process import reusing, yielding
 from service.telemetry import configure_logging
 

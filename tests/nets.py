@@ -20,17 +20,17 @@ from keras import layers
 from service.explainers import BY_NAME
 from service.explainers.base import Explanation, Progress
 from service.explainers.targets import class_targets, parse_targets
-from service.models.backend import TensorFlowBackend
-from service.models.canonical import canonical
+from service.models.backends.tensorflow import TensorFlowBackend
 from service.models.dialects.keras3 import KERAS_3
-from service.models.head import find_head
-from service.models.inputs import find_input
+from service.models.files.loading import open_contents
+from service.models.files.opening.contents import contents_of_path
+from service.models.files.spec import HeadKind, ModelSpec
+from service.models.graph.canonical import canonical
+from service.models.graph.head import find_head
+from service.models.graph.inputs import find_input
+from service.models.graph.preprocess import NetworkInput, Region, prepare
+from service.models.graph.scaling import find_scaling
 from service.models.loaded import LoadedModel
-from service.models.loading import open_contents
-from service.models.opening.contents import contents_of_path
-from service.models.preprocess import NetworkInput, Region, prepare
-from service.models.scaling import find_scaling
-from service.models.spec import HeadKind, ModelSpec
 
 IMAGE = np.array([[1, 2, -1], [0, -3, 4]], np.float32)[None, ..., None]
 POSITIVE = np.array([[1, 2, 0], [0, 0, 4]], np.float32)

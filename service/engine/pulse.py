@@ -17,7 +17,7 @@ from pathlib import Path
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
-from service.models.work import Kind, Task, Work
+from service.models.backends.work import Kind, Task, Work
 
 SIZE = 64 * 1024
 BEAT_S = 0.5

@@ -16,9 +16,9 @@ from service.explainers.passes import batch_of
 from service.explainers.targets import Targets
 
 if TYPE_CHECKING:
-    from service.models.graph import Graph, LayerEntry, Tensor
-    from service.models.interface import Backend
-    from service.models.preprocess import NetworkInput
+    from service.models.backends.interface import Backend
+    from service.models.graph.graph import Graph, LayerEntry, Tensor
+    from service.models.graph.preprocess import NetworkInput
 
 DEFAULT_LAYERS = 12
 

@@ -15,10 +15,10 @@ from service.explainers.params import ExplainerParams
 from service.explainers.targets import Targets, stated_targets
 
 if TYPE_CHECKING:
-    from service.models.graph import Graph, LayerEntry, Tensor
-    from service.models.head import Head
-    from service.models.interface import Backend
-    from service.models.preprocess import NetworkInput
+    from service.models.backends.interface import Backend
+    from service.models.graph.graph import Graph, LayerEntry, Tensor
+    from service.models.graph.head import Head
+    from service.models.graph.preprocess import NetworkInput
 
 
 class Cost(StrEnum):

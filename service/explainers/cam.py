@@ -20,10 +20,10 @@ from service.explainers.passes import gradients_plan
 from service.explainers.targets import NOTHING, Targets
 
 if TYPE_CHECKING:
-    from service.models.graph import Graph, LayerEntry
-    from service.models.head import Head
-    from service.models.interface import Backend
-    from service.models.preprocess import NetworkInput
+    from service.models.backends.interface import Backend
+    from service.models.graph.graph import Graph, LayerEntry
+    from service.models.graph.head import Head
+    from service.models.graph.preprocess import NetworkInput
 
 SIGNED = ("eigencam", "cam")
 

@@ -13,9 +13,9 @@ from service.explainers.targets import Targets
 
 if TYPE_CHECKING:
     from service.explainers.base import Progress
-    from service.models.graph import Graph, Tensor
-    from service.models.interface import Backend
-    from service.models.preprocess import NetworkInput
+    from service.models.backends.interface import Backend
+    from service.models.graph.graph import Graph, Tensor
+    from service.models.graph.preprocess import NetworkInput
 
 
 def values_at(

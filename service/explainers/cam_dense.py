@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from service.models.graph import Graph, LayerEntry, Node
-    from service.models.head import Head
+    from service.models.graph.graph import Graph, LayerEntry, Node
+    from service.models.graph.head import Head
 
 _PASSED = ("Dropout", "Flatten", "Reshape", "Identity")
 

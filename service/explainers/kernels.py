@@ -15,9 +15,9 @@ from service.explainers.params import Indices, LayerName, TileParams, written_be
 from service.explainers.targets import Targets
 
 if TYPE_CHECKING:
-    from service.models.graph import Graph, LayerEntry
-    from service.models.interface import Backend
-    from service.models.preprocess import NetworkInput
+    from service.models.backends.interface import Backend
+    from service.models.graph.graph import Graph, LayerEntry
+    from service.models.graph.preprocess import NetworkInput
 
 
 class KernelParams(TileParams):

@@ -21,9 +21,9 @@ from service.explainers.saliency_paths import blur_deviation
 from service.explainers.targets import Targets
 
 if TYPE_CHECKING:
-    from service.models.graph import Graph
-    from service.models.interface import Backend
-    from service.models.preprocess import NetworkInput
+    from service.models.backends.interface import Backend
+    from service.models.graph.graph import Graph
+    from service.models.graph.preprocess import NetworkInput
 
 Floats = NDArray[np.float32]
 SCORE_DROPS = ("logit_drop", "score_drop")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from service.explainers.saliency_paths import blur_deviation, blurred
 
 if TYPE_CHECKING:
-    from service.models.preprocess import NetworkInput
+    from service.models.graph.preprocess import NetworkInput
 
 Floats = NDArray[np.float32]
 

@@ -16,9 +16,9 @@ from service.explainers.targets import Targets
 
 if TYPE_CHECKING:
     from service.explainers.base import Progress
-    from service.models.graph import Graph
-    from service.models.interface import Backend, Occluded
-    from service.models.preprocess import NetworkInput
+    from service.models.backends.interface import Backend, Occluded
+    from service.models.graph.graph import Graph
+    from service.models.graph.preprocess import NetworkInput
 
 Floats = NDArray[np.float32]
 Strategy = Literal["auto", "full", "incremental"]

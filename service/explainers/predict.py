@@ -10,10 +10,10 @@ from service.explainers.passes import scores_plan
 from service.explainers.targets import Targets
 
 if TYPE_CHECKING:
-    from service.models.graph import Graph
-    from service.models.head import Head
-    from service.models.interface import Backend
-    from service.models.preprocess import NetworkInput
+    from service.models.backends.interface import Backend
+    from service.models.graph.graph import Graph
+    from service.models.graph.head import Head
+    from service.models.graph.preprocess import NetworkInput
 
 
 class Predict(Explainer):

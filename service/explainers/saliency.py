@@ -19,13 +19,13 @@ from service.explainers.passes import chunks, gradients_plan, resized, scores_pl
 from service.explainers.saliency_paths import Baseline, blur_deviation, integrated, noise_deviation, noisy_statistics
 from service.explainers.saliency_variants import VARIANTS
 from service.explainers.targets import Targets
-from service.models.interface import ReluRule
+from service.models.backends.interface import ReluRule
 
 if TYPE_CHECKING:
-    from service.models.graph import Graph
-    from service.models.head import Head
-    from service.models.interface import Backend
-    from service.models.preprocess import NetworkInput
+    from service.models.backends.interface import Backend
+    from service.models.graph.graph import Graph
+    from service.models.graph.head import Head
+    from service.models.graph.preprocess import NetworkInput
 
 Floats = NDArray[np.float32]
 Found = tuple[list[Floats], Floats, list[Warned]]

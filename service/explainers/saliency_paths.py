@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from service.explainers.targets import Targets
 
 if TYPE_CHECKING:
-    from service.models.interface import Plan
-    from service.models.preprocess import NetworkInput
+    from service.models.backends.interface import Plan
+    from service.models.graph.preprocess import NetworkInput
 
 Floats = NDArray[np.float32]
 Baseline = Literal["zero", "black", "mean", "blur"]

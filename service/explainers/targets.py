@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from service.errors import InvalidParameter, MethodNotValid, UnknownClass, nearest
 
 if TYPE_CHECKING:
-    from service.models.graph import Graph, Tensor
-    from service.models.head import Head
+    from service.models.graph.graph import Graph, Tensor
+    from service.models.graph.head import Head
 
 MAX_TARGETS = 10
 # A model of no more classes names them all.

@@ -26,7 +26,7 @@ from service.ingest.values import (
     short,
 )
 from service.ingest.verdict import Refused
-from service.models.opening.contents import objects_in
+from service.models.files.opening.contents import objects_in
 
 _OBJECT_KEYS = VALUE_KEYS | {"name", "inbound_nodes", "build_config"}
 _MODEL_KEYS = _OBJECT_KEYS | {"compile_config", "keras_version", "backend"}

@@ -19,17 +19,17 @@ from service.ingest import archive, hdf5
 from service.ingest.limits import IngestLimits
 from service.ingest.upload import Checked
 from service.ingest.verdict import Manifest, Refused
-from service.models.canonical import canonical
-from service.models.graph import Graph
-from service.models.head import find_head, head_of_training
-from service.models.inputs import find_input
-from service.models.loading import file_digest, open_contents
-from service.models.opening import keras3
-from service.models.opening.contents import contents_of_path
-from service.models.opening.library_message import short_sentence
-from service.models.opening.weights import NOT_OF_THE_MODEL
-from service.models.spec import ModelSpec
-from service.models.uploads.record import canonical_name
+from service.models.files.loading import file_digest, open_contents
+from service.models.files.opening import keras3
+from service.models.files.opening.contents import contents_of_path
+from service.models.files.opening.library_message import short_sentence
+from service.models.files.opening.weights import NOT_OF_THE_MODEL
+from service.models.files.spec import ModelSpec
+from service.models.files.uploads.record import canonical_name
+from service.models.graph.canonical import canonical
+from service.models.graph.graph import Graph
+from service.models.graph.head import find_head, head_of_training
+from service.models.graph.inputs import find_input
 
 OPEN_SIDE = 224
 OPEN_CHANNELS = 3
@@ -90,7 +90,7 @@ def _loaded(found: Checked, folder: Path) -> Any:
             _check_arrays(model, found.arrays, folder)
         keras3.load_weights(model, found.weights)
         return model
-    from service.models.opening import keras2
+    from service.models.files.opening import keras2
 
     model = keras2.build(keras2.with_new_modules(found.config))
     keras2.load_weights(model, found.weights)
@@ -102,7 +102,7 @@ def _loaded(found: Checked, folder: Path) -> Any:
 
 
 def _version_2() -> str:
-    from service.models.opening import keras2
+    from service.models.files.opening import keras2
 
     return keras2.VERSION
 
@@ -120,7 +120,7 @@ def _check_size(found: Checked, limits: IngestLimits) -> None:
         with keras.StatelessScope(initialize_variables=False):
             shapes = [tuple(variable.shape) for variable in keras3.build(found.config).variables]
     else:
-        from service.models.opening import keras2
+        from service.models.files.opening import keras2
 
         # Variables of a graph that nobody runs take no memory.
         with tf.Graph().as_default():

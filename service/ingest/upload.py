@@ -6,16 +6,64 @@ import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import h5py
 
 from service.errors import ModelNotLoadable
-from service.ingest import archive, hdf5, strict_json
+from service.ingest import archive, hdf5
 from service.ingest.config import Config
 from service.ingest.limits import IngestLimits
 from service.ingest.verdict import Refused
-from service.models.opening.contents import generation
+from service.models.files.opening.contents import generation
+
+
+def strict_json(data: bytes, what: str, max_bytes: int, max_depth: int) -> Any:
+    """Gives the value of JSON that means one thing only: no key twice, no NaN, not too deep, not too long.
+
+    Raises Refused with `model.bad_json`, or `model.too_large`."""
+    if len(data) > max_bytes:
+        raise Refused("model.too_large", f"{what} has {len(data)} bytes, and {max_bytes} are the most")
+    _check_depth(data, what, max_depth)
+    try:
+        return json.loads(data.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise Refused("model.bad_json", f"{what} is not valid JSON: {str(error)[:200]}") from None
+
+
+def _check_depth(data: bytes, what: str, most: int) -> None:
+    """Counts brackets outside of texts, so that no parser has to go down before it is known how deep it is."""
+    depth, in_text, escaped = 0, False, False
+    for byte in data:
+        if in_text:
+            if escaped:
+                escaped = False
+            elif byte == 0x5C:
+                escaped = True
+            elif byte == 0x22:
+                in_text = False
+        elif byte == 0x22:
+            in_text = True
+        elif byte in (0x5B, 0x7B):
+            depth += 1
+            if depth > most:
+                raise Refused("model.bad_json", f"{what} is nested deeper than {most} levels")
+        elif byte in (0x5D, 0x7D):
+            depth -= 1
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {twice[:80]!r} stands twice in one object")
+    return found
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
 
 ARCHIVE, HDF5, ARCHITECTURE, WEIGHTS = "upload.keras", "upload.h5", "upload.json", "upload.weights.h5"
 EXTRACTED = "extracted.weights.h5"
@@ -60,7 +108,7 @@ def checked(files: list[Path], scratch: Path, limits: IngestLimits) -> Checked:
     arrays = hdf5.arrays(weights, most, limits.max_json_bytes)
     if not text:
         text = _model_config(weights)
-    config = strict_json.parse(text, "the architecture", limits.max_json_bytes, limits.max_json_depth)
+    config = strict_json(text, "the architecture", limits.max_json_bytes, limits.max_json_depth)
     bare = without_training(config)
     walk = Config(limits.extra_classes, limits.max_layers)
     try:

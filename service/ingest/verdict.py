@@ -7,8 +7,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from service.models.spec import HeadKind
-from service.models.uploads.record import canonical_name
+from service.models.files.spec import HeadKind
+from service.models.files.uploads.record import canonical_name
 
 MAX_BYTES = 64 * 1024
 Code = Literal[

@@ -13,8 +13,8 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from service.engine.client import EngineClient
-from service.engine.pool import EnginePool
+from service.engine.host.client import EngineClient
+from service.engine.host.pool import EnginePool
 from service.errors import KerascopeError
 from service.jobs.job import JobState
 from service.jobs.jobs import Jobs

@@ -8,7 +8,7 @@ from typing import Any
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
-from service.engine.client import EngineClient
+from service.engine.host.client import EngineClient
 from service.jobs.job import JobState
 from service.process import resident_bytes
 from service.usecases.cache import AnswerCache

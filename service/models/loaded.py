@@ -13,20 +13,20 @@ from typing import Any
 import numpy as np
 
 from service.errors import InvalidParameter, ModelNotLoadable, UnknownLayer
-from service.models.backend import CALL_BYTES, TensorFlowBackend
-from service.models.canonical import canonical
+from service.models.backends.gradients import OwnGradients, has_own_code
+from service.models.backends.memory import enough_memory
+from service.models.backends.tensorflow import CALL_BYTES, TensorFlowBackend
 from service.models.dialects import dialect_of
-from service.models.finite import bad_weights
-from service.models.gradients import OwnGradients, has_own_code
-from service.models.graph import LISTED, Graph
-from service.models.head import Head, find_head, head_of_training
-from service.models.inputs import find_input
-from service.models.labels import labels_of
-from service.models.loading import load
-from service.models.memory import enough_memory
-from service.models.preprocess import InputShape, input_problem
-from service.models.scaling import find_scaling
-from service.models.spec import ModelSpec, Preprocessing
+from service.models.files.labels import labels_of
+from service.models.files.loading import load
+from service.models.files.spec import ModelSpec, Preprocessing
+from service.models.graph.canonical import canonical
+from service.models.graph.finite import bad_weights
+from service.models.graph.graph import LISTED, Graph
+from service.models.graph.head import Head, find_head, head_of_training
+from service.models.graph.inputs import find_input
+from service.models.graph.preprocess import InputShape, input_problem
+from service.models.graph.scaling import find_scaling
 
 # What Keras and the graph keep of a layer beside its weights: 70 to 130 kB on five networks.
 LAYER_BYTES = 80_000

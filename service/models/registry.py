@@ -13,13 +13,13 @@ from typing import Any
 import structlog
 
 from service.errors import KerascopeError, ModelNotLoadable, WeightsUnavailable
-from service.models.library import Library
+from service.models.backends.memory import release_memory
+from service.models.backends.plans import PlanCache
+from service.models.files.library import Library
+from service.models.files.spec import ModelSpec, Stamp
+from service.models.graph.preprocess import Fitting
 from service.models.loaded import LoadedModel
-from service.models.memory import release_memory
-from service.models.plans import PlanCache
-from service.models.preprocess import Fitting
 from service.models.slot import Details, Failure, Known, Slot, State
-from service.models.spec import ModelSpec, Stamp
 
 log = structlog.get_logger(__name__)
 

@@ -10,8 +10,8 @@ from enum import StrEnum
 from typing import Any
 
 from service.errors import KerascopeError
+from service.models.files.spec import ModelSpec, Stamp
 from service.models.loaded import LoadedModel
-from service.models.spec import ModelSpec, Stamp
 
 # Of a model, as JSON values.
 Details = dict[str, Any]

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from service.errors import InvalidParameter
-from service.models.graph import Graph, LayerEntry
+from service.models.graph.graph import Graph, LayerEntry
 from service.models.loaded import LoadedModel
 
 

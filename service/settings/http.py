@@ -1,4 +1,4 @@
-"""How the service listens, and what it lets in."""
+"""What is listened on, who may call and how often, and what goes in and out."""
 
 from __future__ import annotations
 
@@ -48,3 +48,39 @@ class HttpSettings(BaseModel):
     def _without_brackets(cls, value: str) -> str:
         """An address of IPv6 may be written as it stands in a URL."""
         return value[1:-1] if value.startswith("[") and value.endswith("]") else value
+
+
+class AccessSettings(BaseModel):
+    """API keys, rates, and hosts that images are fetched from."""
+
+    api_keys: str = setting(
+        "", "list", "Comma-separated `sha256:<hex>` of the keys that callers send as `Authorization: Bearer <key>`."
+    )
+    rate_limit: str = setting(
+        "", "rate", "Calls each key may make, such as `600/minute`; more are answered 429. No bound when empty."
+    )
+    url_hosts: str = setting(
+        "", "list", "Comma-separated hosts that images given as a URL are fetched from; none when empty."
+    )
+    url_timeout_s: float = setting(10.0, "s", "Longest that fetching an image may take.", gt=0, le=60)
+
+    @field_validator("rate_limit")
+    @classmethod
+    def _rate_is_one(cls, value: str) -> str:
+        if value:
+            import limits
+
+            try:
+                limits.parse(value)
+            except ValueError:
+                raise ValueError("write it as 600/minute, 10/second or 5000 per 2 hour") from None
+        return value
+
+
+class ImageSettings(BaseModel):
+    """Bounds of images and answers."""
+
+    max_pixels: int = setting(50_000_000, "px", "Most pixels of an image, width times height.", ge=1)
+    max_side_px: int = setting(16_384, "px", "Longest side of an image.", ge=1)
+    max_response_bytes: int = setting(256 * 1024**2, "bytes", "Most bytes of raw arrays in one answer.", ge=1024)
+    render_threads: int = setting(2, "threads", "Threads that decode and draw images in the api process.", ge=1, le=64)

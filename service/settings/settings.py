@@ -17,12 +17,9 @@ from pydantic_settings import (
 )
 
 from service.errors.validation import Matching
-from service.settings.access import AccessSettings
-from service.settings.engine import EngineSettings
+from service.settings.engine import EngineSettings, JobSettings
 from service.settings.field import setting
-from service.settings.http import HttpSettings
-from service.settings.images import ImageSettings
-from service.settings.jobs import JobSettings
+from service.settings.http import AccessSettings, HttpSettings, ImageSettings
 from service.settings.models import ModelSettings
 
 Address = Annotated[

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from service.engine.describe import layer_row, model_details
+from service.engine.child.describe import layer_row, model_details
 from service.errors import ModelNotLoadable
 from service.ingest.trusted import Trust, require_allowed, require_no_code
-from service.models.entries import spec_of_file
+from service.models.files.entries import spec_of_file
 from service.models.loaded import LoadedModel, load_model
 
 LAYERS_SHOWN = 12

@@ -16,10 +16,9 @@ from service.explainers.forms import require_drawable
 from service.explainers.maximization import MaximizationParams, displayed
 from service.explainers.params import ExplainerParams, HeatmapParams, TileParams
 from service.imaging import grid, render
-from service.imaging.animation import encode_animation
 from service.imaging.painting import Painting
 from service.imaging.png import encode_png
-from service.imaging.still import MOST_SIDE_PX, encode_still, shrunk, shrunk_size
+from service.imaging.still import MOST_SIDE_PX, encode_animation, encode_still, shrunk, shrunk_size
 from service.usecases.answer import AnswerOptions, Picture
 from service.usecases.draw_images import as_grid, coloured, image_pictures, moving_pictures, names_of
 

@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import astuple, replace
 
-from service.engine.client import EngineReply
-from service.engine.pool import EnginePool, Place
+from service.engine.host.client import EngineReply
+from service.engine.host.pool import EnginePool, Place
 from service.imaging.decode import DecodeLimits
-from service.models.library import Library
-from service.models.preprocess import fit
+from service.models.files.library import Library
+from service.models.graph.preprocess import fit
 from service.tracing import Span, no_span
 from service.usecases.answer import Answer
 from service.usecases.forms import wanted_outputs

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from service.engine.pool import Place
+from service.engine.host.pool import Place
 from service.explainers import BY_NAME
 from service.usecases.answer import Answer, AnswerOptions
 from service.usecases.explain import Explain

@@ -12,14 +12,14 @@ import orjson
 import structlog
 from numpy.typing import NDArray
 
-from service.engine.deadline import Deadline
-from service.engine.pool import EnginePool
+from service.engine.host.deadline import Deadline
+from service.engine.host.pool import EnginePool
 from service.errors import JobWithoutResult
 from service.imaging.decode import DecodeLimits
 from service.jobs.job import Job, JobEvent, JobState
 from service.jobs.jobs import Jobs
 from service.jobs.watch import Watch
-from service.models.library import Library
+from service.models.files.library import Library
 from service.telemetry import request_id
 from service.usecases import archive
 from service.usecases.answer import Answer

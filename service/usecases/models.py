@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from service.engine.deadline import Deadline
-from service.engine.pool import EnginePool, Place, engine_of
+from service.engine.host.deadline import Deadline
+from service.engine.host.pool import EnginePool, Place, engine_of
 from service.errors import KerascopeError, UnknownModel
-from service.models.library import Library
-from service.models.spec import ModelSpec
-from service.models.uploads.record import Record, Unreadable, split_id
+from service.models.files.library import Library
+from service.models.files.spec import ModelSpec
+from service.models.files.uploads.record import Record, Unreadable, split_id
 
 COLD: dict[str, Any] = {
     "state": "cold",

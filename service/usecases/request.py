@@ -14,8 +14,7 @@ from service.explainers import BY_NAME
 from service.explainers.base import Cost, Explainer, Warned
 from service.explainers.params import ExplainerParams
 from service.imaging.decode import DecodedImage, DecodeLimits, decode
-from service.imaging.levels import as_levels
-from service.imaging.npy import decode_npy
+from service.imaging.npy import as_levels, decode_npy
 from service.usecases.answer import PICTURES, AnswerOptions
 
 UNITS = {Cost.READ: 1, Cost.FORWARD: 1, Cost.BACKWARD: 2, Cost.SAMPLES: 8, Cost.ASCENT: 8}

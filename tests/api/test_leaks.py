@@ -17,9 +17,9 @@ import pytest
 from service.keys.key import new_key
 from service.keys.scope import Scope
 from service.keys.store import KeyStore
-from service.models.library import CATALOGUE
+from service.models.files.library import CATALOGUE
 from tests import nets
-from tests.api.test_auth import ROUTES
+from tests.api.guarding.test_keys import ROUTES
 from tests.checks import JSON, NPY, PNG, as_npy, png_header, saved, triangle
 from tests.conftest import Service, start_service
 from tests.leaks import MEDIA_TYPE, environment_of, leaks

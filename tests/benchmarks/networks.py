@@ -15,10 +15,10 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
-from service.models.efficientnet_lite0 import convert, find_checkpoint
-from service.models.loading import RANDOM_WEIGHTS_SEED
-from service.models.preprocess import InputShape, NetworkInput, prepare
-from service.models.spec import InputSpec, Preprocessing
+from service.models.files.efficientnet_lite0 import convert, find_checkpoint
+from service.models.files.loading import RANDOM_WEIGHTS_SEED
+from service.models.files.spec import InputSpec, Preprocessing
+from service.models.graph.preprocess import InputShape, NetworkInput, prepare
 
 CAFFE = Preprocessing(mode="caffe")
 TF = Preprocessing(mode="tf")

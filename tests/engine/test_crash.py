@@ -15,8 +15,8 @@ import httpx
 import numpy as np
 import pytest
 
-from service.engine.client import ANSWER_GRACE_S
-from service.engine.supervisor import SILENT_S
+from service.engine.host.client import ANSWER_GRACE_S
+from service.engine.host.supervisor import SILENT_S
 from tests.checks import CAM, NPY, PNG, as_npy, problem, saved, triangle
 from tests.conftest import Service, start_service, wait_ready
 

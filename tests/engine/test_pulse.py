@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from service.engine.pulse import BEAT_S, Pulse, PulseReader
-from service.models.work import doing, part_of
+from service.models.backends.work import doing, part_of
 
 BOUNDS = {"load": 5.0, "trace": 2.0, "step": 1.0, "call": 1.0}
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.models.library import Library
+from service.models.files.library import Library
+from service.models.graph.preprocess import prepare
 from service.models.loaded import LoadedModel, load_model
-from service.models.preprocess import prepare
 
 
 @pytest.fixture(scope="session")

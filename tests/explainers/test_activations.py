@@ -12,7 +12,7 @@ from keras import layers
 
 from service.errors import InvalidParameter, MethodNotValid, UnknownLayer
 from service.explainers.activations import channel_statistics, default_layers, measured
-from service.models.canonical import canonical
+from service.models.graph.canonical import canonical
 from service.models.loaded import LoadedModel
 
 MAPS = np.stack([nets.POSITIVE, nets.NEGATIVE], axis=-1)

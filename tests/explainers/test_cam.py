@@ -14,7 +14,7 @@ from keras import layers
 from service.errors import MethodNotValid, UnknownLayer
 from service.explainers.cam import default_layer
 from service.explainers.cam_maps import gradcam
-from service.models.canonical import canonical
+from service.models.graph.canonical import canonical
 from service.models.loaded import LoadedModel
 
 

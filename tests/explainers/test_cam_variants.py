@@ -8,7 +8,7 @@ import nets
 import numpy as np
 import pytest
 
-from service.engine.operations import Operations
+from service.engine.child.operations import Operations
 from service.errors import InvalidParameter, MethodNotValid, NonFiniteResult
 from service.explainers import cam_maps
 from service.explainers.base import Progress

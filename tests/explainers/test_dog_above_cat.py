@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from service.models.files.spec import ModelSpec, Preprocessing
+from service.models.graph.preprocess import prepare
 from service.models.loaded import LoadedModel, load_model
-from service.models.preprocess import prepare
-from service.models.spec import ModelSpec, Preprocessing
 
 DOG, CAT = 243, 281
 METHODS = ["gradcam", "gradcam++", "layercam", "hirescam", "scorecam", "occlusion"]

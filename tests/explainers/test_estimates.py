@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from keras import layers
 
-from service.engine.answer import network_input
+from service.engine.child.answer import network_input
 from service.explainers import BY_NAME
 from service.explainers.base import Progress
 from service.explainers.passes import scores_plan
 from service.explainers.targets import class_targets, parse_targets
-from service.models.entries import spec_of_file
+from service.models.files.entries import spec_of_file
 from service.models.loaded import LoadedModel, load_model
 from tests import nets
 

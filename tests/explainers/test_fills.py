@@ -11,8 +11,8 @@ import pytest
 from service.explainers.maximization.colours import colour_map
 from service.explainers.occlusion_cover import covering
 from service.explainers.saliency_paths import Baseline, baseline_of
-from service.models.preprocess import InputShape, NetworkInput, as_is, nothing, prepare
-from service.models.spec import InputSpec, Preprocessing, PreprocessingMode
+from service.models.files.spec import InputSpec, Preprocessing, PreprocessingMode
+from service.models.graph.preprocess import InputShape, NetworkInput, as_is, nothing, prepare
 
 MODES = [
     *(Preprocessing(mode=mode) for mode in get_args(PreprocessingMode) if mode != "mean_std"),

@@ -12,10 +12,10 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from service.models.entries import spec_of_file
+from service.models.files.entries import spec_of_file
 from service.models.loaded import LoadedModel, load_model
 
-FILES = Path(__file__).parents[1] / "models" / "files"
+FILES = Path(__file__).parents[1] / "models" / "kept"
 # Of Keras 2.2.4, TensorFlow 1.15 (an operation in it), 2.9, 2.12, 2.13 and 2.14 (weights in layouts of their own).
 NETWORKS = {
     "k202_mobilenet.h5": "conv_pw_1",

@@ -15,7 +15,7 @@ from keras import layers
 from service.errors import InvalidParameter, TooCostly
 from service.explainers.base import Explanation
 from service.explainers.maximization import displayed
-from service.models.backend import TensorFlowBackend
+from service.models.backends.tensorflow import TensorFlowBackend
 from service.models.loaded import LoadedModel
 
 PRESETS = ("chollet", "keras-io", "keras-vis", "lucid")

@@ -9,11 +9,10 @@ import keras
 import numpy as np
 import pytest
 
-from service.explainers.maximization.canvas import COLOURS, Canvas
-from service.explainers.maximization.fourier import image_of, scales, spectrum_of, spectrum_shape
+from service.explainers.maximization.canvas import COLOURS, Canvas, image_of, scales, spectrum_of, spectrum_shape
 from service.explainers.maximization.params import MaximizationParams
 from service.explainers.maximization.recipe import Recipe, recipe_for
-from service.models.backend import TensorFlowBackend
+from service.models.backends.tensorflow import TensorFlowBackend
 
 SIZES = [(4, 4), (6, 8), (5, 7), (8, 5)]
 

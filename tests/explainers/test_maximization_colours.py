@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from service.explainers.maximization.colours import colour_map, colours_of
-from service.models.preprocess import InputShape, NetworkInput, as_is, prepare
-from service.models.spec import InputSpec, Preprocessing
+from service.models.files.spec import InputSpec, Preprocessing
+from service.models.graph.preprocess import InputShape, NetworkInput, as_is, prepare
 
 MODES = [
     Preprocessing(mode="none"),

@@ -12,7 +12,7 @@ import pytest
 from service.explainers.maximization.moves import moved, moves
 from service.explainers.maximization.params import MaximizationParams
 from service.explainers.maximization.recipe import Recipe, recipe_for
-from service.models.backend import TensorFlowBackend
+from service.models.backends.tensorflow import TensorFlowBackend
 
 STILL = {"jitter": 0, "rotate": 0, "scale": 0, "pad": 0}
 IMAGE = np.arange(12, dtype=np.float32).reshape(1, 3, 4, 1)

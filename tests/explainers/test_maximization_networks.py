@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from service.explainers.base import Explanation
-from service.models.library import Library
+from service.models.files.library import Library
 from service.models.loaded import LoadedModel, load_model
 
 

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from service.errors import InvalidParameter, MethodNotValid, UnknownLayer
 from service.explainers.maximization.objectives import MAX_IMAGES, Objective, no_objective
-from service.models.graph import Tensor
+from service.models.graph.graph import Tensor
 from service.models.loaded import LoadedModel
 
 

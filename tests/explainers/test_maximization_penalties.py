@@ -8,8 +8,8 @@ import keras
 import numpy as np
 import pytest
 
-from service.explainers.maximization.penalties import mean_square, norm, penalty, total_variation
-from service.models.backend import TensorFlowBackend
+from service.explainers.maximization.optimizers import mean_square, norm, penalty, total_variation
+from service.models.backends.tensorflow import TensorFlowBackend
 
 IMAGE = np.array([[[1], [3], [6]], [[2], [7], [0]]], np.float32)[None]
 

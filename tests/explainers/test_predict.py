@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from service.engine.operations import Operations
+from service.engine.child.operations import Operations
 from service.errors import InvalidParameter, NonFiniteResult, UnknownClass, UnknownLayer
 from service.explainers.base import Progress
 from service.models.loaded import LoadedModel

@@ -14,12 +14,13 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports():
-    from service.api.body import _collected
+    from service.api.reading.body import _collected
     from service.errors import KerascopeError
     from service.imaging.decode import DecodeLimits, decode, decode_base64
     from service.imaging.npy import decode_npy
-    from service.ingest import archive, hdf5, strict_json
+    from service.ingest import archive, hdf5
     from service.ingest.config import Config
+    from service.ingest.upload import strict_json
     from service.ingest.verdict import Refused
     from service.usecases.fetch import Fetcher
 
@@ -45,7 +46,7 @@ def url(data: bytes) -> None:
 
 
 def config(data: bytes) -> None:
-    Config((), 100).check_model(strict_json.parse(data, "it", 2**20, 64))
+    Config((), 100).check_model(strict_json(data, "it", 2**20, 64))
 
 
 def zip_walk(data: bytes) -> None:

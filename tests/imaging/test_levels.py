@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.imaging.levels import as_levels
+from service.imaging.npy import as_levels
 
 
 @pytest.mark.parametrize(

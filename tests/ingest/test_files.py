@@ -16,8 +16,8 @@ import h5py
 import numpy as np
 import pytest
 
-from service.ingest import archive, hdf5, strict_json
-from service.ingest.upload import checked
+from service.ingest import archive, hdf5
+from service.ingest.upload import checked, strict_json
 from service.ingest.verdict import Refused
 from tests.ingest.corpus import LIMITS, dense, functional, legacy, put
 from tests.ingest.corpus import archive as made_archive
@@ -166,24 +166,24 @@ class TestM5Json:
     def test_deep(self) -> None:
         for data in (b"[" * 200_000, b'{"a":' * 100_000, b'{"config":' + b"[" * 70 + b"]" * 70 + b"}"):
             with pytest.raises(Refused, match="deeper than 64"):
-                strict_json.parse(data, "it", 2**23, 64)
-        assert strict_json.parse(b'["[[[[", "\\"[["]', "it", 2**23, 1) == ["[[[[", '"[[']
+                strict_json(data, "it", 2**23, 64)
+        assert strict_json(b'["[[[[", "\\"[["]', "it", 2**23, 1) == ["[[[[", '"[[']
 
     def test_long(self) -> None:
         with pytest.raises(Refused, match="8388609 bytes"):
-            strict_json.parse(b" " * (2**23 + 1), "it", 2**23, 64)
+            strict_json(b" " * (2**23 + 1), "it", 2**23, 64)
 
     @pytest.mark.parametrize("data", [b'{"a": 1, "a": 2}', b'[{"b": {"a": 1, "a": 1}}]'])
     def test_a_key_twice(self, data: bytes) -> None:
         with pytest.raises(Refused, match="'a' stands twice"):
-            strict_json.parse(data, "it", 2**23, 64)
+            strict_json(data, "it", 2**23, 64)
 
     @pytest.mark.parametrize(
         "data", [b"NaN", b"[Infinity]", b'{"a": -Infinity}', b"\xff\xfe", b"{", b"[1,]", b"'a'", b""]
     )
     def test_what_is_none(self, data: bytes) -> None:
         with pytest.raises(Refused):
-            strict_json.parse(data, "it", 2**23, 64)
+            strict_json(data, "it", 2**23, 64)
 
 
 def external(file: h5py.Group, path: Path) -> None:

@@ -17,9 +17,9 @@ import tf_keras
 
 from service.errors import ModelNotLoadable
 from service.ingest.trusted import Trust, require_allowed, trust_in
-from service.models.entries import spec_of_file
+from service.models.files.entries import spec_of_file
+from service.models.files.spec import ModelSpec
 from service.models.loaded import LoadedModel, load_model
-from service.models.spec import ModelSpec
 from tests import nets
 from tests.checks import PNG, problem, saved, triangle
 from tests.conftest import DATA, start_service

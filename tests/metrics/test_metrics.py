@@ -15,8 +15,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.engine.operations import USUAL_METHODS
-from service.engine.server import IDLE_S
+from service.engine.child.operations import USUAL_METHODS
+from service.engine.child.server import IDLE_S
 from tests.checks import PNG, saved, triangle
 from tests.conftest import Service, start_service, wait_ready
 from tests.metrics.scrape import scrape

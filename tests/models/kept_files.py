@@ -13,7 +13,7 @@ import numpy as np
 
 from tests.conftest import DATA
 
-OWN = Path(__file__).parent / "files"
+OWN = Path(__file__).parent / "kept"
 LEGACY = DATA / "legacy"
 # Loaded and described; no method explains them yet.
 NO_PICTURE = ("k_conv3d", "k_convlstm", "k_siamese", "k_imgmeta")
@@ -78,7 +78,7 @@ def legacy() -> list[Kept]:
 
 
 def own() -> list[Kept]:
-    """Every model of `tests/models/files`, as TABLE.json tells of it."""
+    """Every model of `tests/models/kept`, as TABLE.json tells of it."""
     rows = json.loads((OWN / "TABLE.json").read_text(encoding="utf-8"))["models"]
     return [Kept(OWN / row["file"], OWN / row["npz"], row) for row in rows]
 

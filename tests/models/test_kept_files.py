@@ -1,6 +1,6 @@
 """Model files of every Keras since 2.0 compute, over HTTP, what the Keras gave that wrote them; or say why not.
 
-One table for `data/legacy`, one for `tests/models/files`, whose makers stand beside them.
+One table for `data/legacy`, one for `tests/models/kept`, whose makers stand beside them.
 """
 
 from __future__ import annotations

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from keras import layers
 
-from service.engine.describe import cam_layer, layer_details, layer_row, model_details
+from service.engine.child.describe import cam_layer, layer_details, layer_row, model_details
 from service.errors import ModelNotLoadable
-from service.models.canonical import canonical
-from service.models.entries import spec_of_file
-from service.models.inputs import find_input
+from service.models.files.entries import spec_of_file
+from service.models.files.spec import ModelSpec, Preprocessing
+from service.models.graph.canonical import canonical
+from service.models.graph.inputs import find_input
+from service.models.graph.preprocess import InputShape
+from service.models.graph.scaling import Scaling, find_scaling
 from service.models.loaded import load_model
-from service.models.preprocess import InputShape
-from service.models.scaling import Scaling, find_scaling
-from service.models.spec import ModelSpec, Preprocessing
 
 
 def spec(**values: Any) -> ModelSpec:

@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 
 from service.errors import ModelNotLoadable, OutOfMemory, UnknownModel, WeightsUnavailable
-from service.models.backend import TensorFlowBackend
-from service.models.library import Library
+from service.models.backends.tensorflow import TensorFlowBackend
+from service.models.files.library import Library
+from service.models.files.spec import ModelSpec
 from service.models.loaded import LoadedModel
 from service.models.registry import Registry
-from service.models.spec import ModelSpec
 
 pytestmark = pytest.mark.usefixtures("frozen")
 IDS = ("a", "b", "c", "d")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from service.errors import ModelNotLoadable
-from service.models.spec import ModelSpec
+from service.models.files.spec import ModelSpec
 from tests.models.test_registry import IDS, Loader, registry
 
 BUDGET = 250

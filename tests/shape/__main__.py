@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 from pathlib import Path
 
@@ -48,10 +49,10 @@ def main() -> None:
     root = given.root.resolve()
     rows = [("", "903fe49", "after", "now"), ("---", "---", "---", "---"), *table(root)]
     for row in rows:
-        print("| " + " | ".join(row) + " |")
+        sys.stdout.write("| " + " | ".join(row) + " |\n")
     if given.list:
         for found in (source.crumbs(root), source.string_keys(root), source.bare_docstrings(root)):
-            print("", *found, sep="\n")
+            sys.stdout.write("\n".join(["", *found, ""]))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from service.errors import ModelNotLoadable
-from service.models.library import CATALOGUE
+from service.models.files.library import CATALOGUE
 from service.usecases.check_model import LAYERS_SHOWN, report
 
 SHAPES = CATALOGUE / "shapes"

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 from service.app import engine_config
-from service.engine.deadline import Deadline
-from service.engine.pool import EnginePool, Place
+from service.engine.host.deadline import Deadline
+from service.engine.host.pool import EnginePool, Place
 from service.errors import ImageTooLarge, InvalidParameter, TooLarge, UndecodableImage, UnknownModel
 from service.explainers import BY_NAME
 from service.imaging.decode import DecodeLimits
-from service.models.library import Library
+from service.models.files.library import Library
 from service.settings import Settings
 from service.usecases.answer import AnswerOptions
 from service.usecases.explain import Explain

@@ -6,10 +6,10 @@ import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
 
-from service.engine.pool import EnginePool
-from service.models.library import Library
-from service.models.uploads.record import Record, Version
-from service.models.uploads.store import UploadStore
+from service.engine.host.pool import EnginePool
+from service.models.files.library import Library
+from service.models.files.uploads.record import Record, Version
+from service.models.files.uploads.store import UploadStore
 from service.usecases.models import Models
 from tests.conftest import engine_config
 

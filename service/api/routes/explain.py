@@ -6,11 +6,9 @@ from collections.abc import Awaitable, Callable
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from service.api import body, negotiate
-from service.api.access import operation_of
-from service.api.answering import answered, at_once
-from service.api.deps import LayerPath, ModelId, ServicesDep, visible_model
-from service.api.openapi import (
+from service.api.answering import negotiate
+from service.api.answering.explained import answered, at_once
+from service.api.document.operations import (
     BINARY,
     CACHE_HEADERS,
     as_job_responses,
@@ -21,9 +19,11 @@ from service.api.openapi import (
     problems,
     query_parameters,
 )
-from service.api.options import FORMS_OF_MANY, RequestOptions, forms_of
-from service.api.parameters import parse, parse_many
-from service.api.schemas import ExplanationOut, ExplanationsOut
+from service.api.document.schemas import ExplanationOut, ExplanationsOut
+from service.api.guarding.scopes import operation_of
+from service.api.reading import body
+from service.api.reading.deps import LayerPath, ModelId, ServicesDep, visible_model
+from service.api.reading.parameters import FORMS_OF_MANY, RequestOptions, forms_of, parse, parse_many
 from service.explainers import BY_NAME, EXPLAINERS
 from service.explainers.base import Explainer, Photograph
 from service.usecases.request import ExplainRequest, MethodCall

@@ -1,4 +1,4 @@
-"""Whether the service lives and is ready, and its documentation page."""
+"""Whether the service lives and is ready, what Prometheus scrapes, and the documentation page."""
 
 from __future__ import annotations
 
@@ -11,9 +11,34 @@ from fastapi import APIRouter, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 
-from service.api.deps import ServicesDep
-from service.api.readiness import readiness
-from service.api.schemas import Health
+from service.api.document.operations import problems
+from service.api.document.schemas import Health
+from service.api.reading.deps import Services, ServicesDep
+
+
+async def readiness(request: Request, services: Services) -> str | None:
+    """What is missing; None for nothing."""
+    missing = not_up(await services.engines.statuses())
+    if request.app.state.draining:
+        return "stopping"
+    full = any(client.queue.full for client in services.engines.clients)
+    if missing or full:
+        return missing or "queue full"
+    problem = await services.exposition.jobs_problem()
+    return f"jobs: {problem}" if problem else None
+
+
+def not_up(statuses: list[dict[str, Any] | None]) -> str | None:
+    """What the engines still lack; None for nothing."""
+    told = [status for status in statuses if status is not None]
+    if len(told) < len(statuses):
+        return "engine not up"
+    for key, words in (("preloading", "preloading "), ("not_loaded", "not loaded: ")):
+        if models := [model for status in told for model in status[key]]:
+            return words + ", ".join(models)
+    problems = [status["jobs_problem"] for status in told if status["jobs_problem"]]
+    return f"jobs: {problems[0]}" if problems else None
+
 
 router = APIRouter(tags=["health"])
 DOCS_ASSETS = "/docs/assets"
@@ -68,3 +93,21 @@ def page_policy(page: str) -> str:
         f"default-src 'self'; script-src 'self'{hashes}; style-src 'self'; img-src 'self' data: blob:; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
+
+
+# Prometheus' own text, or OpenMetrics where it is accepted.
+MEDIA = ("text/plain", "application/openmetrics-text")
+TEXT = {"schema": {"type": "string"}}
+
+
+@router.get(
+    "/metrics",
+    operation_id="get_metrics",
+    summary="Metrics for Prometheus",
+    response_class=Response,
+    responses=problems(401) | {200: {"content": dict.fromkeys(MEDIA, TEXT)}},
+)
+async def metrics(request: Request, services: ServicesDep) -> Response:
+    """Counters, gauges and histograms. Rows of an engine or a database that does not answer are absent."""
+    page, media_type = await services.exposition.page(request.headers.get("accept", ""))
+    return Response(page, media_type=media_type)

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from functools import partial
 from typing import Annotated, Any
 
+import orjson
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
-from sse_starlette import EventSourceResponse
+from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from service.api import body, negotiate
-from service.api.auth import seen_by, still_allowed
-from service.api.deps import JobId, ServicesDep, known_query
-from service.api.events import sent
-from service.api.openapi import BINARY, picture_responses, problems, query_parameters
-from service.api.options import ResultOptions
-from service.api.result import answered_as
-from service.api.schemas import ExplanationOut
-from service.api.schemas_jobs import JobList, JobOut, job_out
-from service.errors import JobWithoutResult
-from service.jobs.job import JobState
+from service.api.answering import negotiate
+from service.api.answering.negotiate import answered_as
+from service.api.answering.problems import problem_of
+from service.api.document.operations import BINARY, picture_responses, problems, query_parameters
+from service.api.document.schemas import ExplanationOut
+from service.api.document.schemas_jobs import JobList, JobOut, job_out
+from service.api.guarding.keys import LOOK_AGAIN_S, refused_since, seen_by, still_allowed
+from service.api.reading import body
+from service.api.reading.deps import JobId, ServicesDep, known_query
+from service.api.reading.parameters import ResultOptions
+from service.errors import JobWithoutResult, KerascopeError
+from service.jobs.job import JobEvent, JobState
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 checked = [Depends(known_query)]
@@ -129,3 +133,31 @@ async def job_result(job_id: JobId, request: Request, services: ServicesDep) -> 
     asked = answered_as(stored.request, body.query(request), request.headers.get("accept"))
     answer = await services.jobs.answer(stored, asked)
     return await asyncio.to_thread(negotiate.responder(asked), answer, asked.options)
+
+
+async def sent(
+    events: AsyncIterator[JobEvent], allowed: Callable[[], bool], request_id: str
+) -> AsyncIterator[ServerSentEvent]:
+    """`progress` with the job as it is then, at last `succeeded`, `failed` or `cancelled`; where the stream must end
+    before the job, as once its caller is no longer `allowed`, `error` with a problem.
+    """
+    coming = asyncio.ensure_future(anext(events, None))
+    try:
+        while True:
+            await asyncio.wait((coming,), timeout=LOOK_AGAIN_S)
+            if not allowed():
+                raise refused_since()
+            if not coming.done():
+                continue
+            event = coming.result()
+            if event is None:
+                return
+            data = orjson.dumps(job_out(event.job).model_dump(mode="json")).decode()
+            yield ServerSentEvent(data, event=event.name, id=event.id)
+            coming = asyncio.ensure_future(anext(events, None))
+    except KerascopeError as error:
+        yield ServerSentEvent(orjson.dumps(problem_of(error, request_id)).decode(), event="error")
+    finally:
+        coming.cancel()
+        with suppress(asyncio.CancelledError, KerascopeError):
+            await coming

@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from service.api.auth import NOBODY, owner_of, seen_by
-from service.api.deps import LayerPath, ModelId, ServicesDep, known_query, may_load, may_unload, visible_model
-from service.api.openapi import problems
-from service.api.schemas import LayerDetails, LayerList, ModelDetails, ModelList, SummaryOut, Unloaded
+from service.api.document.operations import problems
+from service.api.document.schemas import LayerDetails, LayerList, ModelDetails, ModelList, SummaryOut, Unloaded
+from service.api.guarding.keys import NOBODY, owner_of, seen_by
+from service.api.reading.deps import LayerPath, ModelId, ServicesDep, known_query, may_load, may_unload, visible_model
 from service.usecases.models import SUMMARY_WIDTH
 
 router = APIRouter(prefix="/v1/models", tags=["models"], dependencies=[Depends(known_query)])

@@ -8,12 +8,9 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request, Response
 
 from service import __version__
-from service.api import inference
-from service.api.auth import owner_of, seen_by
-from service.api.deps import ServedModel, ServicesDep, known_query, visible_served_model
-from service.api.openapi import inference_errors, json_body
-from service.api.readiness import readiness
-from service.api.schemas_inference import (
+from service.api.answering import inference
+from service.api.document.operations import inference_errors, json_body
+from service.api.document.schemas_inference import (
     InferenceRequest,
     InferenceResponse,
     ModelMetadata,
@@ -22,6 +19,9 @@ from service.api.schemas_inference import (
     ServerMetadata,
     ServerReadiness,
 )
+from service.api.guarding.keys import owner_of, seen_by
+from service.api.reading.deps import ServedModel, ServicesDep, known_query, visible_served_model
+from service.api.routes.health import readiness
 from service.usecases.inference import EVERY_CLASS, PREDICT, requests_of
 
 router = APIRouter(prefix="/v2", tags=["open inference"], dependencies=[Depends(known_query)])

@@ -15,7 +15,7 @@ from service.explainers.maximization.plans import Plans, State
 from service.explainers.maximization.presets import REDIRECTED_STEPS
 
 if TYPE_CHECKING:
-    from service.models.interface import ReluRule
+    from service.models.backends.interface import ReluRule
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.intp]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from service.models.preprocess import NetworkInput
+    from service.models.graph.preprocess import NetworkInput
 
 Floats = NDArray[np.float32]
 

@@ -23,9 +23,9 @@ from service.explainers.passes import resized
 from service.explainers.targets import Targets
 
 if TYPE_CHECKING:
-    from service.models.graph import Graph, LayerEntry
-    from service.models.interface import Backend
-    from service.models.preprocess import NetworkInput
+    from service.models.backends.interface import Backend
+    from service.models.graph.graph import Graph, LayerEntry
+    from service.models.graph.preprocess import NetworkInput
 
 USUAL_SIDE_PX = 128
 STEP_S = 0.15

@@ -15,7 +15,7 @@ from service.explainers.params import written_beyond
 from service.explainers.targets import NOTHING, Targets
 
 if TYPE_CHECKING:
-    from service.models.graph import Graph, LayerEntry, Tensor
+    from service.models.graph.graph import Graph, LayerEntry, Tensor
 
 LINEAR = ":linear"
 

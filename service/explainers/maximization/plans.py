@@ -13,13 +13,12 @@ from service.explainers.maximization.canvas import Canvas
 from service.explainers.maximization.colours import ColourMap
 from service.explainers.maximization.moves import moved, moves
 from service.explainers.maximization.objectives import Objective
-from service.explainers.maximization.optimizers import MOMENTS, step
-from service.explainers.maximization.penalties import penalty
+from service.explainers.maximization.optimizers import MOMENTS, penalty, step
 from service.explainers.maximization.recipe import Recipe
 
 if TYPE_CHECKING:
-    from service.models.graph import Graph
-    from service.models.interface import Backend, Plan, ReluRule
+    from service.models.backends.interface import Backend, Plan, ReluRule
+    from service.models.graph.graph import Graph
 
 State = dict[str, NDArray[Any]]
 Floats = NDArray[np.float32]

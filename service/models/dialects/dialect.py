@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.models.dialects.weighted import Weighted
-from service.models.traits import Affine, Traits
+from service.models.graph.traits import Affine, Traits
 
 Shape = tuple[int | None, ...]
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from types import FunctionType, SimpleNamespace
 from typing import Any, Literal
 
 import keras
 import numpy as np
 from keras import layers
+from keras.src.utils import summary_utils
 from numpy.typing import NDArray
 
 from service.models.dialects.dialect import Call, Shape, Symbol
-from service.models.dialects.printing import printed
 from service.models.dialects.reading import (
     FUSED,
     OF_APPLICATIONS,
@@ -25,7 +28,22 @@ from service.models.dialects.reading import (
     traits_of_layer,
 )
 from service.models.dialects.weighted import Weighted, normalisation_of, weighted_of
-from service.models.traits import Affine, Pointwise, Traits
+from service.models.graph.traits import Affine, Pointwise, Traits
+
+_rich = summary_utils.rich
+_own = summary_utils.print_summary
+
+
+def printed(model: Any, width: int) -> str:
+    """The text of `model.summary(line_length=width)` where lines of `width` fit."""
+    page = partial(_rich.console.Console, file=io.StringIO(), width=width, height=1)
+    shown = SimpleNamespace(console=SimpleNamespace(Console=page), table=_rich.table, markup=_rich.markup)
+    # The function itself stays as it is for everybody else.
+    wide = FunctionType(_own.__code__, {**_own.__globals__, "rich": shown}, argdefs=_own.__defaults__)
+    text: list[str] = []
+    wide(model, line_length=width, print_fn=text.append)
+    return "".join(text)
+
 
 _ELEMENTWISE_OPS = {
     "Absolute", "Abs", "Add", "Celu", "Clip", "Divide", "Elu", "Exp", "Gelu", "HardShrink", "HardSigmoid", "HardSilu",

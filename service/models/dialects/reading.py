@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from service.models.traits import (
+from service.models.graph.traits import (
     Affine,
     Cropping,
     Pointwise,

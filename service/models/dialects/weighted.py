@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from service.models.traits import Affine
+from service.models.graph.traits import Affine
 
 Kind = Literal["convolution", "depthwise", "separable", "transposed", "dense"]
 _KINDS: dict[str, Kind] = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import keras
 
-from service.models.spec import Preprocessing
+from service.models.files.spec import Preprocessing
 from tests.benchmarks.networks import FULL as FULL_NETWORKS
 from tests.benchmarks.networks import SMALL, Network
 

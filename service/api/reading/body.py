@@ -1,0 +1,162 @@
+"""The body forms of a POST → image and parameters: the image itself, multipart, JSON, an npy array."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from python_multipart.multipart import parse_options_header
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import Message
+
+from service.api.reading.json_text import json_object
+from service.errors import InvalidParameter, MalformedBody, UnsupportedMediaType
+from service.imaging.decode import decode_base64
+from service.imaging.formats import MEDIA_TYPES
+from service.usecases.fetch import Fetcher
+from service.usecases.request import ImageInput, MethodCall
+
+NPY = "application/x-npy"
+FORM = "application/x-www-form-urlencoded"
+ACCEPTED = f"{', '.join(MEDIA_TYPES)}, {NPY}, multipart/form-data, application/json"
+MAX_FIELDS = 64
+
+
+@dataclass(frozen=True)
+class Body:
+    """What a request carries: the image where there is one, and parameters as text or JSON values."""
+
+    image: ImageInput | None
+    params: dict[str, Any]
+
+
+async def read(request: Request, fetch: Fetcher) -> Body:
+    """`fetch` is for an image that is given as a URL.
+
+    Raises MalformedBody, UnsupportedMediaType, InvalidParameter, UndecodableImage or UnfetchableImage.
+    """
+    params = query(request)
+    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    whole = _whole(request)
+    if not media_type and not await whole.body():
+        return Body(None, params)
+    if media_type in MEDIA_TYPES or media_type == NPY:
+        data = await whole.body()
+        if not data:
+            raise MalformedBody(f"the body is empty; send the image itself as {media_type}")
+        return Body(ImageInput(data, npy=media_type == NPY), params)
+    if media_type == "multipart/form-data":
+        image, sent = await _multipart(whole)
+    elif media_type == "application/json":
+        image, sent = await _json(await whole.body(), fetch)
+    else:
+        raise UnsupportedMediaType(f"{_stated(media_type, 'image/png')}; send one of {ACCEPTED}")
+    for name, value in sent.items():
+        if name in params and str(params[name]) != (str(value).lower() if isinstance(value, bool) else str(value)):
+            raise InvalidParameter(f"{name!r} stands in the query and in the body with two values; give it once")
+    return Body(image, params | sent)
+
+
+async def json_body(request: Request) -> dict[str, Any]:
+    """A body that is a JSON object. Raises MalformedBody or UnsupportedMediaType."""
+    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if media_type not in ("", "application/json"):
+        raise UnsupportedMediaType(f"{_stated(media_type, 'application/json')}; send application/json")
+    return json_object(await _whole(request).body(), "the body")
+
+
+def _stated(media_type: str, example: str) -> str:
+    """What the caller said of the body, and who said it in its stead."""
+    if media_type == FORM:
+        return (
+            f"the Content-Type is {FORM!r}: curl adds that itself where no other is given, and "
+            f"-H 'Content-Type: {example}' is what is missing"
+        )
+    return f"the Content-Type is {repr(media_type) if media_type else 'none'}"
+
+
+def check_image(image: ImageInput | None, calls: Iterable[MethodCall]) -> None:
+    """Raises MalformedBody for an image that is missing, InvalidParameter for one that no method looks at."""
+    wanted = [call.explainer.wants_image(call.params) for call in calls]
+    if image is None and any(wanted):
+        raise MalformedBody(f"there is no image in the body; send it as 'image', or the body as one of {ACCEPTED}")
+    if image is not None and not any(wanted):
+        raise InvalidParameter(
+            "no image is looked at with these parameters; leave it out, or start from it: init=image"
+        )
+
+
+def query(request: Request) -> dict[str, Any]:
+    """Query parameters as text; one that is repeated is a list, which only parameters that hold several values take."""
+    return _collected(request.query_params.multi_items())
+
+
+def _collected(items: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    found: dict[str, list[str]] = {}
+    for name, value in items:
+        found.setdefault(name, []).append(value)
+    return {
+        name: values[0] if len(values) == 1 else [part for value in values for part in value.split(",")]
+        for name, values in found.items()
+    }
+
+
+def _whole(request: Request) -> Request:
+    """The request, whose body ends in MalformedBody where the connection ended before it did."""
+
+    async def receive() -> Message:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise MalformedBody("the connection ended before the whole body had arrived")
+        return message
+
+    return Request(request.scope, receive)
+
+
+async def _multipart(request: Request) -> tuple[ImageInput | None, dict[str, Any]]:
+    params: dict[str, Any] = {}
+    fields: list[tuple[str, str]] = []
+    image = None
+    _, options = parse_options_header(request.headers["content-type"])
+    charset = options.get(b"charset", b"utf-8").decode("latin-1").lower()
+    if charset not in ("utf-8", "utf8", "us-ascii"):
+        raise UnsupportedMediaType(f"the form is written in the charset {charset!r}; write it in UTF-8")
+    try:
+        async with request.form(max_files=1, max_fields=MAX_FIELDS) as form:
+            for name, value in form.multi_items():
+                if isinstance(value, UploadFile):
+                    if name != "image":
+                        raise MalformedBody(f"the file part is named {name!r}; name it 'image'")
+                    image = ImageInput(await value.read(), npy=value.content_type == NPY)
+                elif name == "params":
+                    if params:
+                        raise MalformedBody("the part 'params' is sent twice; send one with all parameters")
+                    params = json_object(value.encode(), "the part 'params'")
+                elif name == "image":
+                    raise MalformedBody("the part 'image' is text; send it as a file (curl: -F image=@cat.png)")
+                else:
+                    fields.append((name, value))
+    except HTTPException as error:
+        raise MalformedBody(f"the multipart body cannot be read: {error.detail}") from error
+    single = _collected(fields)
+    for name in single:
+        if name in params:
+            raise MalformedBody(f"{name!r} stands in the part 'params' and in a part of its own; give it once")
+    return image, params | single
+
+
+async def _json(data: bytes, fetch: Fetcher) -> tuple[ImageInput | None, dict[str, Any]]:
+    params = json_object(data, "the body")
+    image = params.pop("image", None)
+    if image is None:
+        return None, params
+    if isinstance(image, dict) and set(image) == {"url"} and isinstance(image["url"], str):
+        return ImageInput(await fetch(image["url"])), params
+    if not isinstance(image, str):
+        raise MalformedBody(
+            '\'image\' must be a text, the base64 of an image file or a data URI, or {"url": "https://…"}'
+        )
+    return ImageInput(decode_base64(image)), params

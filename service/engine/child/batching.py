@@ -1,0 +1,144 @@
+"""Micro-batches: what several calls ask of one plan while the device is busy runs as one, and nothing is waited for."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.engine.child.around import Around
+from service.engine.child.caller import Caller
+from service.engine.child.turns import Turns
+from service.models.backends.interface import Backend, Occluded, Plan, Signature, sized
+from service.models.backends.work import doing
+
+LARGEST = 32
+
+
+@dataclass(eq=False)
+class _Ask:
+    """A run of a plan that a caller waits for."""
+
+    caller: Caller
+    plan: Plan
+    arrays: tuple[NDArray[Any], ...]
+    most: int
+    found: list[NDArray[Any]] | None = None
+    error: BaseException | None = field(default=None, repr=False)
+
+    @property
+    def settled(self) -> bool:
+        return self.found is not None or self.error is not None
+
+
+class Batches:
+    """Runs plans in turn. `sizes` counts how often so many images of different calls ran as one."""
+
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
+        self._lock = threading.Lock()
+        self._waiting: dict[Hashable, list[_Ask]] = {}
+        self.sizes: dict[int, int] = {}
+
+    def run(
+        self, caller: Caller, key: Hashable, plan: Plan, arrays: tuple[NDArray[Any], ...], most: int
+    ) -> list[NDArray[Any]]:
+        """What `plan` gives for `arrays`; with up to `most` single images of others that wait for the plan of `key`."""
+        ask = _Ask(caller, plan, arrays, most if all(len(array) == 1 for array in arrays) else 1)
+        with self._lock:
+            self._waiting.setdefault(key, []).append(ask)
+        began = time.monotonic()
+        light = key if ask.most > 1 else None
+        with self._turns.call(lambda: ask.settled or caller.gone, caller.used_s, light) as mine:
+            started = time.monotonic()
+            caller.waited_s += started - began
+            if mine:
+                with doing("step"):
+                    _compute(self._together(key, ask))
+                caller.used_s += time.monotonic() - started
+            elif not ask.settled:
+                self._forget(key, ask)
+                caller.require_wanted()
+        if ask.error is not None:
+            # Its traceback will hold this frame: neither it nor the ask may hold the error, or the arrays would stay.
+            error, ask.error = ask.error, None
+            try:
+                raise error
+            finally:
+                del error
+        return ask.found or []
+
+    def alone(self, caller: Caller, compute: Callable[[], Any]) -> Any:
+        """What `compute` gives, in turn."""
+        return self.run(caller, object(), lambda: [compute()], (), 1)[0]
+
+    def _forget(self, key: Hashable, ask: _Ask) -> None:
+        """Drops the ask of a caller who has gone, unless another's turn has just taken it along."""
+        with self._lock:
+            waiting = self._waiting.get(key, [])
+            if ask in waiting:
+                waiting.remove(ask)
+            if not waiting:
+                self._waiting.pop(key, None)
+
+    def _together(self, key: Hashable, ask: _Ask) -> list[_Ask]:
+        """This ask and those that may join it, taken off the list: 1, 2, 4, … 32 in all, the oldest first."""
+        with self._lock:
+            waiting = self._waiting[key]
+            others = [other for other in waiting if other is not ask and other.most > 1 and not other.caller.gone]
+            most = min(LARGEST, ask.most, 1 + len(others))
+            count = 1 << (most.bit_length() - 1)
+            taken = [ask, *others[: count - 1]]
+            left = [other for other in waiting if other not in taken]
+            if left:
+                self._waiting[key] = left
+            else:
+                del self._waiting[key]
+            self.sizes[count] = self.sizes.get(count, 0) + 1
+        return taken
+
+
+def _compute(asks: list[_Ask]) -> None:
+    """Runs them as one; each alone when that fails, so that a call fails by its own fault only."""
+    if len(asks) > 1:
+        try:
+            together = [np.concatenate(parts) for parts in zip(*(ask.arrays for ask in asks), strict=True)]
+            found = asks[0].plan(*together)
+            for place, ask in enumerate(asks):
+                ask.found = [array[place : place + 1] for array in found]
+        except Exception:
+            for ask in asks:
+                ask.found = None
+        else:
+            return
+    for ask in asks:
+        try:
+            ask.found = ask.plan(*ask.arrays)
+        except Exception as error:
+            ask.error = error
+
+
+class Batched(Around):
+    """A model's backend for one call: its plans run in turn, and together with what other calls ask of them."""
+
+    def __init__(self, backend: Backend, batches: Batches, caller: Caller) -> None:
+        super().__init__(backend)
+        self._batches = batches
+        self._caller = caller
+
+    def compiled(
+        self, key: Hashable, function: Callable[..., Any], signature: Signature, *, shared: bool = True, rows: int = 1
+    ) -> Plan:
+        """Runs in turn."""
+        plan = super().compiled(key, function, signature, shared=shared, rows=rows)
+        batches, caller, place = self._batches, self._caller, (self._backend, sized(key, signature))
+        return lambda *arrays: batches.run(caller, place, plan, arrays, rows)
+
+    def incremental(self, *grid: Any) -> Occluded:
+        """Runs in turn, and alone."""
+        return super().incremental(*grid).through(lambda compute: self._batches.alone(self._caller, compute))

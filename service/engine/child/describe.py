@@ -1,0 +1,142 @@
+"""What the engine tells about a warm model: the model itself, its layers, one layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from service.errors import KerascopeError
+from service.explainers import EXPLAINERS
+from service.explainers.base import Explainer, Photograph
+from service.explainers.cam import default_layer
+from service.models.graph.graph import Graph, LayerEntry
+from service.models.loaded import LoadedModel
+
+
+def model_details(model: LoadedModel, device: str) -> dict[str, Any]:
+    """Everything that was found or inferred about a model, as JSON values. `input` is None where none is a picture."""
+    shape = model.input_shape
+    return {
+        "digest": model.digest,
+        "keras": model.written_by,
+        "input": None
+        if model.obstacle
+        else {
+            "height": shape.height,
+            "width": shape.width,
+            "channels": shape.channels,
+            "resize": model.spec.input.resize,
+            "colour_order": model.spec.input.colour_order,
+        },
+        "preprocessing": {**model.preprocessing.model_dump(mode="json"), "assumed": model.preprocessing_assumed},
+        "head": {
+            "kind": model.head.kind,
+            "activation": model.head.activation,
+            "classes": model.head.classes,
+            "inferred": model.head.inferred,
+        },
+        "labels": list(model.labels),
+        "parameters": int(model.keras_model.count_params()),
+        "inputs": [
+            {"name": tensor.path, "shape": list(tensor.shape[1:]), "dtype": tensor.dtype}
+            for tensor in model.graph.inputs
+        ],
+        "outputs": [
+            {
+                "name": name,
+                "layer": head.output.path,
+                "shape": list(head.output.shape[1:]),
+                "kind": head.kind,
+                "classes": head.classes,
+            }
+            for name, head in zip(model.graph.output_names, model.heads, strict=True)
+        ],
+        "layers": len(model.graph.layers),
+        "cam_layer": cam_layer(model),
+        "device": device,
+        "notes": list(model.notes),
+        "obstacle": model.obstacle,
+    }
+
+
+def cam_layer(model: LoadedModel) -> str | None:
+    """The spec's CAM layer, else the default one; None for a network without spatial maps."""
+    if model.spec.cam_layer:
+        return model.spec.cam_layer
+    try:
+        return default_layer(model.graph).path
+    except KerascopeError:
+        return None
+
+
+def method_validity(model: LoadedModel, explainer: Explainer) -> dict[str, Any]:
+    """Whether a method is valid for a model, its variants that are not and why, and the layers and targets it takes."""
+    names = [variant.name for variant in explainer.variants]
+    obstacle = model.obstacle if explainer.photograph is not Photograph.NONE else None
+    reasons = {name: obstacle or explainer.problem(name, model.graph, model.head) for name in names}
+    layers = [entry.path for entry in model.graph.layers if explainer.why_not(entry) is None]
+    return {
+        "name": explainer.name,
+        "valid": any(reason is None for reason in reasons.values()),
+        "not_valid": {name: reason for name, reason in reasons.items() if reason},
+        "layers": layers,
+        "classes": model.head.classes if explainer.targeted else None,
+        "outputs": list(model.graph.output_names),
+    }
+
+
+def layer_row(graph: Graph, entry: LayerEntry) -> dict[str, Any]:
+    """One line of the layer list: how to address it, what it is, what it takes, which methods take it."""
+    return {
+        "path": entry.path,
+        "index": entry.index,
+        "class": entry.kind,
+        "inputs": [each.path for each in graph.layers_before(entry)],
+        "output_shape": list(entry.output.shape[1:]),
+        "parameters": int(sum(int(np.prod(weight.shape)) for weight in entry.layer.weights)),
+        "trainable": bool(entry.layer.trainable and entry.layer.trainable_weights),
+        "methods": [explainer.name for explainer in EXPLAINERS if explainer.why_not(entry) is None],
+    }
+
+
+def layer_details(graph: Graph, entry: LayerEntry) -> dict[str, Any]:
+    """One layer whole: its row, its config, the statistics of its weights."""
+    config = graph.dialect.config(entry.layer)
+    config.pop("layers", None)
+    return {
+        **layer_row(graph, entry),
+        "config": _plain(config),
+        "weights": [{"name": name, **_statistics(values)} for name, values in graph.dialect.weights(entry.layer)],
+        "not_valid": {
+            explainer.name: reason for explainer in EXPLAINERS if (reason := explainer.why_not(entry)) is not None
+        },
+    }
+
+
+def _statistics(values: np.ndarray[Any, Any]) -> dict[str, Any]:
+    if not values.size or values.dtype.kind not in "fiu":
+        return {"shape": list(values.shape), "dtype": values.dtype.name}
+    wide = values.astype(np.float64)
+    return {
+        "shape": list(values.shape),
+        "dtype": values.dtype.name,
+        "mean": float(wide.mean()),
+        "std": float(wide.std()),
+        "min": float(wide.min()),
+        "max": float(wide.max()),
+        "zero_share": float((values == 0).mean()),
+    }
+
+
+def _plain(value: Any) -> Any:
+    """A config as JSON values, without the modules Keras writes beside its own classes."""
+    if isinstance(value, dict):
+        if "class_name" in value and "module" in value:
+            return {"class_name": value["class_name"], "config": _plain(value.get("config", {}))}
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, (str, int, float, bool)) or value is None:
+        return value
+    return str(value)

@@ -1,0 +1,111 @@
+"""What explainers compute with; TensorFlow is one such backend, another tensor library would be a second."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from service.models.graph.graph import Graph, Node, Tensor
+
+Plan = Callable[..., list[NDArray[Any]]]
+Signature = Sequence[tuple[tuple[int | None, ...], str]]
+ReluRule = Literal["guided", "deconvnet", "redirected"]
+Tensors = list[Any]
+# About how long one step of a call may take, so that it can be stopped and others get their turn.
+CHUNK_S = 0.1
+
+
+def sized(key: Hashable, signature: Signature) -> Hashable:
+    """What a plan is known by: a network of open input size has one for each size that it is asked about."""
+    return key, tuple(tuple(shape) for shape, _ in signature)
+
+
+class InTurn(Protocol):
+    """Calls what is computed, now or once it is its turn, and gives what it gives."""
+
+    def __call__(self, compute: Callable[[], Any], /) -> Any: ...
+
+
+class Occluded(Protocol):
+    """Scores under the windows of a grid; documented at `service.models.backends.incremental.occluded.Occluded`."""
+
+    saved: float
+    share: float
+    faster: bool
+    obstacle: str | None
+    chunk: int
+
+    def on(
+        self, batch: NDArray[Any], cover: NDArray[Any]
+    ) -> tuple[NDArray[Any], Callable[[NDArray[Any]], NDArray[Any]]]:
+        """Scores of an image, and a function from the places (b, 2) of windows to the scores under these."""
+
+    def through(self, in_turn: InTurn) -> Occluded:
+        """The same, with every run of a plan handed to `in_turn`."""
+
+
+class Backend(Protocol):
+    """`ops` is `keras.ops` or has its functions; the rest is documented at `TensorFlowBackend`."""
+
+    ops: Any
+
+    def compiled(
+        self, key: Hashable, function: Callable[..., Any], signature: Signature, *, shared: bool = True, rows: int = 1
+    ) -> Plan:
+        """`function` of tensors, traced once a key."""
+
+    def chunk(self, graph: Graph, size: tuple[int, int], *, backward: bool = False, seconds: float = CHUNK_S) -> int:
+        """How many images one step may take."""
+
+    def rows(self, graph: Graph, size: tuple[int, int], *, backward: bool = False) -> int:
+        """How many images one step may take within memory."""
+
+    def incremental(
+        self,
+        graph: Graph,
+        target: Tensor,
+        matrix: Callable[[Any, Any], Any],
+        key: Hashable,
+        size: tuple[int, int],
+        windows: Sequence[Sequence[tuple[int, int]]],
+    ) -> Occluded:
+        """Scores under every window of a grid, computing only what a window changes."""
+
+    def share(
+        self,
+        graph: Graph,
+        size: tuple[int, int],
+        end: Tensor,
+        *,
+        after: Tensor | None = None,
+        at: tuple[int, int] | None = None,
+    ) -> float:
+        """About how much of a pass's time a part of it takes."""
+
+    def fits(self, graph: Graph, size: tuple[int, int]) -> bool:
+        """Whether one image of that size stays within memory, forward and backward."""
+
+    def gradients(
+        self,
+        graph: Graph,
+        feeds: Mapping[Tensor, Any],
+        watched: Sequence[Tensor],
+        fetches: Sequence[Tensor],
+        scores: Callable[..., list[Any]],
+        rule: ReluRule | None = None,
+    ) -> tuple[list[Any], list[list[Any]], list[Any]]:
+        """One forward pass, and a backward pass for each score."""
+
+    def ruled(self, rule: ReluRule | None) -> Callable[[Node], Callable[..., Any]] | None:
+        """What `Graph.run` takes as `call` so that every ReLU has the gradient of `rule`."""
+
+    def value_and_gradient(self, function: Callable[[Any], Any], at: Any) -> tuple[Any, Any]:
+        """A value an image, and the gradient of their sum."""
+
+    def scan(
+        self, step: Callable[[Tensors, Tensors], tuple[Tensors, Tensors]], state: Tensors, inputs: Tensors, outputs: int
+    ) -> tuple[Tensors, Tensors]:
+        """A loop over the first axis of `inputs`."""
