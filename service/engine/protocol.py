@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
-import orjson
-from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from service.arrays import Array, Arrays
+from service.contract.message import Message
+from service.contract.questions import AnyQuestion
 from service.errors import FieldError, KerascopeError
 from service.errors.naming import error_named
 from service.jobs.config import JobsConfig
 
-Arrays = Mapping[str, NDArray[Any]]
 Frame = bytes | memoryview
 DType = Literal["bool", "uint8", "int32", "int64", "float16", "float32", "float64"]
 
 
-class _Message(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Place(_Message):
+class Place(Message):
     """Where an array begins that was not sent beside the header: in which segment, and at which byte of it."""
 
     segment: str = Field(pattern="^[0-9a-f]{32}$")
@@ -35,7 +32,7 @@ class Place(_Message):
 Places = Mapping[str, Place]
 
 
-class ArrayHeader(_Message):
+class ArrayHeader(Message):
     """What the bytes of one frame mean, or those at a place in shared memory."""
 
     name: str = Field(max_length=512)
@@ -44,7 +41,7 @@ class ArrayHeader(_Message):
     place: Place | None = None
 
 
-class Fault(_Message):
+class Fault(Message):
     """A domain error on its way to the caller; `kind` is the name of its class."""
 
     kind: str
@@ -53,28 +50,27 @@ class Fault(_Message):
     retry_after_s: int | None = None
 
 
-class Call(_Message):
+class Call(Message):
     """One question to the engine. `deadline_s` are the seconds its caller still waits; `request_id` is for the log."""
 
     id: str
-    op: str
+    question: AnyQuestion
     deadline_s: float
     request_id: str = ""
-    payload: dict[str, Any] = {}
     arrays: tuple[ArrayHeader, ...] = ()
 
 
-class Reply(_Message):
-    """The answer to the call of the same `id`: a payload with arrays, or a fault."""
+class Reply(Message):
+    """The answer to the call of the same `id`, as the question's `answers` reads it, or a fault."""
 
     id: str
-    payload: dict[str, Any] = {}
+    answer: Any = None
     arrays: tuple[ArrayHeader, ...] = ()
     fault: Fault | None = None
     timing_ms: dict[str, float] = {}
 
 
-class EngineConfig(_Message):
+class EngineConfig(Message):
     """What an engine process is told at its start.
 
     `socket` is where it answers calls, empty for none, and beside it lies the file of its heartbeat; `segments` is what
@@ -113,7 +109,7 @@ def pulse_beside(socket: str) -> Path:
     return Path(f"{socket}.pulse")
 
 
-Message = TypeVar("Message", Call, Reply)
+Kind = TypeVar("Kind", Call, Reply)
 Take = Callable[[str], memoryview]
 """Gives the bytes of a segment; raises ValueError where there is none, OSError where this process lacks something."""
 
@@ -131,12 +127,12 @@ def no_segments(segment: str) -> memoryview:
     raise ValueError(f"the segment {segment!r} in a message that may have none")
 
 
-def as_sent(array: NDArray[Any]) -> NDArray[Any]:
+def as_sent(array: Array) -> Array:
     """The array in C order and of this machine's byte order; not copied where it is so already."""
     return np.asarray(array, array.dtype.newbyteorder("="), order="C")
 
 
-def bytes_of(ordered: NDArray[Any]) -> memoryview:
+def bytes_of(ordered: Array) -> memoryview:
     return ordered.reshape(-1).view(np.uint8).data
 
 
@@ -150,14 +146,12 @@ def pack(message: Call | Reply, arrays: Arrays, places: Places | None = None) ->
         for name, array in ordered.items()
     ]
     header = message.model_copy(update={"arrays": tuple(headers)})
-    frames: list[Frame] = [orjson.dumps(header.model_dump(mode="python"), option=orjson.OPT_SERIALIZE_NUMPY)]
+    frames: list[Frame] = [header.as_json()]
     sent = [array for name, array in ordered.items() if name not in places]
     return frames + [bytes_of(array) if array.size else b"" for array in sent]
 
 
-def unpack(
-    kind: type[Message], frames: Sequence[Frame], take: Take = no_segments
-) -> tuple[Message, dict[str, NDArray[Any]]]:
+def unpack(kind: type[Kind], frames: Sequence[Frame], take: Take = no_segments) -> tuple[Kind, dict[str, Array]]:
     """The message and its arrays, which are read-only views of the frames and of the segments that `take` gives.
 
     Raises ValueError for anything malformed, and NotTaken.
@@ -170,7 +164,7 @@ def unpack(
         raise ValueError(f"{sent} arrays announced, {len(frames) - 1} sent")
     beside = iter(frames[1:])
     segments = _taken(message, take)
-    arrays: dict[str, NDArray[Any]] = {}
+    arrays: dict[str, Array] = {}
     for header in message.arrays:
         dtype = np.dtype(header.dtype)
         size = math.prod(header.shape) * dtype.itemsize
@@ -198,9 +192,9 @@ def _taken(message: Call | Reply, take: Take) -> dict[str, memoryview]:
     return segments
 
 
-def kind_of(op: str, payload: Mapping[str, Any]) -> str:
-    """What is asked, without its parameters: `explain cam`."""
-    return " ".join([op, *(str(item["name"]) for item in payload.get("methods", ()))])
+def engine_of(model_id: str, engines: int) -> int:
+    """Numbers the engine of a model, the same in every process."""
+    return zlib.crc32(model_id.encode()) % engines
 
 
 def fault_of(error: KerascopeError) -> Fault:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from service.arrays import Array
 from service.errors import InvalidParameter, MethodNotValid
 from service.explainers.base import Cost, Explainer, Explanation, Picture, Progress, Variant, Warned, is_map
 from service.explainers.params import Indices, LayerNames, TileParams, written_beyond
@@ -131,7 +132,7 @@ def _tensors(params: ActivationParams, graph: Graph) -> list[Tensor]:
 
 def _forward(
     backend: Backend, graph: Graph, image: NetworkInput, tensors: list[Tensor], *, statistics: bool
-) -> list[NDArray[Any]]:
+) -> list[Array]:
     """The maps (1, h, w, k) of each tensor, then, where they are asked for, what is `measured` of each."""
 
     def forward(batch: object) -> object:
@@ -144,7 +145,7 @@ def _forward(
     return backend.compiled(key, forward, [batch_of(image)], rows=rows)(image.batch)
 
 
-def _explanation(tensors: list[Tensor], maps: list[NDArray[Any]], params: ActivationParams) -> Explanation:
+def _explanation(tensors: list[Tensor], maps: list[Array], params: ActivationParams) -> Explanation:
     arrays = {tensor.path: choose(each[0], params.channels) for tensor, each in zip(tensors, maps, strict=True)}
     return Explanation(
         arrays,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from service.arrays import Arrays
 from service.explainers.params import ExplainerParams
 from service.explainers.targets import Targets, stated_targets
 
@@ -84,7 +85,7 @@ class Explanation:
     drawing; `titles` a line for each array that is drawn.
     """
 
-    arrays: Mapping[str, NDArray[Any]]
+    arrays: Arrays
     primary: str
     scores: NDArray[np.float32] | None = None
     targets: Targets | None = None
@@ -100,7 +101,7 @@ class Explanation:
 class Snapshot:
     """Where a long computation stands: `state` is all it needs to go on from here, `preview` what it would give now."""
 
-    state: Mapping[str, NDArray[Any]]
+    state: Arrays
     preview: Explanation
 
 
@@ -115,7 +116,7 @@ class Progress:
     def begin(self, place: int, count: int) -> None:
         """The method at `place` of `count` starts."""
 
-    def resume(self) -> Mapping[str, NDArray[Any]] | None:
+    def resume(self) -> Arrays | None:
         """The state of the last snapshot of an earlier run of this very call; None where there is none."""
         return None
 

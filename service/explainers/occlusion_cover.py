@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from service.arrays import Array
 from service.explainers.saliency_paths import blur_deviation, blurred
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def covering(image: NetworkInput, value: str) -> Floats:
     )
 
 
-def colour_of(image: NetworkInput, value: str) -> NDArray[Any]:
+def colour_of(image: NetworkInput, value: str) -> Array:
     """(c,): the one colour that covers. Raises InvalidParameter for a colour that the network cannot be shown."""
     if value == "mean":
         return np.asarray(image.batch.mean(axis=(1, 2), dtype=np.float64)[0])

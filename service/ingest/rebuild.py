@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from service.arrays import Array
 from service.errors import ModelNotLoadable
 from service.ingest import archive, hdf5
 from service.ingest.limits import IngestLimits
@@ -176,7 +177,7 @@ def _images(graph: Graph) -> list[NDArray[np.float32]]:
     return [random.random(shape, np.float32) for shape in shapes]
 
 
-def _outputs(graph: Graph, images: list[NDArray[np.float32]]) -> list[NDArray[Any]]:
+def _outputs(graph: Graph, images: list[NDArray[np.float32]]) -> list[Array]:
     feeds = [tf.constant(image, tensor.dtype) for image, tensor in zip(images, graph.inputs, strict=True)]
 
     def run(*values: Any) -> list[Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -13,6 +12,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from service.contract.models import EngineStatus
 from service.engine.host.client import EngineClient
 from service.engine.host.pool import EnginePool
 from service.errors import KerascopeError
@@ -85,7 +85,7 @@ class _All(Collector):
         yield from self._looked_up
 
 
-async def _status(client: EngineClient) -> dict[str, Any] | None:
+async def _status(client: EngineClient) -> EngineStatus | None:
     try:
         return await asyncio.wait_for(client.status(), LONGEST_S)
     except TimeoutError:

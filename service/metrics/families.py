@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
+from service.contract.models import EngineStatus
 from service.engine.host.client import EngineClient
 from service.jobs.job import JobState
 from service.process import resident_bytes
@@ -15,10 +15,9 @@ from service.usecases.cache import AnswerCache
 
 # Of what a warm model takes.
 PARTS = ("weight", "folded", "layer", "plan")
-Status = Mapping[str, Any]
 
 
-def of_engines(clients: Sequence[EngineClient], statuses: Sequence[Status | None]) -> Iterator[Metric]:
+def of_engines(clients: Sequence[EngineClient], statuses: Sequence[EngineStatus | None]) -> Iterator[Metric]:
     """One row an engine, by its number; what only the engine knows is absent while it does not answer."""
     up = GaugeMetricFamily("kerascope_engine_up", "Whether the engine answers.", labels=["engine"])
     restarts = CounterMetricFamily("kerascope_engine_restarts", "How often the engine has ended.", labels=["engine"])
@@ -54,17 +53,17 @@ def of_engines(clients: Sequence[EngineClient], statuses: Sequence[Status | None
         if (taken := resident_bytes(client.supervisor.pid)) is not None:
             resident.add_metric(engine, taken)
         if status is not None:
-            rows = status["models"].values()
-            traces.add_metric(engine, sum(row["traces"] or 0 for row in rows))
-            models.add_metric(engine, sum(row["state"] == "warm" for row in rows))
-            warm.add_metric(engine, status["warm_bytes"])
-            bare.add_metric(engine, status["bare_bytes"])
-            library.add_metric(engine, status["library_bytes"])
-            for model, row in status["models"].items():
-                for part in PARTS if row["state"] == "warm" else ():
-                    parts.add_metric([*engine, model, part], row[f"{part}_bytes"])
-            budget.add_metric(engine, status["budget_bytes"])
-            jobs.add_metric(engine, status["jobs_problem"] is None)
+            rows = status.models.values()
+            traces.add_metric(engine, sum(row.traces or 0 for row in rows))
+            models.add_metric(engine, sum(row.state == "warm" for row in rows))
+            warm.add_metric(engine, status.warm_bytes)
+            bare.add_metric(engine, status.bare_bytes)
+            library.add_metric(engine, status.library_bytes)
+            for model, row in status.models.items():
+                for part in PARTS if row.state == "warm" else ():
+                    parts.add_metric([*engine, model, part], getattr(row, f"{part}_bytes"))
+            budget.add_metric(engine, status.budget_bytes)
+            jobs.add_metric(engine, status.jobs_problem is None)
     yield from (up, restarts, waiting, units, limit, held, resident, bare, library)
     yield from (traces, models, warm, parts, budget, jobs)
 

@@ -7,8 +7,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from operator import itemgetter
-from typing import Any
+from typing import Generic
 
 import structlog
 
@@ -19,7 +20,7 @@ from service.models.files.library import Library
 from service.models.files.spec import ModelSpec, Stamp
 from service.models.graph.preprocess import Fitting
 from service.models.loaded import LoadedModel
-from service.models.slot import Details, Failure, Known, Slot, State
+from service.models.slot import Failure, Found, Known, Slot, SlotStatus, State
 
 log = structlog.get_logger(__name__)
 
@@ -27,7 +28,7 @@ log = structlog.get_logger(__name__)
 REMEMBERED_S = 60.0
 
 
-class Registry:
+class Registry(Generic[Found]):
     """Thread-safe. `budget_bytes` bounds what all warm models take together, with what is compiled for them; pinned
     ones are never evicted."""
 
@@ -38,7 +39,7 @@ class Registry:
         *,
         budget_bytes: int,
         pinned: frozenset[str] = frozenset(),
-        describe: Callable[[LoadedModel], Details] = lambda model: {},
+        describe: Callable[[LoadedModel], Found],
     ) -> None:
         self._library = library
         self._load = load
@@ -49,7 +50,7 @@ class Registry:
         """What the process is known to hold beside the models, which takes of their room, of half of it at most: else
         nothing would stay warm."""
         self._told = False
-        self._slots: dict[str, Slot] = {}
+        self._slots: dict[str, Slot[Found]] = {}
         self._lock = threading.Lock()
 
     @contextmanager
@@ -69,7 +70,7 @@ class Registry:
                 slot.last_used = time.monotonic()
             self.fit(keep=model_id)
 
-    def details(self, model_id: str) -> Details | None:
+    def details(self, model_id: str) -> Found | None:
         """What loading the model finds. A cold one stays cold: its files are opened once and let go, and what was found
         is kept until they change. None for one whose weights would have to be downloaded. Raises as `use`.
         """
@@ -139,15 +140,15 @@ class Registry:
             slots.sort(key=lambda slot: -slot.last_used)
             return [slot.model for slot in slots if slot.model]
 
-    def status(self) -> dict[str, dict[str, Any]]:
-        """State, bytes, users, load time and last error of every model that was ever asked for."""
+    def status(self) -> dict[str, SlotStatus]:
+        """State, bytes, users and last error of every model that was ever asked for."""
         with self._lock:
-            rows = {model_id: self._describe(model_id, slot) for model_id, slot in self._slots.items()}
+            rows = {model_id: self._status_of(model_id, slot) for model_id, slot in self._slots.items()}
             failures = {model_id: slot.failure for model_id, slot in self._slots.items() if slot.failure}
         for model_id, failure in failures.items():
             # What is there now was not tried yet.
             if not failure.is_of(self._library.find(model_id)):
-                rows[model_id] |= {"state": State.COLD.value, "last_error": None}
+                rows[model_id] = replace(rows[model_id], state=State.COLD, last_error=None)
         return rows
 
     @property
@@ -209,12 +210,12 @@ class Registry:
             ]
         return min(idle, default=None)
 
-    def _slot(self, model_id: str) -> Slot:
+    def _slot(self, model_id: str) -> Slot[Found]:
         self._library.get(model_id)
         with self._lock:
             return self._slots.setdefault(model_id, Slot())
 
-    def _acquire(self, model_id: str, slot: Slot, again: bool) -> LoadedModel:
+    def _acquire(self, model_id: str, slot: Slot[Found], again: bool) -> LoadedModel:
         asked_at = time.monotonic()
         with slot.lock:
             spec = self._library.get(model_id)
@@ -230,11 +231,11 @@ class Registry:
             known = Known(spec, stamp, self._describe_model(model))
             with self._lock:
                 slot.model, slot.state, slot.users, slot.known = model, State.WARM, slot.users + 1, known
-                slot.loaded_in_s = time.monotonic() - started
-            log.info("model warm", model=model_id, seconds=round(slot.loaded_in_s, 2), weight_bytes=model.weight_bytes)
+            seconds = round(time.monotonic() - started, 2)
+            log.info("model warm", model=model_id, seconds=seconds, weight_bytes=model.weight_bytes)
             return model
 
-    def _load_or_fail(self, slot: Slot, spec: ModelSpec, admit: Callable[[LoadedModel], None]) -> LoadedModel:
+    def _load_or_fail(self, slot: Slot[Found], spec: ModelSpec, admit: Callable[[LoadedModel], None]) -> LoadedModel:
         """The model; a failure is kept in the slot, and what had been built by then is freed."""
         stamp = spec.stamp()
         found = self._loaded(spec, admit)
@@ -257,7 +258,7 @@ class Registry:
             return ModelNotLoadable(f"model {spec.id!r} could not be loaded; the log of the service says why")
         return model
 
-    def _fail(self, slot: Slot, spec: ModelSpec, stamp: Stamp, error: KerascopeError) -> None:
+    def _fail(self, slot: Slot[Found], spec: ModelSpec, stamp: Stamp, error: KerascopeError) -> None:
         now = time.monotonic()
         retry_at = now + REMEMBERED_S if isinstance(error, WeightsUnavailable) else now
         error.retry_after_s = math.ceil(retry_at - now) or error.retry_after_s
@@ -295,18 +296,17 @@ class Registry:
         log.info("model evicted", model=model_id)
         return True
 
-    def _describe(self, model_id: str, slot: Slot) -> dict[str, Any]:
+    def _status_of(self, model_id: str, slot: Slot[Found]) -> SlotStatus:
         model = slot.model
-        return {
-            "state": slot.state.value,
-            "pinned": model_id in self._pinned,
-            "users": slot.users,
-            "weight_bytes": model.weight_bytes if model else None,
-            "folded_bytes": model.graph.folds.bytes if model else None,
-            "layer_bytes": model.layer_bytes if model else None,
-            "plan_bytes": model.backend.plans.bytes if model else None,
-            "plans": len(model.backend.plans) if model else None,
-            "traces": model.backend.traces if model else None,
-            "loaded_in_s": round(slot.loaded_in_s, 3) if slot.loaded_in_s is not None and model else None,
-            "last_error": slot.failure.error.detail if slot.failure else None,
-        }
+        return SlotStatus(
+            state=slot.state,
+            pinned=model_id in self._pinned,
+            users=slot.users,
+            weight_bytes=model.weight_bytes if model else None,
+            folded_bytes=model.graph.folds.bytes if model else None,
+            layer_bytes=model.layer_bytes if model else None,
+            plan_bytes=model.backend.plans.bytes if model else None,
+            plans=len(model.backend.plans) if model else None,
+            traces=model.backend.traces if model else None,
+            last_error=slot.failure.error.detail if slot.failure else None,
+        )

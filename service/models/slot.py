@@ -7,14 +7,14 @@ import threading
 import time
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Generic, TypeVar
 
 from service.errors import KerascopeError
 from service.models.files.spec import ModelSpec, Stamp
 from service.models.loaded import LoadedModel
 
-# Of a model, as JSON values.
-Details = dict[str, Any]
+# What its owner says of a model once it is loaded; the registry keeps it and does not look into it.
+Found = TypeVar("Found")
 
 
 class State(StrEnum):
@@ -55,16 +55,32 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Known:
+class Known(Generic[Found]):
     """What was found in a model of these files; it stays known when the model is cold again."""
 
     spec: ModelSpec
     stamp: Stamp
-    details: Details
+    details: Found
+
+
+@dataclass(frozen=True)
+class SlotStatus:
+    """What is told of a slot; bytes and counts are None where the model is not there."""
+
+    state: State
+    pinned: bool
+    users: int
+    weight_bytes: int | None
+    folded_bytes: int | None
+    layer_bytes: int | None
+    plan_bytes: int | None
+    plans: int | None
+    traces: int | None
+    last_error: str | None
 
 
 @dataclass
-class Slot:
+class Slot(Generic[Found]):
     """One model's place. `lock` makes loading single-flight; the registry's own lock guards the rest."""
 
     state: State = State.COLD
@@ -72,6 +88,5 @@ class Slot:
     users: int = 0
     last_used: float = 0.0
     failure: Failure | None = None
-    known: Known | None = None
-    loaded_in_s: float | None = None
+    known: Known[Found] | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)

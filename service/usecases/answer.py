@@ -4,39 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-Format = Literal["json", "png", "jpeg", "webp", "gif", "npy", "npz"]
-PictureFormat = Literal["png", "jpeg", "webp"]
-# The forms that are one picture; of a method that moves the last two hold how its images came about.
-PICTURES: tuple[Format, ...] = ("png", "jpeg", "webp", "gif")
-ANIMATED: tuple[Format, ...] = ("webp", "gif")
-ArrayEncoding = Literal["none", "base64", "list"]
-
-
-@dataclass(frozen=True)
-class AnswerOptions:
-    """What the caller wants of the answer: `outputs` None means every picture of the method.
-
-    `picture` is what the pictures within a JSON answer are, `quality` (1 to 100) how much is kept of what JPEG and WebP
-    drop, None for the usual, and `max_side` the most pixels that a side of a picture may have, None for any number.
-    """
-
-    format: Format = "json"
-    outputs: tuple[str, ...] | None = None
-    arrays: ArrayEncoding = "none"
-    top: int = 5
-    picture: PictureFormat | None = None
-    quality: int | None = None
-    max_side: int | None = None
-
-    @property
-    def still(self) -> PictureFormat:
-        """What pictures that do not move are written as."""
-        return self.format if self.format in ("png", "jpeg", "webp") else self.picture or "png"
+from service.arrays import Arrays
+from service.contract.message import JsonObject
+from service.contract.results import MethodResult, ModelRef
 
 
 @dataclass(frozen=True)
@@ -52,13 +23,12 @@ class Picture:
 
 @dataclass(frozen=True)
 class Result:
-    """What one method gave: `body` holds method, targets, predictions, warnings and statistics as JSON values."""
+    """What one method gave, by the name that the caller called it: what is said of it, its pictures and its arrays."""
 
     name: str
-    body: Mapping[str, Any]
+    said: MethodResult
     pictures: tuple[Picture, ...]
-    arrays: Mapping[str, NDArray[np.generic]]
-    primary: str
+    arrays: Arrays
 
 
 @dataclass(frozen=True)
@@ -68,8 +38,8 @@ class Answer:
     `fingerprint` is that of the model, with its spec.
     """
 
-    model: Mapping[str, Any]
-    image: Mapping[str, Any] | None
+    model: ModelRef
+    image: JsonObject | None
     results: tuple[Result, ...]
     timing_ms: Mapping[str, float]
     fingerprint: str

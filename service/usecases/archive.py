@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-import orjson
 from isal import isal_zlib
-from numpy.typing import NDArray
 
+from service.arrays import Array, Arrays
 from service.usecases.pieces import Pieces
 
 PAYLOAD = "payload.json"
@@ -20,17 +17,17 @@ _SUFFIX = ".npy"
 _ATTRIBUTES = 0o600 << 16
 
 
-def pack(arrays: Mapping[str, NDArray[Any]], payload: Mapping[str, Any] | None = None) -> bytes:
+def pack(arrays: Arrays, said: bytes | None = None) -> bytes:
     """Writes what `numpy.savez` would, which takes names as keywords and so not every layer's. Equal in, equal out."""
-    return packed(arrays, payload).joined()
+    return packed(arrays, said).joined()
 
 
-def packed(arrays: Mapping[str, NDArray[Any]], payload: Mapping[str, Any] | None = None) -> Pieces:
+def packed(arrays: Arrays, said: bytes | None = None) -> Pieces:
     """Writes the same in pieces: large arrays are not copied, and read once, for their checksum."""
     pieces = Pieces()
     with zipfile.ZipFile(pieces, "w") as archive:
-        if payload is not None:
-            _add(archive, pieces, PAYLOAD, orjson.dumps(payload, option=orjson.OPT_SERIALIZE_NUMPY))
+        if said is not None:
+            _add(archive, pieces, PAYLOAD, said)
         for name, array in arrays.items():
             ordered = np.asarray(array, order="C")
             _add(archive, pieces, name + _SUFFIX, _head(ordered), raw(ordered))
@@ -53,7 +50,7 @@ def _add(archive: zipfile.ZipFile, pieces: Pieces, name: str, *contents: bytes |
     archive.start_dir = pieces.tell()
 
 
-def npy(array: NDArray[Any]) -> Pieces:
+def npy(array: Array) -> Pieces:
     """The file that `numpy.save` makes."""
     pieces, ordered = Pieces(), np.asarray(array, order="C")
     pieces.write(_head(ordered))
@@ -61,29 +58,32 @@ def npy(array: NDArray[Any]) -> Pieces:
     return pieces
 
 
-def _head(ordered: NDArray[Any]) -> bytes:
+def _head(ordered: Array) -> bytes:
     head = io.BytesIO()
     np.lib.format.write_array_header_1_0(head, np.lib.format.header_data_from_array_1_0(ordered))
     return head.getvalue()
 
 
-def raw(array: NDArray[Any]) -> memoryview:
+def raw(array: Array) -> memoryview:
     """Its bytes in C order, not copied where they are so already."""
     return np.asarray(array, order="C").reshape(-1).view(np.uint8).data
 
 
-def unpack(data: bytes) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """Arrays and payload of what `pack` made. Raises ValueError for anything else; nothing in it is unpickled."""
-    arrays: dict[str, NDArray[Any]] = {}
-    payload: dict[str, Any] = {}
+def unpack(data: bytes) -> tuple[dict[str, Array], bytes]:
+    """Gives the arrays of what `pack` made, and the JSON beside them, which is empty where there is none.
+
+    Raises ValueError for anything else; nothing in it is unpickled.
+    """
+    arrays: dict[str, Array] = {}
+    said = b""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             for name in archive.namelist():
                 with archive.open(name) as member:
                     if name == PAYLOAD:
-                        payload = orjson.loads(member.read())
+                        said = member.read()
                     else:
                         arrays[name.removesuffix(_SUFFIX)] = np.lib.format.read_array(member, allow_pickle=False)
     except (zipfile.BadZipFile, EOFError) as error:
         raise ValueError(f"this is no archive of arrays: {error}") from error
-    return arrays, payload
+    return arrays, said

@@ -9,6 +9,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from service.arrays import Array, Arrays
+from service.contract.options import AnswerOptions
+from service.contract.results import MethodResult
 from service.errors import InvalidParameter, TooLarge, nearest
 from service.explainers.base import Explainer, Explanation
 from service.explainers.base import Picture as Kind
@@ -19,7 +22,7 @@ from service.imaging import grid, render
 from service.imaging.painting import Painting
 from service.imaging.png import encode_png
 from service.imaging.still import MOST_SIDE_PX, encode_animation, encode_still, shrunk, shrunk_size
-from service.usecases.answer import AnswerOptions, Picture
+from service.usecases.answer import Picture
 from service.usecases.draw_images import as_grid, coloured, image_pictures, moving_pictures, names_of
 
 Pixels = NDArray[np.uint8]
@@ -61,9 +64,9 @@ def draw(
     explainer: Explainer,
     params: ExplainerParams,
     scene: Scene,
-    result: Mapping[str, Any],
-    arrays: Mapping[str, NDArray[Any]],
-    image: NDArray[Any] | None,
+    said: MethodResult,
+    arrays: Arrays,
+    image: Array | None,
     outputs: tuple[str, ...],
     max_side: int | None = None,
 ) -> dict[str, Pixels]:
@@ -71,23 +74,23 @@ def draw(
     makes the others smaller."""
     if explainer.picture is Kind.HEATMAP and isinstance(params, HeatmapParams) and image is not None:
         seen = visible(image, scene.channels)
-        return _heatmap_pictures(params, scene, result, arrays, seen, outputs, max_side) if outputs else {}
+        return _heatmap_pictures(params, scene, said, arrays, seen, outputs, max_side) if outputs else {}
     if explainer.picture is Kind.TILES and isinstance(params, TileParams) and outputs:
-        return _tile_pictures(params, result["titles"], arrays)
+        return _tile_pictures(params, said.titles, arrays)
     if isinstance(params, MaximizationParams):
-        return image_pictures(params, result, arrays, outputs)
+        return image_pictures(params, said, arrays, outputs)
     return {}
 
 
 def animate(
-    params: ExplainerParams, result: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], form: Literal["webp", "gif"]
+    params: ExplainerParams, said: MethodResult, arrays: Arrays, form: Literal["webp", "gif"]
 ) -> tuple[Picture, ...]:
     """How the images came about, as one moving picture; none for methods that do not move."""
     if not isinstance(params, MaximizationParams):
         return ()
     if "frames" not in arrays:
         raise InvalidParameter("the job kept no frames to animate; submit it with outputs=animation, or frames=24")
-    frames = moving_pictures(params, result, arrays["frames"])
+    frames = moving_pictures(params, said, arrays["frames"])
     height, width = frames[0].shape[:2]
     return (Picture("animation", width, height, encode_animation(frames, form), f"image/{form}"),)
 
@@ -127,7 +130,7 @@ def _encoded(name: str, picture: Pixels, options: AnswerOptions) -> Picture:
     return Picture(name, width, height, encode_still(picture, form, options.quality), f"image/{form}")
 
 
-def visible(image: NDArray[Any], channels: Sequence[int] | None = None) -> Pixels:
+def visible(image: Array, channels: Sequence[int] | None = None) -> Pixels:
     """Any (H, W, C) array as RGB (H, W, 3): of the one or three `channels`, else of the first three, else of the first.
 
     Numbers that are no levels 0..255 (some below 0 or above 255, or all within 0..1 and not all 0) are spread from
@@ -148,16 +151,16 @@ def visible(image: NDArray[Any], channels: Sequence[int] | None = None) -> Pixel
 def _heatmap_pictures(
     params: HeatmapParams,
     scene: Scene,
-    result: Mapping[str, Any],
-    arrays: Mapping[str, NDArray[Any]],
+    said: MethodResult,
+    arrays: Arrays,
     image: Pixels,
     outputs: tuple[str, ...],
     max_side: int | None,
 ) -> dict[str, Pixels]:
-    effective = result["method"]["parameters"]
+    effective = said.method.parameters
     pictures: dict[str, Pixels] = {}
     canvases: dict[tuple[int, ...], _Canvas] = {}
-    for name in result["maps"]:
+    for name in said.maps:
         which, shape = name.removeprefix("heatmap"), arrays[name].shape
         if shape not in canvases:
             canvases[shape] = _canvas(params, scene, image, shape, max_side)
@@ -206,9 +209,7 @@ def _canvas(
     return render.shown(photograph, scene.region, size), size, None
 
 
-def _tile_pictures(
-    params: TileParams, titles: Mapping[str, str], arrays: Mapping[str, NDArray[Any]]
-) -> dict[str, Pixels]:
+def _tile_pictures(params: TileParams, titles: Mapping[str, str], arrays: Arrays) -> dict[str, Pixels]:
     pictures: dict[str, Pixels] = {}
     for name, values in arrays.items():
         tiles = _rgb_tiles(values, params.normalize) if values.ndim == 4 else grid.normalise(values, params.normalize)

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from service.arrays import Arrays
+from service.contract.results import MethodResult
 from service.explainers.maximization import MaximizationParams, displayed
 from service.imaging import grid, plot
 
@@ -20,12 +22,11 @@ MOVING_PX = 1_000_000
 
 
 def image_pictures(
-    params: MaximizationParams, result: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], outputs: Sequence[str]
+    params: MaximizationParams, said: MethodResult, arrays: Arrays, outputs: Sequence[str]
 ) -> dict[str, Pixels]:
     """The still pictures among `outputs`: (H, W, 3) uint8 RGB by name; single images are `image:<name>`."""
-    tiles = coloured(displayed(arrays["images"], result["method"]["parameters"]))
-    names = names_of(result["statistics"])
-    title = str(result["titles"]["images"])
+    tiles = coloured(displayed(arrays["images"], said.method.parameters))
+    names, title = names_of(said.statistics), said.titles["images"]
     pictures: dict[str, Pixels] = {}
     for output in outputs:
         if output == "grid":
@@ -37,9 +38,9 @@ def image_pictures(
     return pictures
 
 
-def moving_pictures(params: MaximizationParams, result: Mapping[str, Any], frames: NDArray[np.uint8]) -> list[Pixels]:
+def moving_pictures(params: MaximizationParams, said: MethodResult, frames: NDArray[np.uint8]) -> list[Pixels]:
     """(f, n, h, w, c) uint8 frames of the ascent as a grid each."""
-    names, title = names_of(result["statistics"]), str(result["titles"]["images"])
+    names, title = names_of(said.statistics), said.titles["images"]
     return [as_grid(params, coloured(frame), names, title, max_px=MOVING_PX) for frame in frames]
 
 

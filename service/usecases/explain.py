@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import astuple, replace
 
+from service.contract.questions import ExplainFitted, Fitted
+from service.contract.results import Explained
 from service.engine.host.client import EngineReply
 from service.engine.host.pool import EnginePool, Place
 from service.imaging.decode import DecodeLimits
@@ -16,7 +18,7 @@ from service.models.graph.preprocess import fit
 from service.tracing import Span, no_span
 from service.usecases.answer import Answer
 from service.usecases.forms import wanted_outputs
-from service.usecases.request import ExplainRequest, InputImage, decode_input, engine_payload
+from service.usecases.request import ExplainRequest, InputImage, decode_input, engine_question
 from service.usecases.results import Computed, as_seen, check_size, results
 
 # A larger photograph is resized here, rather than copied to the engine as it is.
@@ -49,9 +51,9 @@ class Explain:
         """
         return await self._engines.fingerprint(self._library.get(model_id).id)
 
-    async def _computed(self, request: ExplainRequest, image: InputImage, place: Place) -> EngineReply:
+    async def _computed(self, request: ExplainRequest, image: InputImage, place: Place) -> EngineReply[Explained]:
         """What the engine gives. Of a large photograph it is sent what the network sees, where the model is warm."""
-        payload, arrays = engine_payload(request), image.arrays
+        question = engine_question(request)
         if request.preprocess and image.is_photograph and image.bytes > FITTED_BYTES:
             fitting = await self._engines.fitting(request.model_id)
             if fitting and image.pixels is not None:
@@ -59,13 +61,12 @@ class Explain:
                 pixels, region = await loop.run_in_executor(
                     self._threads, fit, image.pixels, fitting.shape, fitting.spec
                 )
-                said = {"fingerprint": fitting.fingerprint, "region": astuple(region)}
-                reply = await self._engines.ask(
-                    "explain", request.model_id, payload | {"fitted": said}, {"image": pixels}, place.deadline
-                )
-                if "changed" not in reply.payload:
-                    return reply
-        return await self._engines.ask("explain", request.model_id, payload, arrays, place.deadline)
+                fitted = Fitted(fingerprint=fitting.fingerprint, region=astuple(region))
+                asked = ExplainFitted(**{**dict(question), "op": "explain_fitted", "fitted": fitted})
+                reply = await self._engines.ask(asked, {"image": pixels}, place.deadline)
+                if isinstance(reply.answer, Explained):
+                    return EngineReply(reply.answer, reply.arrays, reply.timing_ms)
+        return await self._engines.ask(question, image.arrays, place.deadline)
 
     async def __call__(self, request: ExplainRequest, place: Place) -> Answer:
         """Raises any KerascopeError; the cheapest checks come first, and nothing is decoded before its turn."""
@@ -85,16 +86,16 @@ class Explain:
                 reply = await self._computed(request, image, place)
         check_size(request.options, reply.arrays, self._max_response_bytes // request.instances)
         before_draw = time.perf_counter()
-        computed = Computed(reply.payload, reply.arrays)
-        image = as_seen(image, reply.payload)
+        computed = Computed(reply.answer, reply.arrays)
+        image = as_seen(image, reply.answer)
         with self._span("render", **about):
             found = await loop.run_in_executor(self._threads, results, request, computed, image)
         ended = time.perf_counter()
         return Answer(
-            model=reply.payload["model"],
+            model=reply.answer.model,
             image=image.notes,
             results=found,
-            fingerprint=reply.payload["fingerprint"],
+            fingerprint=reply.answer.fingerprint,
             timing_ms={
                 "decode": (decoded - waited) * 1e3,
                 **reply.timing_ms,

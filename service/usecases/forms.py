@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from service.contract.options import ANIMATED, PICTURES, AnswerOptions, Format
 from service.errors import InvalidParameter, NotAcceptable, nearest
 from service.explainers.base import Explainer, Picture
 from service.explainers.forms import RAW_FORMS, require_one_array
-from service.usecases.answer import ANIMATED, PICTURES, AnswerOptions, Format
 from service.usecases.draw import known_outputs
 from service.usecases.request import ExplainRequest, MethodCall
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
 
+from service.contract.options import AnswerOptions
 from service.engine.host.pool import Place
 from service.explainers import BY_NAME
-from service.usecases.answer import Answer, AnswerOptions
+from service.usecases.answer import Answer
 from service.usecases.explain import Explain
 from service.usecases.instances import Instance, numbered
 from service.usecases.request import ExplainRequest, MethodCall
@@ -50,8 +50,9 @@ async def explain_each(explain: Explain, requests: Sequence[ExplainRequest], pla
 def class_vector(answer: Answer, name: str) -> list[float] | None:
     """`probability`, `logit` or `score` of every class in the order of their indices; None where there is none."""
     (result,) = answer.results
-    rows: list[dict[str, Any]] = sorted(result.body["predictions"], key=lambda row: row["class_index"])
-    return None if any(row[name] is None for row in rows) else [row[name] for row in rows]
+    rows = sorted(result.said.predictions, key=lambda row: row.class_index)
+    values = [getattr(row, name) for row in rows]
+    return None if None in values else values
 
 
 def own_output(answer: Answer) -> list[float]:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from service.arrays import Array
 from service.errors import InvalidParameter, KerascopeError
 from service.imaging.decode import decode_base64
 from service.usecases import archive
@@ -90,7 +90,7 @@ def _picture(text: Any) -> Instance:
     return Instance(ImageInput(decode_base64(text)), preprocess=True)
 
 
-def _numbers(value: Any, what: str) -> NDArray[Any]:
+def _numbers(value: Any, what: str) -> Array:
     try:
         array = np.asarray(value)
     except (ValueError, OverflowError):
@@ -100,7 +100,7 @@ def _numbers(value: Any, what: str) -> NDArray[Any]:
     return array
 
 
-def _as_input(array: NDArray[Any]) -> ImageInput:
+def _as_input(array: Array) -> ImageInput:
     # What float32 cannot hold becomes infinite here, and is refused with everything that is not finite.
     with np.errstate(over="ignore"):
         return ImageInput(archive.npy(array.astype(np.float32)).joined(), npy=True)

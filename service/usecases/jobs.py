@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any
 
 import orjson
 import structlog
-from numpy.typing import NDArray
 
+from service.arrays import Arrays
+from service.contract.jobs import JobRequest, JobResult
+from service.contract.message import JsonObject
+from service.contract.questions import Check
 from service.engine.host.deadline import Deadline
 from service.engine.host.pool import EnginePool
 from service.errors import JobWithoutResult
@@ -24,7 +26,7 @@ from service.telemetry import request_id
 from service.usecases import archive
 from service.usecases.answer import Answer
 from service.usecases.forms import wanted_outputs
-from service.usecases.request import ExplainRequest, decode_input, engine_payload, from_document, to_document
+from service.usecases.request import ExplainRequest, decode_input, engine_question, from_job, to_job
 from service.usecases.results import Computed, as_seen, check_size, results
 from service.usecases.run_job import IMAGE
 
@@ -40,8 +42,8 @@ class Stored:
     """The result of a job that succeeded: what was asked, and what the engine computed."""
 
     request: ExplainRequest
-    arrays: Mapping[str, NDArray[Any]]
-    payload: Mapping[str, Any]
+    arrays: Arrays
+    result: JobResult
 
 
 class BackgroundJobs:
@@ -75,19 +77,19 @@ class BackgroundJobs:
         wanted_outputs(request)
         loop = asyncio.get_running_loop()
         image = await loop.run_in_executor(self._threads, decode_input, request, self._limits)
-        payload = engine_payload(request) | {"background": True}
-        await self._engines.check(request.model_id, payload, image.arrays, deadline)
-        document = to_document(request)
+        question = dict(engine_question(request, background=True)) | {"op": "check"}
+        await self._engines.ask(Check(**question), image.arrays, deadline)
+        job_request = to_job(request)
         label = {
             "model": request.model_id,
             "methods": [call.name for call in request.methods],
-            "parameters": _told(document),
+            "parameters": _told(job_request),
         }
         blobs = {} if request.image is None else {IMAGE: request.image.data}
         job, new = await asyncio.to_thread(
             self._jobs.submit,
             request.kind,
-            document,
+            job_request.model_dump(mode="json", by_alias=True),
             owner=owner,
             blobs=blobs,
             label=label,
@@ -124,8 +126,9 @@ class BackgroundJobs:
         data = await asyncio.to_thread(self._jobs.result, job_id, owner)
         image = await asyncio.to_thread(self._jobs.blob, job_id, IMAGE, owner)
         try:
-            arrays, payload = await asyncio.to_thread(archive.unpack, data)
-            return Stored(from_document(payload["request"], image), arrays, payload)
+            arrays, left = await asyncio.to_thread(archive.unpack, data)
+            result = JobResult.model_validate_json(left)
+            return Stored(from_job(result.request, image), arrays, result)
         except (ValueError, KeyError, TypeError) as error:
             log.warning("result of a job not readable", job=job_id, reason=repr(error))
             raise JobWithoutResult(
@@ -138,16 +141,16 @@ class BackgroundJobs:
 
     def _draw(self, stored: Stored, asked: ExplainRequest) -> Answer:
         check_size(asked.options, stored.arrays, self._max_response_bytes)
-        reply = stored.payload["reply"]
+        reply = stored.result.reply
         image = as_seen(decode_input(asked, self._limits), reply)
         found = results(asked, Computed(reply, stored.arrays), image)
-        times = {"engine": stored.payload["engine_ms"]}
-        return Answer(reply["model"], image.notes, found, times, reply.get("fingerprint", ""))
+        times = {"engine": stored.result.engine_ms}
+        return Answer(reply.model, image.notes, found, times, reply.fingerprint)
 
 
-def _told(document: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def _told(request: JobRequest) -> JsonObject | None:
     """The parameters of a request of one method, to be told with every look at its job; None where too long."""
-    if document["many"]:
+    if request.many:
         return None
-    params: Mapping[str, Any] = document["methods"][0]["params"]
+    params = request.methods[0].params
     return params if len(orjson.dumps(params)) <= MAX_TOLD_BYTES else None

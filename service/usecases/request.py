@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from service.arrays import Array
+from service.contract.jobs import JobRequest, MethodCalled
+from service.contract.message import JsonObject
+from service.contract.options import PICTURES, AnswerOptions
+from service.contract.questions import Explain, MethodAsked
 from service.errors import InvalidParameter
 from service.explainers import BY_NAME
 from service.explainers.base import Cost, Explainer, Warned
 from service.explainers.params import ExplainerParams
 from service.imaging.decode import DecodedImage, DecodeLimits, decode
 from service.imaging.npy import as_levels, decode_npy
-from service.usecases.answer import PICTURES, AnswerOptions
 
 UNITS = {Cost.READ: 1, Cost.FORWARD: 1, Cost.BACKWARD: 2, Cost.SAMPLES: 8, Cost.ASCENT: 8}
 ARRAY_RANGE = "array_range"
@@ -73,8 +75,8 @@ class InputImage:
     With `preprocess` False the array may be (C, H, W): the model knows, and `usecases.results.as_seen` turns it.
     """
 
-    pixels: NDArray[Any] | None
-    notes: Mapping[str, Any] | None
+    pixels: Array | None
+    notes: JsonObject | None
     warnings: tuple[Warned, ...] = ()
 
     @property
@@ -87,7 +89,7 @@ class InputImage:
         return 0 if self.pixels is None else self.pixels.nbytes
 
     @property
-    def arrays(self) -> dict[str, NDArray[Any]]:
+    def arrays(self) -> dict[str, Array]:
         return {} if self.pixels is None else {"image": self.pixels}
 
 
@@ -110,58 +112,56 @@ def decode_input(request: ExplainRequest, limits: DecodeLimits) -> InputImage:
     return InputImage(levels.values, notes | ({"scaled": levels.scaled} if levels.scaled else {}), warnings)
 
 
-def array_notes(shape: Sequence[int]) -> dict[str, Any]:
+def array_notes(shape: Sequence[int]) -> JsonObject:
     """What is said of an array (H, W, C)."""
     height, width, channels = shape
     return {"format": "npy", "height": height, "width": width, "channels": channels}
 
 
-def engine_payload(request: ExplainRequest) -> dict[str, Any]:
-    """What the engine is asked, as JSON values."""
-    return {
-        "methods": [
-            {"name": call.explainer.name, "params": call.params.model_dump(mode="json")} for call in request.methods
-        ],
-        "preprocess": request.preprocess,
-        "top": request.options.top,
-        "form": request.options.format,
-        "pictures": request.options.format in ("json", *PICTURES) and request.options.outputs != (),
-        "instances": request.instances,
-    }
+def engine_question(request: ExplainRequest, *, background: bool = False) -> Explain:
+    """What the engine is asked."""
+    return Explain(
+        model=request.model_id,
+        methods=tuple(MethodAsked(name=call.explainer.name, params=call.params) for call in request.methods),
+        preprocess=request.preprocess,
+        top=request.options.top,
+        form=request.options.format,
+        pictures=request.options.format in ("json", *PICTURES) and request.options.outputs != (),
+        instances=request.instances,
+        background=background,
+    )
 
 
-def to_document(request: ExplainRequest) -> dict[str, Any]:
-    """Everything but the image's bytes, as JSON values."""
-    return {
-        "model": request.model_id,
-        "methods": [
-            {
-                "called": call.name,
-                "name": call.explainer.name,
-                "params": call.params.model_dump(mode="json", exclude_unset=True),
-            }
+def to_job(request: ExplainRequest) -> JobRequest:
+    """Everything but the image's bytes."""
+    return JobRequest(
+        model=request.model_id,
+        methods=tuple(
+            MethodCalled(
+                called=call.name,
+                name=call.explainer.name,
+                params=call.params.model_dump(mode="json", exclude_unset=True),
+            )
             for call in request.methods
-        ],
-        "preprocess": request.preprocess,
-        "many": request.many,
-        "npy": bool(request.image and request.image.npy),
-        "options": asdict(request.options),
-    }
+        ),
+        preprocess=request.preprocess,
+        many=request.many,
+        npy=bool(request.image and request.image.npy),
+        options=request.options,
+    )
 
 
-def from_document(document: Mapping[str, Any], image: bytes | None) -> ExplainRequest:
-    """The request that `to_document` was given."""
+def from_job(job: JobRequest, image: bytes | None) -> ExplainRequest:
+    """The request that `to_job` was given. Raises KeyError or ValueError for one of another version of the service."""
     calls = []
-    for item in document["methods"]:
-        explainer = BY_NAME[item["name"]]
-        calls.append(MethodCall(item["called"], explainer, explainer.Params.model_validate(item["params"])))
-    options = dict(document["options"])
-    outputs = options.pop("outputs")
+    for method in job.methods:
+        explainer = BY_NAME[method.name]
+        calls.append(MethodCall(method.called, explainer, explainer.Params.model_validate(method.params)))
     return ExplainRequest(
-        str(document["model"]),
+        job.model,
         tuple(calls),
-        None if image is None else ImageInput(image, npy=bool(document["npy"])),
-        AnswerOptions(outputs=None if outputs is None else tuple(outputs), **options),
-        bool(document["preprocess"]),
-        bool(document["many"]),
+        None if image is None else ImageInput(image, npy=job.npy),
+        job.options,
+        job.preprocess,
+        job.many,
     )

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
-from numpy.typing import NDArray
-
+from service.arrays import Arrays
+from service.contract.jobs import JobRequest, JobResult
+from service.contract.message import JsonObject
+from service.contract.questions import Explain
+from service.contract.results import Explained
 from service.explainers.base import Progress, Snapshot
 from service.imaging.decode import DecodeLimits
 from service.jobs.context import JobContext
 from service.usecases import archive
 from service.usecases.draw import preview
-from service.usecases.request import ExplainRequest, decode_input, engine_payload, from_document
+from service.usecases.request import ExplainRequest, decode_input, engine_question, from_job
 
 IMAGE = "image"
-Compute = Callable[
-    [dict[str, Any], dict[str, NDArray[Any]], Progress], tuple[dict[str, Any], Mapping[str, NDArray[Any]]]
-]
+Compute = Callable[[Explain, Arrays, Progress], tuple[Explained, Arrays]]
 
 
 class RunJob:
@@ -28,17 +28,17 @@ class RunJob:
         self._compute = compute
         self._limits = limits
 
-    def __call__(self, kind: str, document: dict[str, Any], context: JobContext) -> None:
+    def __call__(self, kind: str, document: JsonObject, context: JobContext) -> None:
         """Raises a KerascopeError, and whatever `context` raises to stop the job."""
         started = time.perf_counter()
-        request = from_document(document, context.blob(IMAGE))
+        job = JobRequest.model_validate(document)
+        request = from_job(job, context.blob(IMAGE))
         image = decode_input(request, self._limits)
-        payload = engine_payload(request) | {"model": request.model_id, "background": True}
         progress = JobProgress(context, request)
-        reply, arrays = self._compute(payload, image.arrays, progress)
+        reply, arrays = self._compute(engine_question(request, background=True), image.arrays, progress)
         progress.complete()
         seconds = time.perf_counter() - started
-        context.finish(archive.pack(arrays, {"request": document, "reply": reply, "engine_ms": seconds * 1e3}))
+        context.finish(archive.pack(arrays, JobResult(request=job, reply=reply, engine_ms=seconds * 1e3).as_json()))
 
 
 class JobProgress(Progress):
@@ -58,7 +58,7 @@ class JobProgress(Progress):
         """All steps are done; the objective stays as it was told last."""
         self._context.tick(self._steps, self._steps, loss=self._loss)
 
-    def resume(self) -> Mapping[str, NDArray[Any]] | None:
+    def resume(self) -> Arrays | None:
         saved = self._context.load()
         return None if saved is None else archive.unpack(saved)[0]
 

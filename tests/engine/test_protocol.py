@@ -16,12 +16,13 @@ from hypothesis.extra import numpy as npst
 import service
 from service import errors
 from service.app import jobs_config
+from service.contract.questions import DescribeLayer
 from service.engine.protocol import ArrayHeader, Call, DType, EngineConfig, Reply, error_of, fault_of, pack, unpack
 from service.errors import FieldError, KerascopeError
 from service.settings import Settings
 
 DTYPES = get_args(DType)
-CALL = Call(id="a", op="explain", deadline_s=1.5, payload={"model": "shapes", "n": [1, None, "ü"]})
+CALL = Call(id="a", question=DescribeLayer(model="shapes", layer="ü"), deadline_s=1.5)
 SOURCES = sorted(Path(service.__file__).parent.rglob("*.py"))
 
 
@@ -81,10 +82,10 @@ class TestRoundTrip:
     def test_what_arrives_cannot_be_written_to(self) -> None:
         assert not there_and_back({"x": np.zeros(3)})["x"].flags.writeable
 
-    def test_numpy_numbers_in_a_payload(self) -> None:
-        reply = Reply(id="a", payload={"score": np.float32(0.5), "shape": (np.int64(3), 4)})
+    def test_numpy_numbers_in_an_answer(self) -> None:
+        reply = Reply(id="a", answer={"score": np.float32(0.5), "shape": (np.int64(3), 4)})
         message, _ = unpack(Reply, pack(reply, {}))
-        assert message.payload == {"score": 0.5, "shape": [3, 4]}
+        assert message.answer == {"score": 0.5, "shape": [3, 4]}
 
     @given(
         arrays=st.dictionaries(

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from keras import layers
 
+from service.contract.models import LayerFound, LayerList, Summary
+from service.contract.questions import DescribeLayer, Explain, ListLayers, Load, Summarize
 from service.engine.child.operations import Operations
 from service.errors import InvalidParameter, NonFiniteResult, UnknownClass, UnknownLayer
 from service.explainers.base import Progress
@@ -33,12 +35,11 @@ def ask(
     preprocess: Any = False,
     **params: Any,
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    payload = {"methods": [{"name": method, "params": params}], "top": top, "preprocess": preprocess}
-    answer, arrays = Operations("cpu", 5000, 50_000).explain(
-        model, payload, {"image": image}, Progress(), model.backend
-    )
-    (result,) = answer.pop("results")
-    return answer | result, {name.removeprefix("0/"): array for name, array in arrays.items()}
+    asked = Explain(methods=[{"name": method, "params": params}], top=top, preprocess=preprocess)
+    answer, arrays = Operations(5000, 50_000).explain(model, asked, {"image": image}, Progress(), model.backend)
+    said = answer.model_dump(mode="json")
+    (result,) = said.pop("results")
+    return said | result, {name.removeprefix("0/"): array for name, array in arrays.items()}
 
 
 def test_logits(pencil: LoadedModel) -> None:
@@ -125,12 +126,12 @@ def test_as_it_is_needs_the_shape(pencil: LoadedModel) -> None:
 
 
 def test_kernels_need_no_image(pencil: LoadedModel) -> None:
-    payload = {"methods": [{"name": "kernels", "params": {"layer": "conv"}}], "top": 5, "preprocess": True}
-    found, arrays = Operations("cpu", 5000, 50_000).explain(pencil, payload, {}, Progress(), pencil.backend)
-    (answer,) = found["results"]
+    asked = Explain(methods=[{"name": "kernels", "params": {"layer": "conv"}}])
+    found, arrays = Operations(5000, 50_000).explain(pencil, asked, {}, Progress(), pencil.backend)
+    (answer,) = found.results
     assert arrays["0/kernels"].ravel().tolist() == [1, -1]
-    assert answer["predictions"] == []
-    assert answer["target"] is None
+    assert answer.predictions == []
+    assert answer.target is None
 
 
 def test_the_cam_layer_of_the_spec_is_the_default() -> None:
@@ -158,15 +159,18 @@ def test_what_there_is_not(pencil: LoadedModel, params: dict[str, str], error: t
 
 
 def test_layers_and_summary(pencil: LoadedModel) -> None:
-    operations = Operations("cpu", 5000, 50_000)
-    layers_found, _ = operations.layers(pencil, {}, {})
-    assert [row["path"] for row in layers_found["layers"]] == ["image", "conv", "gap", "scores"]
-    one, _ = operations.layer(pencil, {"layer": "-1"}, {})
-    assert one["path"] == "scores"
-    summary, _ = operations.summary(pencil, {"width": 80, "until": None}, {})
-    assert summary["rows"] == layers_found["layers"]
-    described, _ = operations.describe(pencil, {}, {})
-    assert described["device"] == "cpu"
+    operations = Operations(5000, 50_000)
+    found = operations.tell(pencil, ListLayers())
+    assert isinstance(found, LayerList)
+    assert [row.path for row in found.layers] == ["image", "conv", "gap", "scores"]
+    one = operations.tell(pencil, DescribeLayer(layer="-1"))
+    assert isinstance(one, LayerFound)
+    assert one.path == "scores"
+    summary = operations.tell(pencil, Summarize(width=80))
+    assert isinstance(summary, Summary)
+    assert summary.rows == found.layers
+    with pytest.raises(TypeError, match="load is not answered"):
+        operations.tell(pencil, Load())
 
 
 def test_chelsea(lite0: LoadedModel, chelsea: np.ndarray) -> None:

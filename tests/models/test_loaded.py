@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from service.engine.child.describe import cam_layer, layer_details, layer_row, model_details
+from service.engine.child.describe import cam_layer, layer_found, layer_row, model_found
 from service.errors import ModelNotLoadable
 from service.models.files.entries import spec_of_file
 from service.models.files.spec import ModelSpec, Preprocessing
@@ -185,7 +185,7 @@ def test_what_is_assumed_is_noted(tmp_path: Path, text: str, assumed: bool) -> N
 
 def test_details(tmp_path: Path) -> None:
     model = load_pencil(tmp_path, text='[input]\nresize = "pad"\n')
-    assert model_details(model, "cpu") == {
+    assert model_found(model).model_dump(mode="json") == {
         "digest": model.digest,
         "keras": 3,
         "inputs": [{"name": "image", "shape": [2, 3, 1], "dtype": "float32"}],
@@ -198,7 +198,6 @@ def test_details(tmp_path: Path) -> None:
         "parameters": 14,
         "layers": 4,
         "cam_layer": "conv",
-        "device": "cpu",
         "notes": list(model.notes),
     }
 
@@ -212,7 +211,7 @@ def test_cam_layer() -> None:
 
 def test_layer_rows() -> None:
     graph = nets.loaded(nets.pencil()).graph
-    row = layer_row(graph, graph.entry("conv"))
+    row = layer_row(graph, graph.entry("conv")).model_dump(by_alias=True)
     assert {key: value for key, value in row.items() if key != "methods"} == {
         "path": "conv",
         "index": 1,
@@ -223,15 +222,15 @@ def test_layer_rows() -> None:
         "trainable": True,
     }
     assert {"activations", "cam", "kernels"} <= set(row["methods"])
-    scores = layer_row(graph, graph.entry("scores"))
+    scores = layer_row(graph, graph.entry("scores")).model_dump()
     assert scores["parameters"] == 12
     assert "activations" in scores["methods"]
     assert not {"cam", "kernels"} & set(scores["methods"])
 
 
-def test_layer_details() -> None:
+def test_layer_found() -> None:
     graph = nets.loaded(nets.pencil()).graph
-    found = layer_details(graph, graph.entry("scores"))
+    found = layer_found(graph, graph.entry("scores")).model_dump()
     assert found["config"]["units"] == 4
     assert found["config"]["activation"] == "softmax"
     kernel, bias = found["weights"]
@@ -254,7 +253,7 @@ def test_details_of_a_nested_model_and_a_normalisation() -> None:
     x = keras.Input((2, 3, 1))
     normalised = layers.Normalization(mean=1.0, variance=4.0, name="normalise")(x)
     graph = canonical(keras.Model(x, inner(normalised)))
-    nested = layer_details(graph, graph.entry("inner"))
+    nested = layer_found(graph, graph.entry("inner")).model_dump()
     assert "layers" not in nested["config"]
     assert [weight["name"] for weight in nested["weights"]] == ["kernel", "bias"]
-    assert layer_details(graph, graph.entry("normalise"))["class"] == "Normalization"
+    assert layer_found(graph, graph.entry("normalise")).class_name == "Normalization"

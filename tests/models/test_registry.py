@@ -7,7 +7,7 @@ import time
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 
@@ -52,7 +52,9 @@ class Loader:
 
 def registry(load: Loader, budget: int = 1000, pinned: tuple[str, ...] = ()) -> Registry:
     specs = {name: ModelSpec(id=name, weights=f"{name}.keras", folder=Path()) for name in IDS}
-    return Registry(Library(shipped=specs), load, budget_bytes=budget, pinned=frozenset(pinned))
+    return Registry(
+        Library(shipped=specs), load, budget_bytes=budget, pinned=frozenset(pinned), describe=lambda model: None
+    )
 
 
 def use(warm: Registry, *names: str) -> None:
@@ -62,7 +64,7 @@ def use(warm: Registry, *names: str) -> None:
 
 
 def states(warm: Registry) -> dict[str, str]:
-    return {name: row["state"] for name, row in warm.status().items()}
+    return {name: row.state for name, row in warm.status().items()}
 
 
 def test_loading_is_single_flight() -> None:
@@ -79,7 +81,7 @@ def test_loading_is_single_flight() -> None:
         found = set(pool.map(work, range(16)))
     assert load.loaded == ["a"]
     assert len(found) == 1
-    assert warm.status()["a"]["users"] == 0
+    assert warm.status()["a"].users == 0
 
 
 def test_different_models_load_at_the_same_time() -> None:
@@ -115,12 +117,14 @@ def with_plans(budget: int, plans: dict[str, int], pinned: tuple[str, ...] = ())
         return replace(load(spec), backend=TensorFlowBackend(grown=lambda: warm.fit(keep=spec.id)))
 
     specs = {name: ModelSpec(id=name, weights=f"{name}.keras", folder=Path()) for name in IDS}
-    warm = Registry(Library(shipped=specs), loaded, budget_bytes=budget, pinned=frozenset(pinned))
+    warm = Registry(
+        Library(shipped=specs), loaded, budget_bytes=budget, pinned=frozenset(pinned), describe=lambda model: None
+    )
     for name, count in plans.items():
         for number in range(count):
             with warm.use(name) as model:
                 compiled(model, number)
-    return warm, {name: row["plans"] for name, row in warm.status().items() if row["state"] == "warm"}
+    return warm, {name: row.plans for name, row in warm.status().items() if row.state == "warm"}
 
 
 def compiled(model: LoadedModel, key: int) -> None:
@@ -154,7 +158,7 @@ def test_what_else_there_is_takes_of_the_room_and_half_of_it_at_most() -> None:
     for beside in (0, 1, 2, 3, 1000):
         warm.beside_bytes = beside * plan_bytes() // 2
         warm.fit()
-        left.append(warm.status()["a"]["plans"])
+        left.append(warm.status()["a"].plans)
     assert left == [4, 3, 3, 2, 1]
 
 
@@ -173,10 +177,10 @@ def test_the_plan_that_a_call_runs_stays_beyond_the_budget() -> None:
     with warm.use("a") as model:
         for key in range(3):
             compiled(model, key)
-            assert warm.status()["a"]["plans"] == 1
+            assert warm.status()["a"].plans == 1
         assert model.backend.traces == 3
         assert warm.warm_bytes == SIZE + plan_bytes()
-    assert warm.status()["a"]["plans"] == 0
+    assert warm.status()["a"].plans == 0
     assert warm.warm_bytes == SIZE
 
 
@@ -196,8 +200,8 @@ def test_pinned_models_stay() -> None:
     warm = registry(Loader(), budget=2 * SIZE, pinned=("a",))
     use(warm, "a", "b", "c", "d")
     assert states(warm) == {"a": "warm", "b": "cold", "c": "cold", "d": "warm"}
-    assert warm.status()["a"]["pinned"]
-    assert not warm.status()["d"]["pinned"]
+    assert warm.status()["a"].pinned
+    assert not warm.status()["d"].pinned
 
 
 def test_a_model_in_use_is_never_evicted() -> None:
@@ -208,7 +212,7 @@ def test_a_model_in_use_is_never_evicted() -> None:
         assert not warm.unload("a")
         with warm.use("a") as again:
             assert again is first
-            assert warm.status()["a"]["users"] == 2
+            assert warm.status()["a"].users == 2
     # Beyond the budget only as long as it was in use.
     assert states(warm) == {"a": "warm", "b": "cold"}
     assert warm.warm_bytes == SIZE
@@ -255,11 +259,11 @@ def test_a_failure_keeps_its_reason_and_is_tried_again() -> None:
     for error, reason in ((OutOfMemory, "too little"), (ModelNotLoadable, "truncated")):
         with pytest.raises(error, match=reason):
             use(warm, "a")
-        assert warm.status()["a"]["state"] == "failed"
-        assert warm.status()["a"]["last_error"] == reason
+        assert warm.status()["a"].state == "failed"
+        assert warm.status()["a"].last_error == reason
     use(warm, "a")
-    assert warm.status()["a"]["state"] == "warm"
-    assert warm.status()["a"]["last_error"] is None
+    assert warm.status()["a"].state == "warm"
+    assert warm.status()["a"].last_error is None
 
 
 def test_a_failure_is_told_only_of_the_files_that_failed(tmp_path: Path) -> None:
@@ -268,13 +272,13 @@ def test_a_failure_is_told_only_of_the_files_that_failed(tmp_path: Path) -> None
 
     file = tmp_path / "a.keras"
     file.write_bytes(b"first")
-    warm = Registry(Library(tmp_path, shipped={}), Loader(hook), budget_bytes=1000)
+    warm = Registry(Library(tmp_path, shipped={}), Loader(hook), budget_bytes=1000, describe=lambda model: None)
     for content, after in ((b"second", "cold"), (None, "cold")):
         with pytest.raises(ModelNotLoadable):
             use(warm, "a")
-        assert (warm.status()["a"]["state"], warm.status()["a"]["last_error"]) == ("failed", "truncated")
+        assert (warm.status()["a"].state, warm.status()["a"].last_error) == ("failed", "truncated")
         file.write_bytes(content) if content else file.unlink()
-        assert (warm.status()["a"]["state"], warm.status()["a"]["last_error"]) == (after, None)
+        assert (warm.status()["a"].state, warm.status()["a"].last_error) == (after, None)
 
 
 def test_a_failed_download_is_remembered_for_a_minute() -> None:
@@ -329,7 +333,7 @@ def test_what_was_built_before_a_load_failed_is_freed() -> None:
         use(warm, "a")
     assert [each() for each in built] == [None]
     assert caught.value.__context__ is None
-    assert warm.status()["a"]["state"] == "failed"
+    assert warm.status()["a"].state == "failed"
 
 
 def test_looking_into_a_cold_model_leaves_it_cold(tmp_path: Path) -> None:
@@ -354,7 +358,7 @@ def test_looking_into_a_cold_model_leaves_it_cold(tmp_path: Path) -> None:
 def test_what_would_be_downloaded_is_not_looked_into() -> None:
     spec = ModelSpec(id="a", source="application", application="VGG16", weights="imagenet")
     load = Loader()
-    warm = Registry(Library(shipped={"a": spec}), load, budget_bytes=1000)
+    warm = Registry(Library(shipped={"a": spec}), load, budget_bytes=1000, describe=lambda model: None)
     assert warm.details("a") is None
     assert load.loaded == []
 
@@ -381,7 +385,7 @@ def test_an_exception_in_the_block_frees_the_model() -> None:
     warm = registry(Loader())
     with pytest.raises(ZeroDivisionError), warm.use("a"):
         raise ZeroDivisionError
-    assert warm.status()["a"] | {"loaded_in_s": 0} == {
+    assert asdict(warm.status()["a"]) == {
         "state": "warm",
         "pinned": False,
         "users": 0,
@@ -391,7 +395,6 @@ def test_an_exception_in_the_block_frees_the_model() -> None:
         "plan_bytes": 0,
         "plans": 0,
         "traces": pencil().backend.traces,
-        "loaded_in_s": 0,
         "last_error": None,
     }
 
@@ -409,7 +412,7 @@ def test_states_while_loading() -> None:
     thread.start()
     assert entered.wait(10)
     assert states(warm) == {"a": "loading"}
-    assert warm.status()["a"]["weight_bytes"] is None
+    assert warm.status()["a"].weight_bytes is None
     assert not warm.unload("a")
     release.set()
     thread.join(10)
@@ -431,9 +434,9 @@ def test_under_load_no_model_vanishes_from_its_user() -> None:
             name = IDS[(start + step * 3) % 4]
             with warm.use(name) as model:
                 assert model.spec.id == name
-                assert warm.status()[name]["state"] == "warm"
+                assert warm.status()[name].state == "warm"
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, range(8)))
-    assert {row["users"] for row in warm.status().values()} == {0}
+    assert {row.users for row in warm.status().values()} == {0}
     assert warm.warm_bytes <= 2 * SIZE

@@ -53,7 +53,7 @@ class Warm(RuleBasedStateMachine):
         if name in self.bad and not was_warm:
             with pytest.raises(ModelNotLoadable, match="is bad"):
                 use.__enter__()
-            assert self.registry.status()[name]["state"] == "failed"
+            assert self.registry.status()[name].state == "failed"
         else:
             self.held.append((name, use, use.__enter__()))
             assert (len(self.load.loaded) == loads) == was_warm, "a warm model is not loaded again"
@@ -87,7 +87,7 @@ class Warm(RuleBasedStateMachine):
         for name, _, model in getattr(self, "held", ()):
             assert self.registry.is_warm(name)
             assert model.spec.id == name
-            assert self.registry.status()[name]["users"] == sum(held == name for held, _, _ in self.held)
+            assert self.registry.status()[name].users == sum(held == name for held, _, _ in self.held)
 
     @invariant()
     def the_budget_holds_but_for_what_is_in_use(self) -> None:

@@ -21,8 +21,8 @@ ARRAYS = {
 
 
 def test_both_come_back() -> None:
-    arrays, payload = unpack(pack(ARRAYS, {"reply": {"results": [1, None, "ä"]}}))
-    assert payload == {"reply": {"results": [1, None, "ä"]}}
+    arrays, said = unpack(pack(ARRAYS, b'{"results": [1, null]}'))
+    assert said == b'{"results": [1, null]}'
     assert list(arrays) == list(ARRAYS)
     for name, array in ARRAYS.items():
         np.testing.assert_array_equal(arrays[name], array)
@@ -35,7 +35,7 @@ def test_numpy_reads_the_arrays() -> None:
 
 
 def test_equal_input_equal_bytes() -> None:
-    assert pack(ARRAYS, {"a": 1}) == pack(dict(ARRAYS), {"a": 1})
+    assert pack(ARRAYS, b"{}") == pack(dict(ARRAYS), b"{}")
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from service.contract.options import AnswerOptions
 from service.explainers import BY_NAME
-from service.usecases.answer import AnswerOptions
 from service.usecases.cache import AnswerCache, question_of, tag_of
 from service.usecases.request import ExplainRequest, ImageInput, MethodCall
 

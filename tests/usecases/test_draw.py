@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from service.contract.options import AnswerOptions, PictureFormat
+from service.contract.results import MethodRef, MethodResult
 from service.errors import InvalidParameter, TooLarge
 from service.explainers import BY_NAME
 from service.explainers.cam import CamParams
@@ -18,7 +20,6 @@ from service.explainers.occlusion import OcclusionParams
 from service.explainers.params import ExplainerParams, TileParams
 from service.explainers.saliency import SaliencyParams
 from service.imaging import colormaps
-from service.usecases.answer import AnswerOptions, PictureFormat
 from service.usecases.draw import (
     Scene,
     clipped,
@@ -39,11 +40,16 @@ BOTH = ("overlay", "heatmap")
 SCENE = Scene((0, 0, 4, 6), (8, 8))
 
 
-def result(params: ExplainerParams, arrays: dict[str, Array], normalize: str = "max") -> dict[str, Any]:
+def result(params: ExplainerParams, arrays: dict[str, Array], normalize: str = "max") -> MethodResult:
     """What the engine says beside those arrays, as far as drawing asks for it."""
     effective = params.model_dump(mode="json") | {"normalize": normalize}
     maps = [name for name in arrays if name.startswith("heatmap")]
-    return {"method": {"parameters": effective}, "primary": "heatmap", "maps": maps, "titles": {}}
+    method = MethodRef(name="cam", variant="gradcam", parameters=effective, reference=None)
+    nothing = {"target": None, "targets": [], "predictions": [], "statistics": {}, "warnings": []}
+    return MethodResult(method=method, primary="heatmap", maps=maps, titles={}, **nothing)
+
+
+NOTHING = result(TileParams(), {})
 
 
 def heatmaps(
@@ -198,7 +204,7 @@ class TestScales:
         params = SaliencyParams(sign="signed", size="map", clip=100)
         arrays = {"heatmap": self.values}
         said = result(params, arrays, "symmetric")
-        said["method"]["parameters"]["colormap"] = "coolwarm"
+        said.method.parameters["colormap"] = "coolwarm"
         image = np.zeros((4, 6, 3), np.uint8)
         picture = draw(BY_NAME["saliency"], params, SCENE, said, arrays, image, ("heatmap",))["heatmap"]
         assert np.abs(picture[0, 1].astype(int) - 221).max() <= 2
@@ -327,7 +333,7 @@ class TestTiles:
     maps = np.random.default_rng(0).random((5, 5, 4)).astype(np.float32)
 
     def draw(self, arrays: dict[str, Any], **params: Any) -> dict[str, Array]:
-        return dict(draw(ACTIVATIONS, TileParams(**params), SCENE, {"titles": {}}, arrays, None, ("activations",)))
+        return dict(draw(ACTIVATIONS, TileParams(**params), SCENE, NOTHING, arrays, None, ("activations",)))
 
     def test_one_grid_a_layer(self) -> None:
         pictures = self.draw({"a": self.maps, "b/c": self.maps})
@@ -344,9 +350,7 @@ class TestTiles:
 
     def test_colour_kernels(self) -> None:
         kernels = np.random.default_rng(0).random((3, 3, 3, 2)).astype(np.float32)
-        pictures = dict(
-            draw(KERNELS, TileParams(view="channel"), SCENE, {"titles": {}}, {"k": kernels}, None, ("kernels",))
-        )
+        pictures = dict(draw(KERNELS, TileParams(view="channel"), SCENE, NOTHING, {"k": kernels}, None, ("kernels",)))
         assert list(pictures) == ["k:0", "k:1"]
 
     def test_there_is_a_bound(self) -> None:
@@ -357,7 +361,7 @@ class TestTiles:
             self.draw({"a": many[..., 1:], "b": many[..., :1]}, view="channel")
 
     def test_no_outputs_no_pictures(self) -> None:
-        assert draw(ACTIVATIONS, TileParams(), SCENE, {"titles": {}}, {"a": self.maps}, None, ()) == {}
+        assert draw(ACTIVATIONS, TileParams(), SCENE, NOTHING, {"a": self.maps}, None, ()) == {}
 
 
 class TestMostOfASide:

@@ -14,6 +14,9 @@ import numpy as np
 import pytest
 
 from service.app import engine_config
+from service.contract.models import Unloaded
+from service.contract.options import AnswerOptions
+from service.contract.questions import Load, Unload
 from service.engine.host.deadline import Deadline
 from service.engine.host.pool import EnginePool, Place
 from service.errors import ImageTooLarge, InvalidParameter, TooLarge, UndecodableImage, UnknownModel
@@ -21,7 +24,6 @@ from service.explainers import BY_NAME
 from service.imaging.decode import DecodeLimits
 from service.models.files.library import Library
 from service.settings import Settings
-from service.usecases.answer import AnswerOptions
 from service.usecases.explain import Explain
 from service.usecases.models import Models
 from service.usecases.request import ExplainRequest, ImageInput, MethodCall
@@ -72,10 +74,10 @@ def test_what_can_be_refused_needs_no_engine(tmp_path: Path) -> None:
         with pytest.raises(UnknownModel):
             await models.describe("shapez", "me")
         with pytest.raises(UnknownModel):
-            await models.ask("load", "shapez", "me")
+            await models.ask(Load(model="shapez"), "me")
         rows = await models.overview()
-        assert {row["state"] for row in rows} == {"cold"}
-        assert [row["id"] for row in rows] == sorted(row["id"] for row in rows)
+        assert {row.state for row in rows} == {"cold"}
+        assert [row.id for row in rows] == sorted(row.id for row in rows)
 
     run(tmp_path, body, started=False)
 
@@ -88,9 +90,9 @@ def test_answers(tmp_path: Path) -> None:
             ("overlay", 60, 40),
             ("heatmap", 60, 40),
         ]
-        assert (result.name, result.primary) == ("cam", "heatmap")
+        assert (result.name, result.said.primary) == ("cam", "heatmap")
         assert list(result.arrays) == ["heatmap"]
-        assert answer.model["id"] == "shapes"
+        assert answer.model.id == "shapes"
         assert answer.image is not None
         assert answer.image["format"] == "png"
         parts = ["decode", "load", "queue", "engine", "render", "total"]
@@ -122,8 +124,8 @@ def test_answers(tmp_path: Path) -> None:
         assert len(together.results[0].pictures) == 1, "the grids of all layers in one picture"
 
         details = await models.describe("shapes", "me")
-        assert (details["state"], details["device"]) == ("warm", "cpu")
-        assert (await models.overview())[0]["id"] == "shapes", "warm ones first"
-        assert await models.ask("unload", "shapes", "me") == {"unloaded": True}
+        assert (details.state, details.device) == ("warm", "cpu")
+        assert (await models.overview())[0].id == "shapes", "warm ones first"
+        assert await models.ask(Unload(model="shapes"), "me") == Unloaded(unloaded=True)
 
     run(tmp_path, body, started=True)

@@ -30,6 +30,6 @@ def test_an_upload_that_was_deleted_meanwhile_is_left_out(tmp_path: Path) -> Non
     async def listed() -> set[str]:
         engines = EnginePool([engine_config(tmp_path)], deadline_s=1, queue_limit=1)
         rows = await Models(engines, library, 1).overview([gone])
-        return {row["id"] for row in rows}
+        return {row.id for row in rows}
 
     assert asyncio.run(listed()) == set(library.specs())

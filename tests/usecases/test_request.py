@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from service.contract.results import DrawnAs, Explained
 from service.explainers import BY_NAME
 from service.imaging.decode import DecodeLimits
 from service.usecases.request import ExplainRequest, ImageInput, InputImage, MethodCall, decode_input
@@ -50,8 +51,9 @@ def test_numbers(dtype: Any, preprocess: bool, kept: Any, value: float, scaled: 
 def test_an_array_is_said_and_drawn_as_the_engine_took_it() -> None:
     array = np.arange(24, dtype=np.float32).reshape(3, 2, 4)
     sent = decoded(array, preprocess=False)
-    assert as_seen(sent, {"drawn": {"channels": None, "channels_first": False}}) is sent
-    assert as_seen(sent, {}) is sent, "a job of an earlier version"
-    seen = as_seen(sent, {"drawn": {"channels": None, "channels_first": True}})
+    said = {"model": {"id": "a", "digest": "0"}, "results": [], "region": [0, 0, 3, 2], "input_size": [3, 2]}
+    assert as_seen(sent, Explained.model_validate(said)) is sent, "a job of an earlier version says nothing of it"
+    assert as_seen(sent, Explained(**said, drawn=DrawnAs(channels_first=False))) is sent
+    seen = as_seen(sent, Explained(**said, drawn=DrawnAs(channels_first=True)))
     np.testing.assert_array_equal(seen.pixels, np.moveaxis(array, 0, -1))
     assert seen.notes == {"format": "npy", "height": 2, "width": 4, "channels": 3, "channels_first": True}

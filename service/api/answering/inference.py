@@ -17,10 +17,12 @@ from service.api.guarding.deadlines import CallerGone, place_of, unless_gone
 from service.api.reading import body
 from service.api.reading.deps import Services
 from service.api.reading.parameters import RequestOptions, parse_many
+from service.contract.models import ModelDetails
+from service.contract.options import AnswerOptions
 from service.errors import InvalidParameter, nearest
 from service.errors.validation import field_errors, in_one
 from service.models.files.uploads.record import split_id
-from service.usecases.answer import Answer, AnswerOptions
+from service.usecases.answer import Answer
 from service.usecases.inference import class_vector, explain_each, own_output
 from service.usecases.instances import Instance, instances_of, instances_of_tensor
 from service.usecases.request import ARRAY_RANGE, ExplainRequest, MethodCall
@@ -137,11 +139,11 @@ def _outputs_of(answers: Sequence[Answer]) -> list[str]:
 def _about_ranges(answers: Sequence[Answer]) -> dict[str, str] | None:
     """Which instances hold numbers that can hardly be levels, as V2's parameters; None when none does."""
     found = [
-        f"instance {number}: {warning['detail']}"
+        f"instance {number}: {warning.detail}"
         for number, answer in enumerate(answers)
         for result in answer.results
-        for warning in result.body["warnings"]
-        if warning["code"] == ARRAY_RANGE
+        for warning in result.said.warnings
+        if warning.code == ARRAY_RANGE
     ]
     return {ARRAY_RANGE: "; ".join(found)} if found else None
 
@@ -153,21 +155,21 @@ def _preprocess(parameters: Mapping[str, Any]) -> bool:
     return value
 
 
-def metadata(details: Mapping[str, Any], versions: Sequence[int]) -> dict[str, Any]:
+def metadata(details: ModelDetails, versions: Sequence[int]) -> dict[str, Any]:
     """V2's description of a model."""
-    shape, head = details["input"], details["head"]
-    outputs = OUTPUTS_OF.get(head["kind"], WITH_LOGITS) if head["classes"] else ()
+    shape, head = details.input, details.head
+    outputs = OUTPUTS_OF.get(head.kind, WITH_LOGITS) if head and head.classes else ()
     return {
-        "name": details["id"],
+        "name": details.id,
         "versions": [str(number) for number in versions] or None,
         "platform": "keras",
-        "inputs": [
-            {"name": INPUT, "datatype": "FP32", "shape": [-1, shape["height"], shape["width"], shape["channels"]]}
-        ]
+        "inputs": [{"name": INPUT, "datatype": "FP32", "shape": [-1, shape.height, shape.width, shape.channels]}]
         if shape
         else [
-            {"name": each["name"], "datatype": "FP32", "shape": [-1, *(size or -1 for size in each["shape"])]}
-            for each in details["inputs"]
+            {"name": each.name, "datatype": "FP32", "shape": [-1, *(size or -1 for size in each.shape)]}
+            for each in details.inputs or ()
         ],
-        "outputs": [{"name": name, "datatype": "FP32", "shape": [-1, head["classes"]]} for name in outputs],
+        "outputs": [
+            {"name": name, "datatype": "FP32", "shape": [-1, head.classes if head else None]} for name in outputs
+        ],
     }

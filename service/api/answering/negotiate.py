@@ -7,15 +7,17 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
-import numpy as np
 import orjson
 from fastapi import Response
 from starlette.types import Receive, Scope, Send
 
 from service.api.reading.parameters import FORMS_OF_MANY, STILL, forms_of, parse_result
+from service.arrays import Array
+from service.contract.options import PICTURES, AnswerOptions, Format
+from service.contract.results import MethodSaid
 from service.errors import NotAcceptable
 from service.usecases import archive
-from service.usecases.answer import PICTURES, Answer, AnswerOptions, Format, Result
+from service.usecases.answer import Answer, Result
 from service.usecases.forms import held_of, moves
 from service.usecases.pieces import Pieces
 from service.usecases.request import ExplainRequest
@@ -29,6 +31,10 @@ MEDIA: dict[Format, str] = {
     "webp": "image/webp",
     "gif": "image/gif",
 }
+
+
+# What is told of what is said; the rest is what pictures are drawn by.
+SAID = set(MethodSaid.model_fields)
 
 
 def choose(stated: Format | None, accept: str | None, forms: Collection[Format] = STILL) -> Format:
@@ -65,16 +71,16 @@ def respond(answer: Answer, options: AnswerOptions) -> Response:
     (result,) = answer.results
     if options.format in PICTURES:
         if not result.pictures:
-            name = result.body["method"]["name"]
+            name = result.said.method.name
             raise NotAcceptable(f"{name!r} was to draw no picture; ask for json, npy or npz, or for other 'outputs'")
         content = result.pictures[0].data
     elif options.format == "npy":
-        return _in_pieces(archive.npy(result.arrays[result.primary]), answer, options.format)
+        return _in_pieces(archive.npy(result.arrays[result.said.primary]), answer, options.format)
     elif options.format == "npz":
         return _in_pieces(archive.packed(result.arrays), answer, options.format)
     else:
         body = {
-            "model": answer.model,
+            "model": answer.model.model_dump(),
             "image": answer.image,
             **result_out(result, options),
             "timing_ms": _timing(answer),
@@ -89,7 +95,7 @@ def respond_many(answer: Answer, options: AnswerOptions) -> Response:
         arrays = {f"{result.name}/{name}": array for result in answer.results for name, array in result.arrays.items()}
         return _in_pieces(archive.packed(arrays), answer, "npz")
     results = [{"name": result.name, **result_out(result, options)} for result in answer.results]
-    body = {"model": answer.model, "image": answer.image, "results": results, "timing_ms": _timing(answer)}
+    body = {"model": answer.model.model_dump(), "image": answer.image, "results": results, "timing_ms": _timing(answer)}
     content = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
     return Response(content, headers=_headers(answer), media_type=MEDIA["json"])
 
@@ -125,13 +131,11 @@ def result_out(result: Result, options: AnswerOptions) -> dict[str, Any]:
     ]
     encoding = options.arrays
     arrays = [] if encoding == "none" else [_array(name, value, encoding) for name, value in result.arrays.items()]
-    said = {
-        name: result.body[name] for name in ("method", "target", "targets", "predictions", "warnings", "statistics")
-    }
+    said = result.said.model_dump(include=SAID)
     return {**said, "images": images, "arrays": arrays}
 
 
-def _array(name: str, array: np.ndarray[Any, Any], encoding: Literal["base64", "list"]) -> dict[str, Any]:
+def _array(name: str, array: Array, encoding: Literal["base64", "list"]) -> dict[str, Any]:
     data = base64.b64encode(archive.raw(array)).decode() if encoding == "base64" else array.tolist()
     return {
         "name": name,

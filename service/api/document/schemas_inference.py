@@ -6,19 +6,20 @@ from typing import Any
 
 from pydantic import Field
 
-from service.api.document.schemas import ResultOut, Schema
+from service.api.document.schemas import ResultOut
+from service.contract.message import JsonObject, Message
 
 
-class InstancesRequest(Schema):
+class InstancesRequest(Message):
     """V1: a batch. An instance is nested lists (H, W, C), or `{"b64": "…"}` with an image file."""
 
     instances: list[Any] = Field(min_length=1)
-    parameters: dict[str, Any] = Field(
+    parameters: JsonObject = Field(
         default={}, description="`preprocess`; of an explanation also `method` and what the method takes."
     )
 
 
-class InstancePredictions(Schema):
+class InstancePredictions(Message):
     """V1: for each instance the probability of every class; plain values where the model's output is no probability."""
 
     predictions: list[list[float]]
@@ -30,7 +31,7 @@ class InstanceExplanations(InstancePredictions):
     explanations: list[ResultOut]
 
 
-class ServerMetadata(Schema):
+class ServerMetadata(Message):
     """V2: who answers."""
 
     name: str
@@ -38,7 +39,7 @@ class ServerMetadata(Schema):
     extensions: list[str]
 
 
-class ServerLiveness(Schema):
+class ServerLiveness(Message):
     """V2: whether the event loop turns."""
 
     live: bool
@@ -50,7 +51,7 @@ class ServerReadiness(ServerLiveness):
     ready: bool
 
 
-class TensorMetadata(Schema):
+class TensorMetadata(Message):
     """V2: a tensor of a model; -1 is any size."""
 
     name: str
@@ -58,7 +59,7 @@ class TensorMetadata(Schema):
     shape: list[int]
 
 
-class ModelMetadata(Schema):
+class ModelMetadata(Message):
     """V2: a model; `versions` are those of an uploaded one."""
 
     name: str
@@ -68,40 +69,40 @@ class ModelMetadata(Schema):
     outputs: list[TensorMetadata]
 
 
-class ModelReadiness(Schema):
+class ModelReadiness(Message):
     """V2: whether a model is warm. One that is cold is loaded by the first call."""
 
     name: str
     ready: bool
 
 
-class InputTensor(Schema):
+class InputTensor(Message):
     """V2: FP32 or UINT8 [N, height, width, channels], or BYTES [N] with the base64 of image files. Flat or nested."""
 
     name: str
     shape: list[int] = Field(min_length=1, max_length=8)
     datatype: str
-    parameters: dict[str, Any] = {}
+    parameters: JsonObject = {}
     data: list[Any] = Field(min_length=1)
 
 
-class WantedOutput(Schema):
+class WantedOutput(Message):
     """V2: an output that is asked for."""
 
     name: str
-    parameters: dict[str, Any] = {}
+    parameters: JsonObject = {}
 
 
-class InferenceRequest(Schema):
+class InferenceRequest(Message):
     """V2: what is sent. `parameters.preprocess` true takes arrays as pixels, false as the network's input."""
 
     id: str | None = Field(None, max_length=200)
-    parameters: dict[str, Any] = {}
+    parameters: JsonObject = {}
     inputs: list[InputTensor] = Field(min_length=1, max_length=1)
     outputs: list[WantedOutput] | None = None
 
 
-class OutputTensor(Schema):
+class OutputTensor(Message):
     """V2: numbers in row-major order."""
 
     name: str
@@ -110,7 +111,7 @@ class OutputTensor(Schema):
     data: list[float]
 
 
-class InferenceResponse(Schema):
+class InferenceResponse(Message):
     """V2: the answer. `parameters.array_range` tells which arrays hold numbers that can hardly be levels 0..255."""
 
     model_name: str
@@ -120,7 +121,7 @@ class InferenceResponse(Schema):
     outputs: list[OutputTensor]
 
 
-class InferenceError(Schema):
+class InferenceError(Message):
     """V2: what was wrong, and what would be right."""
 
     error: str

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from service.api.answering.problems import STATUS, problem_type
-from service.api.document.schemas import Schema
+from service.contract.message import JsonObject, Message
 from service.errors.naming import error_named
 from service.jobs.job import Job
 
 
-class JobError(Schema):
+class JobError(Message):
     """Why a job failed, in the words a direct call would have answered."""
 
     type: str
@@ -22,7 +22,7 @@ class JobError(Schema):
     detail: str
 
 
-class JobLinks(Schema):
+class JobLinks(Message):
     """Where the job's parts are."""
 
     self: str
@@ -31,13 +31,13 @@ class JobLinks(Schema):
     result: str
 
 
-class JobOut(Schema):
+class JobOut(Message):
     """A background job. `progress` is from 0 to 1; `loss` is what an ascent maximises, at the last step told."""
 
     id: str
     method: str
     model: str
-    parameters: dict[str, Any] | None = Field(
+    parameters: JsonObject | None = Field(
         description="Of a job of one method: its parameters as they were submitted. Null where they are too long to be "
         "told with every job; the result tells them."
     )
@@ -59,7 +59,7 @@ class JobOut(Schema):
     links: JobLinks
 
 
-class JobList(Schema):
+class JobList(Message):
     """Jobs, the newest first."""
 
     jobs: list[JobOut]

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.api.document.schemas import Schema
+from service.contract.message import JsonObject, Message
 from service.models.files.uploads.record import Record, Visibility
 
 
-class VersionOut(Schema):
+class VersionOut(Message):
     """One version. `digest` is that of the file that was sent, `model_digest` that of the canonical file, by which
     answers name the model."""
 
@@ -24,7 +23,7 @@ class VersionOut(Schema):
     title: str
 
 
-class UploadedModel(Schema):
+class UploadedModel(Message):
     """An uploaded model: `default` is the version that its plain ID stands for."""
 
     id: str
@@ -42,7 +41,7 @@ class ModelChange(BaseModel):
     visibility: Visibility | None = Field(None, description="`private`: for its key alone; `shared`: for all.")
 
 
-def uploaded_out(record: Record) -> dict[str, Any]:
+def uploaded_out(record: Record) -> JsonObject:
     versions = [
         {
             "version": version.number,

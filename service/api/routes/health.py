@@ -14,6 +14,7 @@ from fastapi.responses import HTMLResponse
 from service.api.document.operations import problems
 from service.api.document.schemas import Health
 from service.api.reading.deps import Services, ServicesDep
+from service.contract.models import EngineStatus
 
 
 async def readiness(request: Request, services: Services) -> str | None:
@@ -28,16 +29,16 @@ async def readiness(request: Request, services: Services) -> str | None:
     return f"jobs: {problem}" if problem else None
 
 
-def not_up(statuses: list[dict[str, Any] | None]) -> str | None:
+def not_up(statuses: list[EngineStatus | None]) -> str | None:
     """What the engines still lack; None for nothing."""
     told = [status for status in statuses if status is not None]
     if len(told) < len(statuses):
         return "engine not up"
-    for key, words in (("preloading", "preloading "), ("not_loaded", "not loaded: ")):
-        if models := [model for status in told for model in status[key]]:
-            return words + ", ".join(models)
-    problems = [status["jobs_problem"] for status in told if status["jobs_problem"]]
-    return f"jobs: {problems[0]}" if problems else None
+    if models := [model for status in told for model in status.preloading]:
+        return f"preloading {', '.join(models)}"
+    if models := [model for status in told for model in status.not_loaded]:
+        return f"not loaded: {', '.join(models)}"
+    return next((f"jobs: {status.jobs_problem}" for status in told if status.jobs_problem), None)
 
 
 router = APIRouter(tags=["health"])

@@ -7,10 +7,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 
 from service.api.document.operations import problems
-from service.api.document.schemas_methods import MethodList
+from service.api.document.schemas import MethodList
 from service.api.guarding.keys import caller_of, owner_of
 from service.api.guarding.scopes import READS
 from service.api.reading.deps import ServicesDep, known_query, visible_model
+from service.contract.questions import AskValidity
 from service.explainers import EXPLAINERS
 from service.explainers.base import Explainer, Photograph
 
@@ -36,7 +37,7 @@ async def list_methods(
     if model is not None:
         caller_of(request).needs(*sorted(READS[0]))
         await visible_model(model, request, services)
-        validity = {item.pop("name"): item for item in await services.models.validity(model, owner_of(request))}
+        validity = await services.models.ask(AskValidity(model=model), owner_of(request))
         rows = [{**row, "validity": validity[row["name"]]} for row in rows]
     return {"methods": rows}
 

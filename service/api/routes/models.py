@@ -7,9 +7,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from service.api.document.operations import problems
-from service.api.document.schemas import LayerDetails, LayerList, ModelDetails, ModelList, SummaryOut, Unloaded
+from service.api.document.schemas import ModelList
 from service.api.guarding.keys import NOBODY, owner_of, seen_by
 from service.api.reading.deps import LayerPath, ModelId, ServicesDep, known_query, may_load, may_unload, visible_model
+from service.contract.models import LayerFound, LayerList, ModelDetails, Summary, Unloaded
+from service.contract.questions import DescribeLayer, ListLayers, Load, Summarize, Unload
 from service.usecases.models import SUMMARY_WIDTH
 
 router = APIRouter(prefix="/v1/models", tags=["models"], dependencies=[Depends(known_query)])
@@ -62,7 +64,7 @@ async def describe_model(model_id: ModelId, request: Request, services: Services
 async def load_model(model_id: ModelId, request: Request, services: ServicesDep) -> None:
     """Loads the model now, so that the next call finds it warm; tries again where its weights could not be had.
     One that is in quarantine is loaded anew for `admin`, and for the key that uploaded it."""
-    await services.models.ask("load", model_id, owner_of(request))
+    await services.models.ask(Load(model=model_id), owner_of(request))
 
 
 @router.post(
@@ -76,14 +78,14 @@ async def load_model(model_id: ModelId, request: Request, services: ServicesDep)
 async def unload_model(model_id: ModelId, request: Request, services: ServicesDep) -> Any:
     """Frees the model's memory; `unloaded` is false when it is in use or was not warm. One that the
     operator keeps warm is unloaded for `admin` alone, an upload for its own key and `admin`."""
-    return await services.models.ask("unload", model_id, owner_of(request))
+    return await services.models.ask(Unload(model=model_id), owner_of(request))
 
 
 @router.get(
     "/{model_id}/summary",
     operation_id="summarize_model",
     summary="Summary of a model",
-    response_model=SummaryOut,
+    response_model=Summary,
     responses=LOADS | {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
     dependencies=VISIBLE,
 )
@@ -109,11 +111,11 @@ async def model_summary(
     """`model.summary()` as text, just as the Keras of the model prints it; with `Accept: application/json` its rows as
     well."""
     summary = await services.models.ask(
-        "summary", model_id, owner_of(request), width=width or SUMMARY_WIDTH, until=until
+        Summarize(model=model_id, width=width or SUMMARY_WIDTH, until=until), owner_of(request)
     )
     if "application/json" in request.headers.get("accept", ""):
         return summary
-    return Response(summary["text"], media_type="text/plain; charset=utf-8")
+    return Response(summary.text, media_type="text/plain; charset=utf-8")
 
 
 @router.get(
@@ -127,17 +129,17 @@ async def model_summary(
 async def list_layers(model_id: ModelId, request: Request, services: ServicesDep) -> Any:
     """Every layer in order of execution, those of nested models by path, with the methods it is valid for. Loads the
     model when it is cold."""
-    return await services.models.ask("layers", model_id, owner_of(request))
+    return await services.models.ask(ListLayers(model=model_id), owner_of(request))
 
 
 @router.get(
     "/{model_id}/layers/{layer:path}",
     operation_id="describe_layer",
     summary="Describe a layer",
-    response_model=LayerDetails,
+    response_model=LayerFound,
     responses=LOADS,
     dependencies=VISIBLE,
 )
 async def describe_layer(model_id: ModelId, layer: LayerPath, request: Request, services: ServicesDep) -> Any:
     """The layer's config and the statistics of its weights. Loads the model when it is cold."""
-    return await services.models.ask("layer", model_id, owner_of(request), layer=layer)
+    return await services.models.ask(DescribeLayer(model=model_id, layer=layer), owner_of(request))

@@ -62,7 +62,7 @@ def _both(path: str) -> tuple[str, str]:
 async def describe_served_model(model: ServedModel, request: Request, services: ServicesDep) -> Any:
     """Its input and outputs. Loads the model when it is cold. The input takes BYTES, pictures in base64, too."""
     details = await services.models.describe(model, owner_of(request), load=True)
-    return inference.metadata(details, services.uploads.numbers(details["id"], seen_by(request)))
+    return inference.metadata(details, services.uploads.numbers(details.id, seen_by(request)))
 
 
 async def check_model_ready(model: ServedModel, services: ServicesDep, response: Response) -> Any:

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from service.arrays import Array
+from service.contract.results import (
+    Caveat,
+    DrawnAs,
+    Explained,
+    MethodRef,
+    MethodResult,
+    ModelRef,
+    Prediction,
+    TargetRef,
+)
 from service.engine.child.describe import cam_layer
 from service.errors import NonFiniteResult
 from service.explainers.base import Explainer, Explanation, Photograph
@@ -21,7 +31,7 @@ from service.models.loaded import LoadedModel
 
 
 def network_input(
-    model: LoadedModel, image: NDArray[Any] | None, preprocess: bool, fitted: Sequence[float] | None = None
+    model: LoadedModel, image: Array | None, preprocess: bool, fitted: Sequence[float] | None = None
 ) -> NetworkInput:
     """The photograph as the network takes it; zeros for methods that take none. One that is `fitted` already shows that
     region (top, left, height, width) of what was sent.
@@ -34,16 +44,21 @@ def network_input(
     return as_is(image, model.input_shape, model.spec.input, model.preprocessing)
 
 
-def scene(image: NetworkInput) -> dict[str, Any]:
-    """What a map of the input is drawn by, as JSON values: which part of the photograph the input shows, the input's
-    size in px, and how the array that was sent is drawn.
-    """
+def explained(
+    model: LoadedModel,
+    image: NetworkInput,
+    results: Sequence[MethodResult],
+) -> Explained:
+    """The answer to a call: what is said of each method, and what maps of the image are drawn by."""
     region = image.region
-    return {
-        "region": [region.top, region.left, region.height, region.width],
-        "input_size": list(image.size),
-        "drawn": {"channels": image.drawn, "channels_first": image.channels_first},
-    }
+    return Explained(
+        model=ModelRef(id=model.spec.id, digest=model.digest),
+        fingerprint=model.fingerprint,
+        results=tuple(results),
+        region=(region.top, region.left, region.height, region.width),
+        input_size=image.size,
+        drawn=DrawnAs(channels=image.drawn, channels_first=image.channels_first),
+    )
 
 
 def with_model_defaults(explainer: Explainer, params: ExplainerParams, model: LoadedModel) -> ExplainerParams:
@@ -76,70 +91,80 @@ def _computing(graph: Graph, node: Node) -> set[Tensor]:
 
 def answer(
     model: LoadedModel, explainer: Explainer, params: ExplainerParams, explanation: Explanation, top: int
-) -> dict[str, Any]:
-    """What is said about one explanation, as JSON values."""
+) -> MethodResult:
+    """What is said about one explanation."""
     variant = explainer.variant(params)
-    warnings = [{"code": item.code, "detail": item.detail} for item in explanation.warnings]
+    warnings = [Caveat(code=item.code, detail=item.detail) for item in explanation.warnings]
     if model.preprocessing_assumed and explainer.photograph is not Photograph.NONE:
-        warnings += [{"code": "preprocessing_assumed", "detail": note} for note in model.notes if "assumed" in note]
+        warnings += [Caveat(code="preprocessing_assumed", detail=note) for note in model.notes if "assumed" in note]
     if model.weights_problem:
-        warnings.append({"code": "weights_not_finite", "detail": model.weights_problem})
+        warnings.append(Caveat(code="weights_not_finite", detail=model.weights_problem))
     targets, scores = explanation.targets, explanation.scores
     if targets and targets.head and scores is not None and (doubt := targets.head.doubt):
-        warnings.append({"code": "head_unknown", "detail": doubt})
+        warnings.append(Caveat(code="head_unknown", detail=doubt))
     described = target_rows(model, targets, scores) if explainer.targeted and targets and scores is not None else []
     normalize = {"normalize": explanation.scale.value} if explanation.maps else {}
-    return {
-        "method": {
-            "name": explainer.name,
-            "variant": variant.name,
-            "parameters": params.model_dump(mode="json", exclude=set(explainer.unused(params)))
-            | normalize
-            | dict(explanation.parameters),
-            "reference": variant.paper or None,
-        },
-        "target": described[0] if described else None,
-        "targets": described,
-        "predictions": predictions(model, targets.head, scores, top)
-        if targets and targets.head and scores is not None
-        else [],
-        "warnings": warnings,
-        "primary": explanation.primary,
-        "maps": list(explanation.maps),
-        "titles": dict(explanation.titles),
-        "statistics": dict(explanation.statistics),
-    }
+    method = MethodRef(
+        name=explainer.name,
+        variant=variant.name,
+        parameters=params.model_dump(mode="json", exclude=set(explainer.unused(params)))
+        | normalize
+        | dict(explanation.parameters),
+        reference=variant.paper or None,
+    )
+    classes = predictions(model, targets.head, scores, top) if targets and targets.head and scores is not None else []
+    return MethodResult(
+        method=method,
+        target=described[0] if described else None,
+        targets=described,
+        predictions=classes,
+        warnings=warnings,
+        primary=explanation.primary,
+        maps=tuple(explanation.maps),
+        titles=dict(explanation.titles),
+        statistics=dict(explanation.statistics),
+    )
 
 
-def predictions(model: LoadedModel, head: Head, scores: NDArray[np.float32], top: int) -> list[dict[str, Any]]:
+def predictions(model: LoadedModel, head: Head, scores: NDArray[np.float32], top: int) -> list[Prediction]:
     """The `top` highest classes, equal scores in the order of their indices."""
     order = np.argsort(-scores, kind="stable")[:top]
     probabilities, labels = head.probabilities(scores), model.labels_for(head)
-    return [_class_row(labels, head, probabilities, scores, int(index)) for index in order]
+    return [_prediction(labels, head, probabilities, scores, int(index)) for index in order]
 
 
-def target_rows(model: LoadedModel, targets: Targets, scores: NDArray[np.float32]) -> list[dict[str, Any]]:
+def target_rows(model: LoadedModel, targets: Targets, scores: NDArray[np.float32]) -> list[TargetRef]:
     """Each target with its score; of a contrast also the class it is taken from."""
     values = targets.values(scores)
     probabilities = targets.head.probabilities(scores) if targets.head else None
     labels = model.labels_for(targets.head) if targets.head else ()
-    rows: list[dict[str, Any]] = []
+    rows: list[TargetRef] = []
     for (first, second), value in zip(targets.pairs, values, strict=True):
         if targets.head is None:
-            neuron = {
-                "class_index": None,
-                "label": None,
-                "probability": None,
-                "neuron": _neuron(targets, first),
-                "score_kind": "activation",
-            }
-            rows.append({**neuron, "score": float(value), "minus": None})
+            rows.append(
+                TargetRef(
+                    class_index=None,
+                    neuron=_neuron(targets, first),
+                    label=None,
+                    probability=None,
+                    score=float(value),
+                    score_kind="activation",
+                    minus=None,
+                )
+            )
             continue
-        row = _class_row(labels, targets.head, probabilities, scores, first)
-        del row["logit"]
-        minus = None if second == NOTHING else _class_row(labels, targets.head, probabilities, scores, second)
-        kind = targets.head.score_kind
-        rows.append({**row, "neuron": None, "score": float(value), "score_kind": kind, "minus": minus})
+        row = _prediction(labels, targets.head, probabilities, scores, first)
+        rows.append(
+            TargetRef(
+                class_index=row.class_index,
+                neuron=None,
+                label=row.label,
+                probability=row.probability,
+                score=float(value),
+                score_kind=targets.head.score_kind,
+                minus=None if second == NOTHING else _prediction(labels, targets.head, probabilities, scores, second),
+            )
+        )
     return rows
 
 
@@ -152,13 +177,13 @@ def _neuron(targets: Targets, index: int) -> str:
     return f"{path}:{','.join(str(place) for place in cell)}"
 
 
-def _class_row(
-    labels: Sequence[str], head: Head, probabilities: NDArray[Any] | None, scores: NDArray[np.float32], index: int
-) -> dict[str, Any]:
-    return {
-        "class_index": index,
-        "label": labels[index] if labels else None,
-        "probability": None if probabilities is None else float(probabilities[index]),
-        "logit": float(scores[index]) if head.score_kind == "logit" else None,
-        "score": float(scores[index]),
-    }
+def _prediction(
+    labels: Sequence[str], head: Head, probabilities: Array | None, scores: NDArray[np.float32], index: int
+) -> Prediction:
+    return Prediction(
+        class_index=index,
+        label=labels[index] if labels else None,
+        probability=None if probabilities is None else float(probabilities[index]),
+        logit=float(scores[index]) if head.score_kind == "logit" else None,
+        score=float(scores[index]),
+    )

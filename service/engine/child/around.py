@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any
 
-from numpy.typing import NDArray
-
+from service.arrays import Array
 from service.engine.child.turns import Turns
 from service.models.backends.interface import CHUNK_S, Backend, Occluded, Plan, Signature
 from service.models.backends.work import doing
@@ -73,7 +72,7 @@ class BetweenCalls(Around):
         """Runs in turn."""
         plan = super().compiled(key, function, signature, shared=shared, rows=rows)
 
-        def run(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
+        def run(*arrays: Array) -> list[Array]:
             with self._turns.job(), doing("step"):
                 return plan(*arrays)
 
@@ -97,7 +96,7 @@ class SharedPasses(Around):
 
     def __init__(self, backend: Backend) -> None:
         super().__init__(backend)
-        self._results: dict[Hashable, list[NDArray[Any]]] = {}
+        self._results: dict[Hashable, list[Array]] = {}
         self.runs = 0
 
     def compiled(
@@ -108,7 +107,7 @@ class SharedPasses(Around):
         if not shared:
             return plan
 
-        def run(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
+        def run(*arrays: Array) -> list[Array]:
             if arrays[0].shape[0] != 1:
                 return plan(*arrays)
             known = (key, *(hashlib.sha256(array.tobytes()).digest() for array in arrays))

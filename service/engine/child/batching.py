@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from service.arrays import Array
 from service.engine.child.around import Around
 from service.engine.child.caller import Caller
 from service.engine.child.turns import Turns
@@ -26,9 +26,9 @@ class _Ask:
 
     caller: Caller
     plan: Plan
-    arrays: tuple[NDArray[Any], ...]
+    arrays: tuple[Array, ...]
     most: int
-    found: list[NDArray[Any]] | None = None
+    found: list[Array] | None = None
     error: BaseException | None = field(default=None, repr=False)
 
     @property
@@ -45,9 +45,7 @@ class Batches:
         self._waiting: dict[Hashable, list[_Ask]] = {}
         self.sizes: dict[int, int] = {}
 
-    def run(
-        self, caller: Caller, key: Hashable, plan: Plan, arrays: tuple[NDArray[Any], ...], most: int
-    ) -> list[NDArray[Any]]:
+    def run(self, caller: Caller, key: Hashable, plan: Plan, arrays: tuple[Array, ...], most: int) -> list[Array]:
         """What `plan` gives for `arrays`; with up to `most` single images of others that wait for the plan of `key`."""
         ask = _Ask(caller, plan, arrays, most if all(len(array) == 1 for array in arrays) else 1)
         with self._lock:

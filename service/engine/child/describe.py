@@ -6,6 +6,19 @@ from typing import Any
 
 import numpy as np
 
+from service.arrays import Array
+from service.contract.message import JsonObject
+from service.contract.models import (
+    HeadFound,
+    InputFound,
+    LayerFound,
+    LayerRow,
+    ModelFound,
+    OutputFound,
+    PictureInput,
+    PreprocessingFound,
+    Validity,
+)
 from service.errors import KerascopeError
 from service.explainers import EXPLAINERS
 from service.explainers.base import Explainer, Photograph
@@ -14,50 +27,45 @@ from service.models.graph.graph import Graph, LayerEntry
 from service.models.loaded import LoadedModel
 
 
-def model_details(model: LoadedModel, device: str) -> dict[str, Any]:
-    """Everything that was found or inferred about a model, as JSON values. `input` is None where none is a picture."""
-    shape = model.input_shape
-    return {
-        "digest": model.digest,
-        "keras": model.written_by,
-        "input": None
-        if model.obstacle
-        else {
-            "height": shape.height,
-            "width": shape.width,
-            "channels": shape.channels,
-            "resize": model.spec.input.resize,
-            "colour_order": model.spec.input.colour_order,
-        },
-        "preprocessing": {**model.preprocessing.model_dump(mode="json"), "assumed": model.preprocessing_assumed},
-        "head": {
-            "kind": model.head.kind,
-            "activation": model.head.activation,
-            "classes": model.head.classes,
-            "inferred": model.head.inferred,
-        },
-        "labels": list(model.labels),
-        "parameters": int(model.keras_model.count_params()),
-        "inputs": [
-            {"name": tensor.path, "shape": list(tensor.shape[1:]), "dtype": tensor.dtype}
+def model_found(model: LoadedModel) -> ModelFound:
+    """Everything that was found or inferred about a model."""
+    shape, mode, head = model.input_shape, model.preprocessing, model.head
+    picture = PictureInput(
+        height=shape.height,
+        width=shape.width,
+        channels=shape.channels,
+        resize=model.spec.input.resize,
+        colour_order=model.spec.input.colour_order,
+    )
+    return ModelFound(
+        digest=model.digest,
+        keras=model.written_by,
+        input=None if model.obstacle else picture,
+        inputs=[
+            InputFound(name=tensor.path, shape=list(tensor.shape[1:]), dtype=tensor.dtype)
             for tensor in model.graph.inputs
         ],
-        "outputs": [
-            {
-                "name": name,
-                "layer": head.output.path,
-                "shape": list(head.output.shape[1:]),
-                "kind": head.kind,
-                "classes": head.classes,
-            }
-            for name, head in zip(model.graph.output_names, model.heads, strict=True)
+        outputs=[
+            OutputFound(
+                name=name,
+                layer=own.output.path,
+                shape=list(own.output.shape[1:]),
+                kind=own.kind,
+                classes=own.classes,
+            )
+            for name, own in zip(model.graph.output_names, model.heads, strict=True)
         ],
-        "layers": len(model.graph.layers),
-        "cam_layer": cam_layer(model),
-        "device": device,
-        "notes": list(model.notes),
-        "obstacle": model.obstacle,
-    }
+        obstacle=model.obstacle,
+        preprocessing=PreprocessingFound(
+            mode=mode.mode, mean=mode.mean, std=mode.std, assumed=model.preprocessing_assumed
+        ),
+        head=HeadFound(kind=head.kind, activation=head.activation, classes=head.classes, inferred=head.inferred),
+        labels=list(model.labels),
+        parameters=int(model.keras_model.count_params()),
+        layers=len(model.graph.layers),
+        cam_layer=cam_layer(model),
+        notes=list(model.notes),
+    )
 
 
 def cam_layer(model: LoadedModel) -> str | None:
@@ -70,51 +78,50 @@ def cam_layer(model: LoadedModel) -> str | None:
         return None
 
 
-def method_validity(model: LoadedModel, explainer: Explainer) -> dict[str, Any]:
+def method_validity(model: LoadedModel, explainer: Explainer) -> Validity:
     """Whether a method is valid for a model, its variants that are not and why, and the layers and targets it takes."""
     names = [variant.name for variant in explainer.variants]
     obstacle = model.obstacle if explainer.photograph is not Photograph.NONE else None
     reasons = {name: obstacle or explainer.problem(name, model.graph, model.head) for name in names}
     layers = [entry.path for entry in model.graph.layers if explainer.why_not(entry) is None]
-    return {
-        "name": explainer.name,
-        "valid": any(reason is None for reason in reasons.values()),
-        "not_valid": {name: reason for name, reason in reasons.items() if reason},
-        "layers": layers,
-        "classes": model.head.classes if explainer.targeted else None,
-        "outputs": list(model.graph.output_names),
-    }
+    return Validity(
+        valid=any(reason is None for reason in reasons.values()),
+        not_valid={name: reason for name, reason in reasons.items() if reason},
+        layers=layers,
+        classes=model.head.classes if explainer.targeted else None,
+        outputs=list(model.graph.output_names),
+    )
 
 
-def layer_row(graph: Graph, entry: LayerEntry) -> dict[str, Any]:
+def layer_row(graph: Graph, entry: LayerEntry) -> LayerRow:
     """One line of the layer list: how to address it, what it is, what it takes, which methods take it."""
-    return {
-        "path": entry.path,
-        "index": entry.index,
-        "class": entry.kind,
-        "inputs": [each.path for each in graph.layers_before(entry)],
-        "output_shape": list(entry.output.shape[1:]),
-        "parameters": int(sum(int(np.prod(weight.shape)) for weight in entry.layer.weights)),
-        "trainable": bool(entry.layer.trainable and entry.layer.trainable_weights),
-        "methods": [explainer.name for explainer in EXPLAINERS if explainer.why_not(entry) is None],
-    }
+    return LayerRow(
+        path=entry.path,
+        index=entry.index,
+        class_name=entry.kind,
+        inputs=[each.path for each in graph.layers_before(entry)],
+        output_shape=list(entry.output.shape[1:]),
+        parameters=int(sum(int(np.prod(weight.shape)) for weight in entry.layer.weights)),
+        trainable=bool(entry.layer.trainable and entry.layer.trainable_weights),
+        methods=[explainer.name for explainer in EXPLAINERS if explainer.why_not(entry) is None],
+    )
 
 
-def layer_details(graph: Graph, entry: LayerEntry) -> dict[str, Any]:
+def layer_found(graph: Graph, entry: LayerEntry) -> LayerFound:
     """One layer whole: its row, its config, the statistics of its weights."""
     config = graph.dialect.config(entry.layer)
     config.pop("layers", None)
-    return {
-        **layer_row(graph, entry),
-        "config": _plain(config),
-        "weights": [{"name": name, **_statistics(values)} for name, values in graph.dialect.weights(entry.layer)],
-        "not_valid": {
+    return LayerFound(
+        **dict(layer_row(graph, entry)),
+        config=_plain(config),
+        weights=[{"name": name, **_statistics(values)} for name, values in graph.dialect.weights(entry.layer)],
+        not_valid={
             explainer.name: reason for explainer in EXPLAINERS if (reason := explainer.why_not(entry)) is not None
         },
-    }
+    )
 
 
-def _statistics(values: np.ndarray[Any, Any]) -> dict[str, Any]:
+def _statistics(values: Array) -> JsonObject:
     if not values.size or values.dtype.kind not in "fiu":
         return {"shape": list(values.shape), "dtype": values.dtype.name}
     wide = values.astype(np.float64)

@@ -1,19 +1,30 @@
-"""What the engine can be asked. Each operation takes a payload and arrays and gives a payload and arrays."""
+"""What is computed, or told, of one warm model."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from service.engine.child.answer import answer, check_finite, network_input, scene, with_model_defaults
+from service.arrays import Array, Arrays
+from service.contract.models import LayerList, Summary
+from service.contract.questions import (
+    AnyQuestion,
+    AskValidity,
+    Describe,
+    DescribeLayer,
+    Explain,
+    ListLayers,
+    MethodAsked,
+    Methods,
+    Summarize,
+)
+from service.contract.results import Explained, MethodResult
+from service.engine.child.answer import answer, check_finite, explained, network_input, with_model_defaults
 from service.engine.child.around import SharedPasses
-from service.engine.child.describe import layer_details, layer_row, method_validity, model_details
-from service.engine.protocol import Arrays
+from service.engine.child.describe import layer_found, layer_row, method_validity, model_found
 from service.errors import MethodNotValid, TooCostly
 from service.explainers import BY_NAME, EXPLAINERS
 from service.explainers.base import Explainer, Photograph, Progress
@@ -26,53 +37,42 @@ from service.models.graph.preprocess import NetworkInput
 from service.models.loaded import LoadedModel
 from service.models.summary import summary_of
 
-Result = tuple[dict[str, Any], Arrays]
 Prepared = tuple[Explainer, ExplainerParams, Targets]
-Operation = Callable[[LoadedModel, dict[str, Any], dict[str, NDArray[Any]]], Result]
-
 
 # What is compiled before anybody asks; in the order of use, and this one where that says nothing.
 USUAL_METHODS = ("predict", "cam", "saliency", "activations")
 
 
 class Operations:
-    """The operations on one warm model; `device` is where its variables live.
+    """The operations on one warm model.
 
     `max_passes` bounds one call, `max_job_passes` one background job.
     """
 
-    def __init__(self, device: str, max_passes: int, max_job_passes: int) -> None:
-        self._device = device
+    def __init__(self, max_passes: int, max_job_passes: int) -> None:
         self._max_passes = max_passes
         self._max_job_passes = max_job_passes
         self.asked: Counter[str] = Counter()
-        self.by_name: dict[str, Operation] = {
-            "validity": self.validity,
-            "describe": self.describe,
-            "summary": self.summary,
-            "layers": self.layers,
-            "layer": self.layer,
-        }
 
     @enough_memory("for this call")
     def explain(
         self,
         model: LoadedModel,
-        payload: dict[str, Any],
-        arrays: dict[str, NDArray[Any]],
+        asked: Methods[Any],
+        arrays: Arrays,
         progress: Progress,
         backend: Backend,
-    ) -> Result:
+    ) -> tuple[Explained, Arrays]:
         """One or more methods on one image. Their arrays are named `<place>/<name>`; passes they share run once.
 
         `backend` stands around the model's own.
         """
-        image, calls = self._prepared(model, payload, arrays, backend)
+        image, calls = self._prepared(model, asked, arrays, backend)
         backend = backend if len(calls) == 1 else SharedPasses(backend)
         # A job's result may be asked for in any form, whatever its submission said.
-        raw = payload.get("form") in RAW_FORMS and not payload.get("background", False)
-        results: list[dict[str, Any]] = []
-        found: dict[str, NDArray[Any]] = {}
+        raw = asked.form in RAW_FORMS and not asked.background
+        results: list[MethodResult] = []
+        found: dict[str, Array] = {}
         for place, (explainer, params, targets) in enumerate(calls):
             progress.begin(place, len(calls))
             self.asked[explainer.name] += 1
@@ -82,13 +82,8 @@ class Operations:
                 explanation = explain(backend, model.graph, image, targets, params, progress)
             check_finite(model.graph, image, explanation)
             found |= {f"{len(results)}/{name}": array for name, array in explanation.arrays.items()}
-            results.append(answer(model, explainer, params, explanation, int(payload["top"])))
-        return {
-            "model": {"id": model.spec.id, "digest": model.digest},
-            "fingerprint": model.fingerprint,
-            "results": results,
-            **scene(image),
-        }, found
+            results.append(answer(model, explainer, params, explanation, asked.top))
+        return explained(model, image, results), found
 
     def usual(self) -> list[str]:
         """The methods that are compiled before anybody asks, those first that were asked for most."""
@@ -100,46 +95,40 @@ class Operations:
             return
         shape = model.input_shape
         image = {"image": np.zeros((shape.height, shape.width, shape.channels), np.float32)}
-        payload = {"methods": [{"name": name, "params": {}}], "preprocess": False, "top": 1}
+        method = MethodAsked(name=name, params=BY_NAME[name].Params())
         with suppress(MethodNotValid):
-            self.explain(model, payload, image, Progress(), backend)
+            asked = Explain(model=model.spec.id, methods=(method,), preprocess=False, top=1)
+            self.explain(model, asked, image, Progress(), backend)
             self.asked[name] -= 1
 
-    def validity(self, model: LoadedModel, payload: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Result:
-        """Which methods, layers and targets are valid for the model, and why not."""
-        return {"methods": [method_validity(model, explainer) for explainer in EXPLAINERS]}, {}
-
     @enough_memory("for this call")
-    def check(
-        self, model: LoadedModel, payload: dict[str, Any], arrays: dict[str, NDArray[Any]], backend: Backend
-    ) -> Result:
+    def check(self, model: LoadedModel, asked: Methods[Any], arrays: Arrays, backend: Backend) -> None:
         """Raises what `explain` would before its methods compute: unknown layers and classes, what is not valid for
         the model, too much work."""
-        self._prepared(model, payload, arrays, backend)
-        return {}, {}
+        self._prepared(model, asked, arrays, backend)
 
     def _prepared(
-        self, model: LoadedModel, payload: dict[str, Any], arrays: dict[str, NDArray[Any]], backend: Backend
+        self, model: LoadedModel, asked: Methods[Any], arrays: Arrays, backend: Backend
     ) -> tuple[NetworkInput, list[Prepared]]:
-        asked = [BY_NAME[item["name"]] for item in payload["methods"]]
-        if model.obstacle and any(explainer.photograph is not Photograph.NONE for explainer in asked):
+        explainers = [BY_NAME[method.name] for method in asked.methods]
+        if model.obstacle and any(explainer.photograph is not Photograph.NONE for explainer in explainers):
             raise MethodNotValid(model.obstacle)
-        fitted = payload.get("fitted")
-        image = network_input(model, arrays.get("image"), payload["preprocess"], fitted and fitted["region"])
-        calls = [self._prepared_one(model, item) for item in payload["methods"]]
+        region = asked.fitted.region if asked.fitted else None
+        image = network_input(model, arrays.get("image"), asked.preprocess, region)
+        calls = [self._prepared_one(model, method) for method in asked.methods]
         for explainer, params, targets in calls:
             with np.errstate(all="ignore"):
                 explainer.check(params, model.graph, image, targets, backend)
-            if payload.get("form") == "npy":
+            if asked.form == "npy":
                 require_one_array(explainer.arrays_of(params, model.graph, targets), targeted=explainer.targeted)
-            if payload.get("pictures"):
+            if asked.pictures:
                 require_drawable(explainer.channel_pictures(params, model.graph))
-        self._check_cost(calls, model, image, payload.get("instances", 1), background=payload.get("background", False))
+        self._check_cost(calls, model, image, asked.instances, background=asked.background)
         return image, calls
 
-    def _prepared_one(self, model: LoadedModel, item: dict[str, Any]) -> Prepared:
-        explainer = BY_NAME[item["name"]]
-        params = with_model_defaults(explainer, explainer.Params.model_validate(item["params"]), model)
+    def _prepared_one(self, model: LoadedModel, method: MethodAsked) -> Prepared:
+        explainer = BY_NAME[method.name]
+        params = with_model_defaults(explainer, method.params, model)
         head = model.head_of(getattr(params, "output", None))
         text = getattr(params, "target", None)
         if not explainer.targeted:
@@ -166,15 +155,19 @@ class Operations:
                 f"stride{instead}"
             )
 
-    def describe(self, model: LoadedModel, payload: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Result:
-        return model_details(model, self._device), {}
-
-    def summary(self, model: LoadedModel, payload: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Result:
-        text, layers = summary_of(model, int(payload["width"]), payload["until"])
-        return {"text": text, "rows": [layer_row(model.graph, entry) for entry in layers]}, {}
-
-    def layers(self, model: LoadedModel, payload: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Result:
-        return {"layers": [layer_row(model.graph, entry) for entry in model.graph.layers]}, {}
-
-    def layer(self, model: LoadedModel, payload: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Result:
-        return layer_details(model.graph, model.graph.entry(payload["layer"])), {}
+    def tell(self, model: LoadedModel, question: AnyQuestion) -> object:
+        """What is known of a warm model without computing. Raises UnknownLayer, InvalidParameter."""
+        match question:
+            case AskValidity():
+                return {explainer.name: method_validity(model, explainer) for explainer in EXPLAINERS}
+            case Describe():
+                return model_found(model)
+            case Summarize():
+                text, layers = summary_of(model, question.width, question.until)
+                return Summary(text=text, rows=[layer_row(model.graph, entry) for entry in layers])
+            case ListLayers():
+                return LayerList(layers=[layer_row(model.graph, entry) for entry in model.graph.layers])
+            case DescribeLayer():
+                return layer_found(model.graph, model.graph.entry(question.layer))
+            case _:
+                raise TypeError(f"{question.op} is not answered from a warm model")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-from service.engine.host.pool import engine_of
+from service.engine.protocol import engine_of
 from service.errors import KerascopeError, UnknownModel
 from service.models.files.library import Library
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import structlog
 
-from service.engine.protocol import Arrays, Place, Places, as_sent, bytes_of
+from service.arrays import Arrays
+from service.engine.protocol import Place, Places, as_sent, bytes_of
 
 log = structlog.get_logger(__name__)
 

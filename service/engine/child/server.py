@@ -6,8 +6,9 @@ import asyncio
 import gc
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -15,6 +16,23 @@ import structlog
 import zmq
 import zmq.asyncio
 
+from service.arrays import Arrays
+from service.contract.models import EngineStatus, ModelStatus, Unloaded
+from service.contract.questions import (
+    AnyQuestion,
+    AskFingerprint,
+    AskFitting,
+    AskStatus,
+    Check,
+    Describe,
+    Explain,
+    ExplainFitted,
+    GiveUp,
+    Load,
+    Methods,
+    Unload,
+)
+from service.contract.results import Changed, Explained
 from service.engine.child.around import BetweenCalls, Smaller
 from service.engine.child.batching import LARGEST, Batched, Batches
 from service.engine.child.caller import Caller, UntilDeadline, fault_for
@@ -22,7 +40,7 @@ from service.engine.child.memory import Memory
 from service.engine.child.preload import Preload
 from service.engine.child.segments import Segments
 from service.engine.child.turns import Turns
-from service.engine.protocol import Arrays, Call, EngineConfig, Places, Reply, kind_of, pack, unpack
+from service.engine.protocol import Call, EngineConfig, Places, Reply, pack, unpack
 from service.errors import KerascopeError, OutOfMemory
 from service.explainers.base import Progress
 from service.models.backends.device import DeviceSettings, configure
@@ -44,12 +62,6 @@ WARM_UP_ROOM = 100_000_000
 IDLE_S = 1.0
 
 
-def is_changed(model: LoadedModel, payload: Mapping[str, Any]) -> bool:
-    """Whether the image was resized for another model than the one that is warm now under its ID."""
-    fitted = payload.get("fitted")
-    return fitted is not None and fitted["fingerprint"] != model.fingerprint
-
-
 class Engine:
     """Answers calls. Each has a thread of its own, and one of them the device at a time."""
 
@@ -58,7 +70,7 @@ class Engine:
 
         device = configure(DeviceSettings(config.device, config.threads, config.engines), tf)
 
-        from service.engine.child.describe import model_details
+        from service.engine.child.describe import model_found
         from service.engine.child.operations import Operations
         from service.ingest.trusted import Trust, require_allowed, trust_in
         from service.models.files.library import Library
@@ -69,7 +81,7 @@ class Engine:
         self._config = config
         self._work = work
         self._device = device
-        self._operations = Operations(device, config.max_passes, config.max_job_passes)
+        self._operations = Operations(config.max_passes, config.max_job_passes)
 
         def load(spec: ModelSpec) -> LoadedModel:
             # What was uploaded has been read and rewritten, and is looked at again; what is shipped is ours.
@@ -92,7 +104,7 @@ class Engine:
             load,
             budget_bytes=config.registry_bytes,
             pinned=frozenset(self._preloads.ids),
-            describe=lambda model: model_details(model, device),
+            describe=model_found,
         )
         self._loads = ThreadPoolExecutor(2, thread_name_prefix="load")
         self._calls = ThreadPoolExecutor(CALLS_AT_A_TIME, thread_name_prefix="call")
@@ -132,49 +144,52 @@ class Engine:
             return
         if call.request_id:
             # Of this task alone, and of the threads it has work done in.
-            structlog.contextvars.bind_contextvars(request_id=call.request_id, model=call.payload.get("model"))
+            structlog.contextvars.bind_contextvars(request_id=call.request_id, model=call.question.model)
         timing: dict[str, float] = {}
         places: Places = {}
         try:
-            payload, out = await self._answer(call, arrays, received + call.deadline_s, timing)
+            answer, out = await self._answer(call, arrays, received + call.deadline_s, timing)
             if out:
                 places = await in_thread(self._calls, self._segments.share, out)
-            reply = pack(Reply(id=call.id, payload=payload, timing_ms=timing), out, places)
+            reply = pack(Reply(id=call.id, answer=answer, timing_ms=timing), out, places)
         except Exception as error:
             self._segments.remove(places)
             reply = pack(Reply(id=call.id, fault=fault_for(error, call), timing_ms=timing), {})
         if call.request_id:
-            log.debug("call answered", op=call.op, **{f"{name}_ms": round(ms, 1) for name, ms in timing.items()})
+            log.debug(
+                "call answered", op=call.question.op, **{f"{name}_ms": round(ms, 1) for name, ms in timing.items()}
+            )
         await router.send_multipart([sender, *reply], copy=False)
 
     async def _answer(
-        self, call: Call, arrays: dict[str, Any], deadline: float, timing: dict[str, float]
-    ) -> tuple[dict[str, Any], Any]:
-        if call.op == "status":
-            return self._status(), {}
-        if call.op == "give_up":
-            if caller := self._callers.get(call.id):
-                caller.gone = True
-                self._turns.look_again()
-            return {}, {}
-        model_id = str(call.payload["model"])
-        if call.op == "unload":
-            return {"unloaded": await in_thread(self._loads, self._registry.unload, model_id)}, {}
-        if call.op == "fingerprint":
-            return {"fingerprint": self._registry.fingerprint(model_id)}, {}
-        if call.op == "fitting":
-            fitting = self._registry.fitting(model_id)
-            return {"fitting": fitting and fitting.as_values()}, {}
-        if call.op == "describe" and not (call.payload.get("load") or self._registry.is_warm(model_id)):
-            return await in_thread(self._loads, self._registry.details, model_id) or {}, {}
+        self, call: Call, arrays: Arrays, deadline: float, timing: dict[str, float]
+    ) -> tuple[object, Arrays]:
+        question = call.question
+        model_id = question.model
+        match question:
+            case AskStatus():
+                return self._status(), {}
+            case GiveUp():
+                if gone := self._callers.get(call.id):
+                    gone.gone = True
+                    self._turns.look_again()
+                return None, {}
+            case Unload():
+                return Unloaded(unloaded=await in_thread(self._loads, self._registry.unload, model_id)), {}
+            case AskFingerprint():
+                return self._registry.fingerprint(model_id), {}
+            case AskFitting():
+                return self._registry.fitting(model_id), {}
+            case Describe() if not (question.load or self._registry.is_warm(model_id)):
+                return await in_thread(self._loads, self._registry.details, model_id), {}
         caller = self._callers[call.id] = Caller(call.id)
         started = time.monotonic()
         try:
             if not self._registry.is_warm(model_id):
-                await in_thread(self._loads, self._warm, model_id, call.op == "load")
+                await in_thread(self._loads, self._warm, model_id, isinstance(question, Load))
             timing["load"] = (time.monotonic() - started) * 1e3
-            if call.op == "load":
-                return {}, {}
+            if isinstance(question, Load):
+                return None, {}
             queued = time.monotonic()
             until = UntilDeadline(caller, deadline)
             return await in_thread(self._calls, self._compute_call, call, until, arrays, queued, timing)
@@ -182,17 +197,17 @@ class Engine:
             del self._callers[call.id]
 
     def _compute_call(
-        self, call: Call, until: UntilDeadline, arrays: dict[str, Any], queued: float, timing: dict[str, float]
-    ) -> tuple[dict[str, Any], Any]:
+        self, call: Call, until: UntilDeadline, arrays: Arrays, queued: float, timing: dict[str, float]
+    ) -> tuple[object, Arrays]:
         """Computes in a thread of its own: what it asks of the device waits its turn, all else runs beside others."""
         started, caller = time.monotonic(), until.caller
         timing["queue"] = (started - queued) * 1e3
         until.require_wanted()
-        model_id, kind = str(call.payload["model"]), kind_of(call.op, call.payload)
+        model_id, kind = call.question.model, call.question.kind
         with part_of(self._work, model_id, kind, until.require_wanted) as part:
             try:
                 with self._work.task("call", model_id, kind, until.at), self._registry.use(model_id) as model:
-                    return self._answer_with(model, call, arrays, until)
+                    return self._answer_with(model, call.question, arrays, until)
             finally:
                 self._ended()
                 timing["queue"] += caller.waited_s * 1e3
@@ -201,39 +216,38 @@ class Engine:
                 timing["engine"] = (time.monotonic() - started - caller.waited_s - part.traced_s) * 1e3
 
     def _answer_with(
-        self, model: LoadedModel, call: Call, arrays: dict[str, Any], until: UntilDeadline
-    ) -> tuple[dict[str, Any], Any]:
-        if is_changed(model, call.payload):
-            return {"changed": True}, {}
-        if call.op == "check":
-            backend = Batched(model.backend, self._batches, until.caller)
-            return self._operations.check(model, call.payload, arrays, backend)
-        if call.op != "explain":
-            return self._operations.by_name[call.op](model, call.payload, arrays)
-        return self._explain(model, call, arrays, until.caller, until)
+        self, model: LoadedModel, question: AnyQuestion, arrays: Arrays, until: UntilDeadline
+    ) -> tuple[object, Arrays]:
+        match question:
+            case ExplainFitted() if question.fitted.fingerprint != model.fingerprint:
+                return Changed(), {}
+            case Explain() | ExplainFitted():
+                return self._explain(model, question, arrays, until.caller, until)
+            case Check():
+                backend = Batched(model.backend, self._batches, until.caller)
+                self._operations.check(model, question, arrays, backend)
+                return None, {}
+        return self._operations.tell(model, question), {}
 
     def _explain(
-        self, model: LoadedModel, call: Call, arrays: dict[str, Any], caller: Caller, progress: Progress
-    ) -> tuple[dict[str, Any], Any]:
+        self, model: LoadedModel, asked: Methods[Any], arrays: Arrays, caller: Caller, progress: Progress
+    ) -> tuple[Explained, Arrays]:
         """A call that the device has not enough memory for is tried once more, in smaller steps, with room made."""
         backend = Batched(model.backend, self._batches, caller)
         try:
-            return self._operations.explain(model, call.payload, arrays, progress, backend)
+            return self._operations.explain(model, asked, arrays, progress, backend)
         except OutOfMemory:
             log.warning("out of memory, trying again with less", model=model.spec.id)
         self._registry.evict_idle()
         model.backend.plans.release()
-        return self._operations.explain(model, call.payload, arrays, progress, Smaller(backend))
+        return self._operations.explain(model, asked, arrays, progress, Smaller(backend))
 
-    def compute_job(
-        self, payload: dict[str, Any], arrays: dict[str, Any], progress: Progress
-    ) -> tuple[dict[str, Any], Arrays]:
+    def compute_job(self, asked: Explain, arrays: Arrays, progress: Progress) -> tuple[Explained, Arrays]:
         """What a background job asks for, in the thread of the caller; between its chunks callers go first."""
-        model_id = str(payload["model"])
         try:
-            with part_of(self._work, model_id, ""), self._registry.use(model_id) as model:
+            with part_of(self._work, asked.model, ""), self._registry.use(asked.model) as model:
                 backend = BetweenCalls(model.backend, self._turns)
-                return self._operations.explain(model, payload, arrays, progress, backend)
+                return self._operations.explain(model, asked, arrays, progress, backend)
         finally:
             self._ended()
 
@@ -316,17 +330,17 @@ class Engine:
                 release_memory()
             self._ended_calls += 1
 
-    def _status(self) -> dict[str, Any]:
-        return {
-            "device": self._device,
-            "pid": os.getpid(),
-            "models": self._registry.status(),
-            "warm_bytes": self._registry.warm_bytes,
-            "bare_bytes": self._memory.bare_bytes,
-            "library_bytes": self._memory.library_bytes,
-            "budget_bytes": self._config.registry_bytes,
-            "preloading": self._preloads.waiting(),
-            "not_loaded": self._preloads.missing(self._registry.is_warm),
-            "waiting": len(self._callers),
-            "jobs_problem": self.jobs_problem(),
-        }
+    def _status(self) -> EngineStatus:
+        return EngineStatus(
+            device=self._device,
+            pid=os.getpid(),
+            models={model_id: ModelStatus(**asdict(place)) for model_id, place in self._registry.status().items()},
+            warm_bytes=self._registry.warm_bytes,
+            bare_bytes=self._memory.bare_bytes,
+            library_bytes=self._memory.library_bytes,
+            budget_bytes=self._config.registry_bytes,
+            preloading=self._preloads.waiting(),
+            not_loaded=self._preloads.missing(self._registry.is_warm),
+            waiting=len(self._callers),
+            jobs_problem=self.jobs_problem(),
+        )

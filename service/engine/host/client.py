@@ -8,19 +8,21 @@ import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar, cast
 
 import structlog
 import zmq
 import zmq.asyncio
-from numpy.typing import NDArray
 
+from service.arrays import Array, Arrays
+from service.contract.models import EngineStatus
+from service.contract.questions import AnyQuestion, AskStatus, GiveUp, Load, Question
 from service.engine.host.deadline import Deadline
 from service.engine.host.quarantine import Quarantine
 from service.engine.host.queue import FairQueue
 from service.engine.host.shared_memory import SharedMemory
 from service.engine.host.supervisor import EngineState, Supervisor
-from service.engine.protocol import Arrays, Call, EngineConfig, NotTaken, Reply, error_of, kind_of, pack, unpack
+from service.engine.protocol import Call, EngineConfig, NotTaken, Reply, error_of, pack, unpack
 from service.errors import DeadlineExceeded, EngineUnavailable
 from service.telemetry import request_id
 
@@ -44,12 +46,15 @@ class _EngineLost(Exception):
     """The engine ended while a call waited for its answer."""
 
 
-@dataclass(frozen=True)
-class EngineReply:
-    """Payload and arrays of an answer, with the engine's own times in ms."""
+Answer = TypeVar("Answer")
 
-    payload: dict[str, Any]
-    arrays: dict[str, NDArray[Any]]
+
+@dataclass(frozen=True)
+class EngineReply(Generic[Answer]):
+    """An answer and its arrays, with the engine's own times in ms."""
+
+    answer: Answer
+    arrays: dict[str, Array]
     timing_ms: Mapping[str, float]
 
 
@@ -63,7 +68,7 @@ class EngineClient:
         self._deadline_s = deadline_s
         self._socket: zmq.asyncio.Socket | None = None
         self._reader: asyncio.Task[None] | None = None
-        self._pending: dict[str, asyncio.Future[EngineReply]] = {}
+        self._pending: dict[str, asyncio.Future[EngineReply[Any]]] = {}
         self._up = asyncio.Event()
         self.quarantine = Quarantine()
         self._alone = asyncio.Lock()
@@ -85,8 +90,8 @@ class EngineClient:
             self._memory.close()
 
     async def ask(
-        self, op: str, payload: dict[str, Any], arrays: Arrays | None = None, deadline: Deadline | None = None
-    ) -> EngineReply:
+        self, question: Question[Answer], arrays: Arrays | None = None, deadline: Deadline | None = None
+    ) -> EngineReply[Answer]:
         """The engine's answer. Waits for an engine that is starting, as long as the deadline allows; that of the
         settings when None.
 
@@ -95,8 +100,8 @@ class EngineClient:
         is one after another, so that it shows whose fault it was; a call of another model is tried more often.
         """
         deadline = deadline or Deadline.after(self._deadline_s)
-        model_id, kind = str(payload.get("model", "")), kind_of(op, payload)
-        if op == "load":
+        model_id = question.model
+        if isinstance(question, Load):
             self.quarantine.release(model_id)
         own, others = 0, 0
         while own < TRIES and others < PATIENCE_WITH_OTHERS:
@@ -104,17 +109,17 @@ class EngineClient:
             try:
                 async with self._one_by_one(deadline) if self._several and own else nullcontext():
                     self.quarantine.require_free(model_id)
-                    answer = await self._send(op, payload, arrays or {}, deadline)
+                    answer = await self._send(question, arrays or {}, deadline)
             except _EngineLost as lost:
                 # Tasks hold their error, and its traceback this frame with the arrays of the answer that comes.
                 lost.with_traceback(None)
-                log.warning("engine lost during a call", op=op, model=model_id)
+                log.warning("engine lost during a call", op=question.op, model=model_id)
                 if self._at_fault and model_id not in self._at_fault:
                     others += 1
                 else:
                     own += 1
             else:
-                self.quarantine.answered(model_id, kind)
+                self.quarantine.answered(model_id, question.kind)
                 return answer
         times = "twice" if own else "again and again"
         raise EngineUnavailable(f"the engine ended {times} while it worked on this call", retry_after_s=RETRY_AFTER_S)
@@ -132,7 +137,7 @@ class EngineClient:
         finally:
             self._alone.release()
 
-    async def ask_at_once(self, op: str, payload: dict[str, Any], arrays: Arrays | None = None) -> EngineReply | None:
+    async def ask_at_once(self, question: Question[Answer]) -> EngineReply[Answer] | None:
         """The answer to what takes no computing; None when the engine does not give it at once.
 
         Raises the domain error the engine answered with.
@@ -140,14 +145,14 @@ class EngineClient:
         if not self._up.is_set():
             return None
         with contextlib.suppress(_EngineLost, TimeoutError):
-            exchange = self._exchange(op, payload, arrays or {}, STATUS_DEADLINE_S)
+            exchange = self._exchange(question, {}, STATUS_DEADLINE_S)
             return await asyncio.wait_for(exchange, STATUS_DEADLINE_S)
         return None
 
-    async def status(self) -> dict[str, Any] | None:
+    async def status(self) -> EngineStatus | None:
         """The engine's own status, or None when it does not answer at once."""
-        reply = await self.ask_at_once("status", {})
-        return None if reply is None else reply.payload
+        reply = await self.ask_at_once(AskStatus())
+        return None if reply is None else reply.answer
 
     async def _wait_until_up(self, deadline: Deadline) -> None:
         try:
@@ -161,30 +166,35 @@ class EngineClient:
                 retry_after_s=RETRY_AFTER_S,
             ) from None
 
-    async def _send(self, op: str, payload: dict[str, Any], arrays: Arrays, deadline: Deadline) -> EngineReply:
+    async def _send(self, question: Question[Answer], arrays: Arrays, deadline: Deadline) -> EngineReply[Answer]:
         remaining = max(0.001, deadline.left_s)
         call_id = uuid.uuid4().hex
         try:
             return await asyncio.wait_for(
-                self._exchange(op, payload, arrays, remaining, call_id), remaining + ANSWER_GRACE_S
+                self._exchange(question, arrays, remaining, call_id), remaining + ANSWER_GRACE_S
             )
         except TimeoutError:
             raise DeadlineExceeded(f"the call took longer than its deadline of {deadline.given_s:g} s") from None
 
     async def _exchange(
-        self, op: str, payload: dict[str, Any], arrays: Arrays, deadline_s: float, call_id: str | None = None
-    ) -> EngineReply:
+        self, question: Question[Answer], arrays: Arrays, deadline_s: float, call_id: str | None = None
+    ) -> EngineReply[Answer]:
         socket = self._socket
         if socket is None:
             raise _EngineLost
         call = Call(
-            id=call_id or uuid.uuid4().hex, op=op, payload=payload, deadline_s=deadline_s, request_id=request_id()
+            id=call_id or uuid.uuid4().hex,
+            question=cast(AnyQuestion, question),
+            deadline_s=deadline_s,
+            request_id=request_id(),
         )
-        answer: asyncio.Future[EngineReply] = asyncio.get_running_loop().create_future()
-        self._pending[call.id] = answer
+        reply: asyncio.Future[EngineReply[Any]] = asyncio.get_running_loop().create_future()
+        self._pending[call.id] = reply
         try:
             await socket.send_multipart(pack(call, arrays), copy=False)
-            return await answer
+            given = await reply
+            said = cast(Answer, question.answers.validate_python(given.answer))
+            return EngineReply(said, given.arrays, given.timing_ms)
         except zmq.ZMQError as error:
             raise _EngineLost from error
         except asyncio.CancelledError:
@@ -205,8 +215,8 @@ class EngineClient:
                 self.quarantine.died(model_id, kind)
 
     def _give_up(self, call: Call) -> None:
-        if self._socket is not None and call.op != "status":
-            self._socket.send_multipart(pack(Call(id=call.id, op="give_up", deadline_s=0), {}))
+        if self._socket is not None and not isinstance(call.question, AskStatus):
+            self._socket.send_multipart(pack(Call(id=call.id, question=GiveUp(), deadline_s=0), {}))
 
     def _connect(self, address: str) -> asyncio.Future[None]:
         self._socket = zmq.asyncio.Context.instance().socket(zmq.DEALER)
@@ -219,7 +229,7 @@ class EngineClient:
         """Returns once the child answers; its import of TensorFlow takes seconds."""
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._exchange("status", {}, {}, STATUS_DEADLINE_S), HELLO_INTERVAL_S)
+                await asyncio.wait_for(self._exchange(AskStatus(), {}, STATUS_DEADLINE_S), HELLO_INTERVAL_S)
                 self._up.set()
                 return
 
@@ -248,7 +258,7 @@ class EngineClient:
         if reply.fault:
             waiting.set_exception(error_of(reply.fault))
         else:
-            waiting.set_result(EngineReply(reply.payload, arrays, reply.timing_ms))
+            waiting.set_result(EngineReply(reply.answer, arrays, reply.timing_ms))
 
     def _lost(self) -> None:
         self._up.clear()

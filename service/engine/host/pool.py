@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import zlib
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
+from service.arrays import Arrays
+from service.contract.models import EngineStatus
+from service.contract.questions import AskFingerprint, AskFitting, Question, Unload
 from service.engine.host.client import EngineClient, EngineReply
 from service.engine.host.deadline import Deadline
-from service.engine.protocol import Arrays, EngineConfig
+from service.engine.protocol import EngineConfig, engine_of
 from service.models.graph.preprocess import Fitting
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -52,40 +56,25 @@ class EnginePool:
         return queue.place(place.caller, units, place.deadline, shared=place.shared, lane=place.lane)
 
     async def ask(
-        self,
-        op: str,
-        model_id: str,
-        payload: dict[str, Any],
-        arrays: Arrays | None = None,
-        deadline: Deadline | None = None,
-    ) -> EngineReply:
-        """The answer of the engine that `model_id` belongs to; raises as `EngineClient.ask`."""
-        return await self.client(model_id).ask(op, {**payload, "model": model_id}, arrays, deadline)
-
-    async def check(self, model_id: str, payload: dict[str, Any], arrays: Arrays, deadline: Deadline) -> None:
-        """Raises what a call would before its methods compute. A cold model is loaded for it."""
-        await self.ask("check", model_id, payload, arrays, deadline)
+        self, question: Question[Answer], arrays: Arrays | None = None, deadline: Deadline | None = None
+    ) -> EngineReply[Answer]:
+        """The answer of the engine that the question's model belongs to; raises as `EngineClient.ask`."""
+        return await self.client(question.model).ask(question, arrays, deadline)
 
     async def fingerprint(self, model_id: str) -> str | None:
         """Gives the warm model's fingerprint; None when it is cold, or the engine does not say at once."""
-        reply = await self.client(model_id).ask_at_once("fingerprint", {"model": model_id})
-        return None if reply is None else reply.payload["fingerprint"]
+        reply = await self.client(model_id).ask_at_once(AskFingerprint(model=model_id))
+        return None if reply is None else reply.answer
 
     async def fitting(self, model_id: str) -> Fitting | None:
         """How the warm model takes a photograph; None when it is cold, or the engine does not say at once."""
-        reply = await self.client(model_id).ask_at_once("fitting", {"model": model_id})
-        values = reply and reply.payload["fitting"]
-        return Fitting.from_values(values) if values else None
+        reply = await self.client(model_id).ask_at_once(AskFitting(model=model_id))
+        return None if reply is None else reply.answer
 
     async def unload(self, model_id: str) -> None:
         """Makes a model cold where it is not in use, without waiting for its turn."""
-        await self.client(model_id).ask_at_once("unload", {"model": model_id})
+        await self.client(model_id).ask_at_once(Unload(model=model_id))
 
-    async def statuses(self) -> list[dict[str, Any] | None]:
+    async def statuses(self) -> list[EngineStatus | None]:
         """Each engine's status; None for one that does not answer."""
         return await asyncio.gather(*(client.status() for client in self.clients))
-
-
-def engine_of(model_id: str, engines: int) -> int:
-    """Numbers the engine of a model, the same in every process."""
-    return zlib.crc32(model_id.encode()) % engines

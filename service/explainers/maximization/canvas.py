@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from service.arrays import Array
 from service.explainers.maximization.recipe import Recipe
 
 Floats = NDArray[np.float32]
@@ -36,7 +37,7 @@ def image_of(ops: Any, spectrum: Any, size: tuple[int, int]) -> Any:
     return ops.transpose(ops.irfft(tuple(columns), fft_length=width), (0, 2, 3, 1))
 
 
-def spectrum_of(image: NDArray[Any]) -> Floats:
+def spectrum_of(image: Array) -> Floats:
     """The coefficients (2, c, h, w//2 + 1) of an image (h, w, c): the inverse of `image_of`."""
     size = image.shape[0], image.shape[1]
     found = np.fft.rfft2(np.moveaxis(image.astype(np.float64), -1, 0)) / scales(size)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from service.arrays import Array
 from service.explainers.maximization.canvas import Canvas
 from service.explainers.maximization.colours import ColourMap
 from service.explainers.maximization.moves import moved, moves
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from service.models.backends.interface import Backend, Plan, ReluRule
     from service.models.graph.graph import Graph
 
-State = dict[str, NDArray[Any]]
+State = dict[str, Array]
 Floats = NDArray[np.float32]
 Pair = tuple[Any, Any]
 LOWEST = np.finfo(np.float32).min
@@ -142,7 +143,7 @@ class Plans:
         return value
 
     @property
-    def _fixed(self) -> tuple[NDArray[Any], ...]:
+    def _fixed(self) -> tuple[Array, ...]:
         """Cell, colour matrix and offset: the same for all calls."""
         return np.array(self.objective.cell, np.int32), self.colours.matrix, self.colours.offset
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from numpy.typing import NDArray
+from service.arrays import Array
 
 if TYPE_CHECKING:
     from service.models.graph.graph import Graph, Node, Tensor
 
-Plan = Callable[..., list[NDArray[Any]]]
+Plan = Callable[..., list[Array]]
 Signature = Sequence[tuple[tuple[int | None, ...], str]]
 ReluRule = Literal["guided", "deconvnet", "redirected"]
 Tensors = list[Any]
@@ -38,9 +38,7 @@ class Occluded(Protocol):
     obstacle: str | None
     chunk: int
 
-    def on(
-        self, batch: NDArray[Any], cover: NDArray[Any]
-    ) -> tuple[NDArray[Any], Callable[[NDArray[Any]], NDArray[Any]]]:
+    def on(self, batch: Array, cover: Array) -> tuple[Array, Callable[[Array], Array]]:
         """Scores of an image, and a function from the places (b, 2) of windows to the scores under these."""
 
     def through(self, in_turn: InTurn) -> Occluded:

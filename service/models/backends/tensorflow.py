@@ -14,8 +14,8 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
+from service.arrays import Array
 from service.errors import OutOfMemory
 from service.models.backends.gradients import OwnGradients
 from service.models.backends.incremental.costs import Work
@@ -112,7 +112,7 @@ class TensorFlowBackend:
         """
         plan = self.plan(key, function, signature)
 
-        def run(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
+        def run(*arrays: Array) -> list[Array]:
             tensors = [tf.constant(array, dtype) for array, (_, dtype) in zip(arrays, signature, strict=True)]
             # Views of the device's own memory, where that is the CPU's; `numpy()` would copy.
             return [np.asarray(memoryview(value)) for value in tf.nest.flatten(plan(*tensors))]

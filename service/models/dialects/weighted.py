@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from service.arrays import Array
 from service.models.graph.traits import Affine
 
 Kind = Literal["convolution", "depthwise", "separable", "transposed", "dense"]
@@ -88,7 +89,7 @@ class Weighted:
         return values if self.kind == "depthwise" else tf.nn.conv2d(values, kernel, 1, "VALID")
 
 
-def variable_of(values: NDArray[Any], factors: NDArray[np.float64] | float = 1.0) -> Any:
+def variable_of(values: Array, factors: NDArray[np.float64] | float = 1.0) -> Any:
     """Makes a float32 variable of `values` x `factors`, multiplied in float64 without a copy in it."""
     product = np.multiply(
         values, factors, out=np.empty(values.shape, np.float32), casting="same_kind", dtype=np.float64

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from service.arrays import Array
 from service.models.graph.graph import Graph, Tensor
 
 
-def is_finite(array: NDArray[Any]) -> bool:
+def is_finite(array: Array) -> bool:
     """Whether every number is."""
     # Numbers are read faster than an answer for each is written: by BLAS, else by a sum. Large ones may overflow there.
     flat = array.ravel() if array.flags.c_contiguous and array.dtype.char in "fd" else None

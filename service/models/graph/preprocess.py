@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,16 +91,6 @@ class Fitting:
     fingerprint: str
     shape: InputShape
     spec: InputSpec
-
-    def as_values(self) -> dict[str, Any]:
-        """JSON values of which `from_values` makes the same."""
-        return {
-            "fingerprint": self.fingerprint, "shape": asdict(self.shape), "spec": self.spec.model_dump(mode="json"),
-        }  # fmt: skip
-
-    @classmethod
-    def from_values(cls, values: Mapping[str, Any]) -> Fitting:
-        return cls(values["fingerprint"], InputShape(**values["shape"]), InputSpec.model_validate(values["spec"]))
 
 
 def prepare(

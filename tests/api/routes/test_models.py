@@ -14,14 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.api.document.schemas import (
-    ExplanationOut,
-    LayerDetails,
-    LayerList,
-    ModelDetails,
-    ModelList,
-    SummaryOut,
-)
+from service.api.document.schemas import ExplanationOut, ModelList
+from service.contract.models import LayerFound, LayerList, ModelDetails, Summary
 from tests.checks import MODEL, PNG, problem, saved, triangle
 from tests.conftest import Service, start_service
 
@@ -175,7 +169,7 @@ class TestLayers:
     )
     def test_by_path_index_and_name(self, tiny: Service, name: str, path: str) -> None:
         answer = tiny.client.get(f"{NESTED}/layers/{name}")
-        LayerDetails.model_validate(answer.json())
+        LayerFound.model_validate(answer.json())
         assert answer.json()["path"] == path
 
     def test_statistics(self, tiny: Service, nested_model: tuple[Path, Array]) -> None:
@@ -211,7 +205,7 @@ class TestSummary:
 
     def test_json(self, tiny: Service) -> None:
         answer = tiny.client.get(f"{MODEL}/summary", headers={"Accept": "application/json"}).json()
-        SummaryOut.model_validate(answer)
+        Summary.model_validate(answer)
         assert answer["text"] == tiny.client.get(f"{MODEL}/summary").text
         assert len(answer["rows"]) == 17
 

@@ -103,6 +103,6 @@ def test_nan_that_a_relu_swallows_is_said_with_every_answer(tmp_path: Path) -> N
     explainer = BY_NAME["kernels"]
     params = explainer.Params.model_validate({"layer": "scores"})
     found = Explanation({"kernels": kernel}, "kernels")
-    (warning,) = answer(loaded, explainer, params, found, 5)["warnings"]
-    assert warning["code"] == "weights_not_finite"
-    assert said in warning["detail"]
+    (warning,) = answer(loaded, explainer, params, found, 5).warnings
+    assert warning.code == "weights_not_finite"
+    assert said in warning.detail

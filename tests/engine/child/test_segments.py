@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from service.contract.questions import AskStatus
 from service.engine.child.segments import LEAST_BYTES, MOST_BYTES, WRITERS, Segments
 from service.engine.host.shared_memory import SharedMemory
 from service.engine.protocol import Call, NotTaken, Reply, pack, unpack
 from tests.arrays import DTYPES, extremes
 from tests.conftest import ROOT
 
-REPLY = Reply(id="a", payload={"n": 1})
+REPLY = Reply(id="a", answer={"n": 1})
 LARGE = np.arange(LEAST_BYTES, dtype=np.float32).reshape(4, -1)
 SMALL = np.arange(10)
 # A service that has written one segment, and lives on.
@@ -70,7 +71,7 @@ def sent(segments: Segments, arrays: dict[str, Any]) -> tuple[list[Any], int]:
 
 def there_and_back(memory: SharedMemory, segments: Segments, arrays: dict[str, Any]) -> dict[str, Any]:
     message, found = unpack(Reply, sent(segments, arrays)[0], memory.take)
-    assert message.payload == {"n": 1}
+    assert message.answer == {"n": 1}
     return found
 
 
@@ -242,7 +243,7 @@ class TestForged:
     def test_in_a_call(self, memory: SharedMemory) -> None:
         places = Segments(memory.open()).share({"x": LARGE})
         with pytest.raises(ValueError, match="may have none"):
-            unpack(Call, pack(Call(id="a", op="explain", deadline_s=1), {"x": LARGE}, places))
+            unpack(Call, pack(Call(id="a", question=AskStatus(), deadline_s=1), {"x": LARGE}, places))
 
 
 class TestSweeping:

@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from service.contract.questions import AskFitting, Explain, ExplainFitted, Fitted
+from service.contract.results import Changed, Explained
 from service.engine.child import memory, server
 from service.engine.child.caller import Caller, UntilDeadline
 from service.engine.child.server import Engine
@@ -23,12 +25,10 @@ from service.errors import OutOfMemory
 from service.explainers.base import Progress
 from service.models.backends.plans import OPERATION_BYTES
 from service.models.backends.work import Work
-from service.models.graph.preprocess import Fitting
 from service.models.loaded import LAYER_BYTES, LoadedModel
 from tests.conftest import engine_config
 
 IMAGE = {"image": np.random.default_rng(0).integers(0, 256, (28, 28, 3), np.uint8)}
-OCCLUSION = {"name": "occlusion", "params": {"patch": 6, "stride": 2}}
 
 
 @pytest.fixture(scope="module")
@@ -48,10 +48,12 @@ def shapes(engine: Engine) -> Iterator[LoadedModel]:
         yield model
 
 
-def explain(engine: Engine, model: LoadedModel, method: dict[str, Any]) -> NDArray[Any]:
-    payload = {"model": "shapes", "methods": [method], "preprocess": True, "top": 1}
-    call = Call(id="a", op="explain", deadline_s=60, payload=payload)
-    _, arrays = engine._explain(model, call, IMAGE, Caller("a"), Progress())
+def asked(name: str, **params: Any) -> Explain:
+    return Explain(model="shapes", methods=[{"name": name, "params": params}], top=1)
+
+
+def explain(engine: Engine, model: LoadedModel, question: Explain) -> NDArray[Any]:
+    _, arrays = engine._explain(model, question, IMAGE, Caller("a"), Progress())
     return np.asarray(arrays["0/heatmap"])
 
 
@@ -78,9 +80,9 @@ def limited(model: LoadedModel, monkeypatch: pytest.MonkeyPatch, most: int) -> l
 def test_too_little_memory_is_met_with_smaller_steps(
     engine: Engine, shapes: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = explain(engine, shapes, OCCLUSION)
+    expected = explain(engine, shapes, asked("occlusion", patch=6, stride=2))
     tried = limited(shapes, monkeypatch, most=16)
-    np.testing.assert_allclose(explain(engine, shapes, OCCLUSION), expected, atol=1e-6)
+    np.testing.assert_allclose(explain(engine, shapes, asked("occlusion", patch=6, stride=2)), expected, atol=1e-6)
     assert tried[:2] == [1, 64], "as large as ever"
     assert set(tried[2:]) <= {1, 16} | set(range(1, 16))
 
@@ -88,7 +90,7 @@ def test_too_little_memory_is_met_with_smaller_steps(
 def test_still_too_little_is_told(engine: Engine, shapes: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     limited(shapes, monkeypatch, most=0)
     with pytest.raises(OutOfMemory):
-        explain(engine, shapes, OCCLUSION)
+        explain(engine, shapes, asked("occlusion", patch=6, stride=2))
 
 
 def test_usual_calls_find_their_plans_compiled(engine: Engine, shapes: LoadedModel) -> None:
@@ -97,11 +99,7 @@ def test_usual_calls_find_their_plans_compiled(engine: Engine, shapes: LoadedMod
         engine._warm_up("shapes", name)
     traces = shapes.backend.traces
     for name in ("predict", "cam", "saliency"):
-        method = {"name": name, "params": {}}
-        payload = {"model": "shapes", "methods": [method], "preprocess": True, "top": 1}
-        engine._explain(
-            shapes, Call(id="a", op="explain", deadline_s=60, payload=payload), IMAGE, Caller("a"), Progress()
-        )
+        engine._explain(shapes, asked(name), IMAGE, Caller("a"), Progress())
     assert shapes.backend.traces == traces
 
 
@@ -111,11 +109,11 @@ def test_what_is_compiled_and_folded_is_counted(engine: Engine, shapes: LoadedMo
         engine._warm_up("shapes", name)
     assert len(shapes.backend.plans) == 3
     found = engine._registry.status()["shapes"]
-    assert found["plan_bytes"] == shapes.backend.plans.bytes > 3 * 50 * OPERATION_BYTES
-    assert found["folded_bytes"] == 0, "this network has no normalisation"
-    assert found["layer_bytes"] == LAYER_BYTES * len(shapes.graph.layers)
+    assert found.plan_bytes == shapes.backend.plans.bytes > 3 * 50 * OPERATION_BYTES
+    assert found.folded_bytes == 0, "this network has no normalisation"
+    assert found.layer_bytes == LAYER_BYTES * len(shapes.graph.layers)
     parts = ("weight_bytes", "folded_bytes", "layer_bytes", "plan_bytes")
-    assert engine._registry.warm_bytes == sum(found[part] for part in parts)
+    assert engine._registry.warm_bytes == sum(getattr(found, part) for part in parts)
 
 
 def test_at_rest_the_process_holds_no_more_than_it_may(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,8 +186,6 @@ def test_nor_does_it_for_long_where_callers_leave_no_pause(
 def test_what_steps_leave_is_given_back_when_it_is_too_much(
     engine: Engine, shapes: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    method = {"name": "cam", "params": {}}
-    payload = {"model": "shapes", "methods": [method], "preprocess": True, "top": 1}
     given: list[str] = []
 
     @contextmanager
@@ -201,23 +197,23 @@ def test_what_steps_leave_is_given_back_when_it_is_too_much(
     monkeypatch.setattr(memory, "resident_bytes", lambda: engine._memory.bare_bytes + 2**30)
     for most, times in ((2**30, 0), (2**30 - 1, 1)):
         monkeypatch.setattr(engine._memory, "_most", most)
-        engine.compute_job(payload, IMAGE, Progress())
+        engine.compute_job(asked("cam"), IMAGE, Progress())
         assert len(given) == times
 
 
 def test_an_image_that_was_resized_for_another_model_is_not_taken(engine: Engine, shapes: LoadedModel) -> None:
     fitting = engine._registry.fitting("shapes")
     assert fitting is not None
-    assert Fitting.from_values(fitting.as_values()) == fitting
+    assert AskFitting.answers.validate_json(AskFitting.answers.dump_json(fitting)) == fitting
     assert engine._registry.fitting("nobody") is None
-    payload = {"model": "shapes", "methods": [{"name": "predict", "params": {}}], "preprocess": True, "top": 1}
     for fingerprint, changed in ((fitting.fingerprint, False), ("0" * 32, True)):
-        said = {"fingerprint": fingerprint, "region": [0.0, 0.0, 280.0, 560.0]}
-        call = Call(id="a", op="explain", deadline_s=60, payload=payload | {"fitted": said})
+        fitted = Fitted(fingerprint=fingerprint, region=(0.0, 0.0, 280.0, 560.0))
+        question = ExplainFitted(model="shapes", methods=asked("predict").methods, fitted=fitted)
+        call = Call(id="a", question=question, deadline_s=60)
         reply, _ = engine._compute_call(call, UntilDeadline(Caller("a"), time.monotonic() + 60), IMAGE, 0.0, {})
-        assert ("changed" in reply) == changed
-        if not changed:
-            assert reply["region"] == [0.0, 0.0, 280.0, 560.0]
+        assert isinstance(reply, Changed) == changed
+        if isinstance(reply, Explained):
+            assert reply.region == (0.0, 0.0, 280.0, 560.0)
 
 
 def test_what_is_asked_most_is_compiled_first_and_once(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

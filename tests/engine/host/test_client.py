@@ -7,13 +7,18 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from service.contract.questions import Describe, Explain, MethodAsked, Summarize
 from service.engine.host.client import EngineClient, EngineReply
 from service.engine.host.pool import EnginePool, engine_of
 from service.engine.host.supervisor import EngineState
 from service.errors import EngineUnavailable, KerascopeError, UnknownModel
+from service.explainers import BY_NAME
 from tests.conftest import engine_config
+
+PREDICT = Explain(model="shapes", methods=(MethodAsked(name="predict", params=BY_NAME["predict"].Params()),))
 
 
 def run(client: EngineClient, body: Callable[[EngineClient], Awaitable[None]]) -> None:
@@ -34,7 +39,7 @@ class TestNoEngine:
             assert await client.status() is None
             started = time.monotonic()
             with pytest.raises(EngineUnavailable, match=r"did not come up within the deadline of 1\.5 s") as caught:
-                await client.ask("describe", {"model": "shapes"})
+                await client.ask(Describe(model="shapes"))
             assert 1.4 < time.monotonic() - started < 6
             assert caught.value.retry_after_s == 5
             assert client.state in (EngineState.STARTING, EngineState.BACKOFF)
@@ -43,30 +48,24 @@ class TestNoEngine:
 
 
 def test_a_real_engine(tmp_path: Path) -> None:
-    """Errors arrive as themselves, an unknown operation is an error of ours, and the client works on after both."""
+    """Errors arrive as themselves, one nobody thought of is an error of ours, and the client works on after both."""
 
     async def body(client: EngineClient) -> None:
-        described = await client.ask("describe", {"model": "shapes", "load": True})
+        described = await client.ask(Describe(model="shapes", load=True))
         assert isinstance(described, EngineReply)
-        assert described.payload["labels"] == ["circle", "square", "triangle"]
+        assert described.answer.labels == ["circle", "square", "triangle"]
         assert set(described.timing_ms) == {"load", "queue", "engine"}
         status = await client.status()
         assert status is not None
-        assert (status["pid"], status["waiting"]) == (client.supervisor.pid, 0)
+        assert (status.pid, status.waiting) == (client.supervisor.pid, 0)
         with pytest.raises(UnknownModel, match="no model 'shape'"):
-            await client.ask("describe", {"model": "shape"})
-        for op, payload in (
-            ("no-such-operation", {"model": "shapes"}),
-            ("describe", {}),
-            ("explain", {"model": "shapes"}),
-        ):
-            with pytest.raises(KerascopeError, match="its log says why") as caught:
-                await client.ask(op, payload)
-            assert type(caught.value) is KerascopeError
-        answers = await asyncio.gather(
-            *(client.ask("summary", {"model": "shapes", "width": 110, "until": None}) for _ in range(8))
-        )
-        assert len({answer.payload["text"] for answer in answers}) == 1
+            await client.ask(Describe(model="shape"))
+        with pytest.raises(KerascopeError, match="its log says why") as caught:
+            # An image of a shape that no decoder gives: the engine did not think of it.
+            await client.ask(PREDICT, {"image": np.zeros((1, 1, 1, 1), np.uint8)})
+        assert type(caught.value) is KerascopeError
+        answers = await asyncio.gather(*(client.ask(Summarize(model="shapes", width=110)) for _ in range(8)))
+        assert len({answer.answer.text for answer in answers}) == 1
         assert client.state is EngineState.UP
 
     run(EngineClient(engine_config(tmp_path), deadline_s=60, queue_limit=16), body)

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from service.arrays import Array
 from service.models.backends.incremental.cells import Axis, Cut, Place, Placed, PlacedAxis
 from service.models.backends.incremental.locality import Sliding
 from service.models.backends.incremental.schedule import Schedule
@@ -26,12 +27,12 @@ class _Tables:
     """Tables (steps, n) of one axis, each once, side by side."""
 
     def __init__(self, steps: int, dtype: type[np.int32] | type[np.float32]) -> None:
-        self._parts: list[NDArray[Any]] = [np.empty((steps, 0), dtype)]
+        self._parts: list[Array] = [np.empty((steps, 0), dtype)]
         self._places: dict[bytes, Place] = {}
         self._dtype = dtype
         self._width = 0
 
-    def place(self, table: NDArray[Any]) -> Place:
+    def place(self, table: Array) -> Place:
         table = table.astype(self._dtype)
         key = b"%d " % table.shape[1] + table.tobytes()
         if key not in self._places:
@@ -40,7 +41,7 @@ class _Tables:
             self._width += table.shape[1]
         return self._places[key]
 
-    def together(self) -> NDArray[Any]:
+    def together(self) -> Array:
         return np.concatenate(self._parts, axis=1)
 
 
@@ -59,7 +60,7 @@ class Grid:
     image: Placed
     changed: tuple[Place, Place]
     shares: Mapping[Node, tuple[Place, Place]]
-    tables: tuple[NDArray[Any], ...]
+    tables: tuple[Array, ...]
     structure: Hashable
 
     @classmethod
