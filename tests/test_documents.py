@@ -17,6 +17,8 @@ import time
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
+from importlib.metadata import version
 from pathlib import Path
 
 import httpx
@@ -31,6 +33,7 @@ README = ROOT / "README.md"
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 LINKED = dict.fromkeys(re.findall(r"\(docs/([\w.-]+\.md)", README.read_text(encoding="utf-8")))
 PAGES = [README, *(ROOT / "docs" / name for name in LINKED)]
+OTHERS = [ROOT / name for name in ("CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")]
 PICTURES = ROOT / "openapi_examples" / "pictures"
 START_LIMIT_S = 300
 MAX_LINES = 200
@@ -204,9 +207,16 @@ class TestPages:
         assert blank == ""
         assert first.startswith("This page is for ")
 
-    @pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"], ids=name_of)
+    @pytest.mark.parametrize("page", [*PAGES, *OTHERS], ids=name_of)
     def test_every_link_leads_somewhere(self, page: Path) -> None:
         assert [link for link in links_of(page) if not leads_somewhere(page, link)] == []
+
+    def test_the_newest_change_is_this_version_with_its_day(self) -> None:
+        headings = re.findall(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+        named = re.fullmatch(r"\[(.+)\] - (\d{4}-\d\d-\d\d)", headings[0])
+        assert named
+        assert named[1] == version("kerascope")
+        assert date.fromisoformat(named[2])
 
     def test_a_link_that_leads_nowhere_is_noticed(self) -> None:
         assert {"docs/api.md", "CONTRIBUTING.md", "openapi_examples/pictures/cam.png"} <= set(links_of(README))
