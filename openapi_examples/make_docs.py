@@ -1,4 +1,4 @@
-"""Writes what is generated: `openapi.json`, the clients of each example, and the tables of the README.
+"""Writes what is generated: `openapi.json`, the clients of each example, and the tables of README and `docs`.
 
 `python openapi_examples/make_docs.py` writes, `--check` only says what is not current and exits with 1.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from generators import curl, http_file, javascript, python
@@ -22,7 +23,16 @@ from service.settings import PREFIX, Settings
 README = FOLDER.parent / "README.md"
 RESULTS = FOLDER.parent / "tests" / "benchmarks" / "RESULTS.md"
 SERVICE = FOLDER.parent / "service"
-METHODS = FOLDER.parent / "service" / "explainers" / "README.md"
+DOCS = FOLDER.parent / "docs"
+# The example of each method in the table of the README.
+PICTURES = {
+    "activations": "activations",
+    "cam": "layercam",
+    "saliency": "guided_gradcam",
+    "occlusion": "occlusion",
+    "kernels": "kernels",
+    "maximization": "filters_middle",
+}
 
 
 def main(check: bool) -> int:
@@ -49,37 +59,53 @@ def generated() -> dict[Path, str]:
         files[FOLDER / "python" / f"{example.name}.py"] = python.program(example)
         files[FOLDER / "javascript" / f"{example.name}.mjs"] = javascript.module(example)
     files[FOLDER / "examples.http"] = http_file.document(examples)
-    files[METHODS] = methods_page()
-    files[README] = readme(README.read_text(encoding="utf-8"))
-    return files
+    return files | pages()
 
 
-def readme(text: str) -> str:
-    """The README with its generated tables in place, each between two markers."""
-    tables = {"methods": methods_table(), "settings": settings_table(), "errors": errors_table()}
-    tables["scopes"] = scopes_table()
-    for name, table in (tables | {"measured": measured_table()}).items():
+def filled(text: str, tables: Mapping[str, str]) -> str:
+    """Gives a page with its generated tables in place, each between two markers."""
+    for name, table in tables.items():
         begin, end = f"<!-- {name}: made by `make docs` -->", f"<!-- {name} end -->"
-        before, _, rest = text.partition(begin)
+        before, found, rest = text.partition(begin)
+        if not found or end not in rest:
+            raise ValueError(f"the page has no place for the table {name!r}, between {begin} and {end}")
         text = f"{before}{begin}\n{table}\n{end}{rest.partition(end)[2]}"
     return text
 
 
+def pages() -> dict[Path, str]:
+    """Gives the pages that are generated, in part or as a whole."""
+    tables = {
+        README: {"methods": methods_table()},
+        DOCS / "settings.md": {"settings": settings_table()},
+        DOCS / "errors.md": {"errors": errors_table()},
+        DOCS / "operations.md": {"scopes": scopes_table()},
+        DOCS / "measured.md": {"measured": measured_table()},
+    }
+    found = {path: filled(path.read_text(encoding="utf-8"), made) for path, made in tables.items()}
+    return {DOCS / "methods.md": methods_page(), **found}
+
+
 def methods_page() -> str:
-    """One section a method: definitions, papers, cost in passes, when not to trust it, parameters."""
+    """Gives one section a method: definitions, papers, cost in passes, when not to trust it, parameters."""
     parts = [
         "# Methods",
         "",
-        "Made from the classes of this folder by `make docs`. A is the layer's activations, G = ∂y/∂A, y the target's "
-        "score: the logit unless said otherwise. Raw arrays are never normalised; pictures are, as `method.parameters` "
-        "of the answer says.",
+        "This page is for somebody who wants to know what exactly a map or a picture shows: it lists every definition "
+        "with its paper, its cost, its parameters, and when not to trust it.",
+        "",
+        "`make docs` makes it from the classes of the methods. In the formulas, A is the layer's activations, y the "
+        "target's score (the logit unless said otherwise), and G = ∂y/∂A. Raw arrays are never normalised. Pictures "
+        "are, and `method.parameters` of the answer says how. [API](api.md#parameters-of-every-method) lists the "
+        "parameters that every method takes.",
     ]
     for explainer in EXPLAINERS:
         parts += ["", f"## {explainer.title}: `{explainer.name}`", "", explainer.summary, ""]
         parts += ["| variant | definition | cost in passes | when not to trust it |", "|---|---|---|---|"]
         for variant in explainer.variants:
             name = f"[{variant.name}]({variant.paper})" if variant.paper else variant.name
-            parts.append(f"| {name} | {variant.summary} | {variant.passes} | {variant.caution} |")
+            cells = (name, variant.summary, variant.passes, variant.caution)
+            parts.append(f"| {' | '.join(_cell(text) for text in cells)} |")
         properties = explainer.Params.model_json_schema(by_alias=True)["properties"]
         parts += ["", "| parameter | default | what it does |", "|---|---|---|"]
         for name, schema in properties.items():
@@ -88,18 +114,30 @@ def methods_page() -> str:
                 (kind["enum"] for kind in schema.get("anyOf", []) if "enum" in kind), []
             )
             among = f" One of {', '.join(f'`{choice}`' for choice in choices)}." if choices else ""
-            parts.append(f"| `{name}` | {default} | {schema.get('description', '')}{among} |")
+            parts.append(f"| `{name}` | {default} | {_cell(schema.get('description', '') + among)} |")
     return "\n".join(parts) + "\n"
 
 
+def _cell(text: str) -> str:
+    """Keeps a bar, as in |y|, from ending a cell of a table."""
+    return text.replace("|", "\\|")
+
+
 def methods_table() -> str:
-    rows = ["| method | what it shows | cost | definition |", "|---|---|---|---|"]
+    """Gives a row a method, with an example from `pictures` where there is one of that name."""
+    rows = ["| method | what it shows | cost | example |", "|---|---|---|---|"]
     for explainer in EXPLAINERS:
-        variants = "; ".join(
-            f"[{variant.name}]({variant.paper})" if variant.paper else variant.name for variant in explainer.variants
-        )
-        rows.append(f"| `{explainer.name}` | {explainer.summary} | {explainer.cost.value} | {variants} |")
+        name, title = explainer.name, explainer.title
+        picture = PICTURES.get(name)
+        shown = f'<img src="openapi_examples/pictures/{picture}.png" alt="{title}" width="200">' if picture else ""
+        link = f"[`{name}`](docs/methods.md#{anchor(f'{title}: {name}')})"
+        rows.append(f"| {link} | {explainer.summary} | {explainer.cost.value} | {shown} |")
     return "\n".join(rows)
+
+
+def anchor(heading: str) -> str:
+    """Gives the name by which a link finds a heading, as GitHub makes it."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def settings_table() -> str:
@@ -136,7 +174,7 @@ def scopes_table() -> str:
 
 
 def measured_table() -> str:
-    """What the last `make bench` wrote, between its title and the list of times."""
+    """Gives what the last `make bench` wrote, between its title and the list of times."""
     text = RESULTS.read_text(encoding="utf-8")
     return text.partition("\n\n")[2].partition("\n\n## ")[0]
 

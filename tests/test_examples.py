@@ -46,7 +46,7 @@ def test_generated_documents_are_current() -> None:
 
 
 def test_the_table_of_errors_has_what_is_answered_and_no_more() -> None:
-    text = (FOLDER.parent / "README.md").read_text(encoding="utf-8")
+    text = (FOLDER.parent / "docs" / "errors.md").read_text(encoding="utf-8")
     assert "| 403 | `urn:kerascope:problem:not-allowed` | That is not allowed |\n" in text
     assert "| 409 | `urn:kerascope:problem:model-not-loadable` | The model cannot be loaded |\n" in text
     for group in ("invalid-request", "not-found", "configuration-error", "kerascope-error"):

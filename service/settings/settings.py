@@ -50,7 +50,7 @@ def secrets_dir() -> Path | None:
 
 # Bases from last to first, as pydantic orders their fields.
 class Settings(ImageSettings, JobSettings, EngineSettings, ModelSettings, AccessSettings, HttpSettings, BaseSettings):
-    """Every field has a default, a unit and a sentence; the README's table is made from them."""
+    """Every field has a default, a unit and a sentence; the table of `docs/settings.md` is made from them."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 

@@ -1,4 +1,4 @@
-"""The table: RESULTS.md, whose first part the README quotes."""
+"""The table: RESULTS.md, whose first part `docs/measured.md` quotes."""
 
 from __future__ import annotations
 
