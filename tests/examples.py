@@ -6,9 +6,10 @@ import base64
 import json
 import math
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, Required, TypedDict
 
 import httpx
+from pydantic import JsonValue
 
 FOLDER = Path(__file__).parent.parent / "openapi_examples"
 # What depends on the moment or on other tests of the same run.
@@ -29,23 +30,20 @@ UPLOAD = "upload_model"
 UPLOADED = "/v1/models/mine/versions"
 
 
-class Needed(TypedDict):
-    summary: str
-    method: str
-    path: str
-    status: int
-
-
-class Request(Needed, total=False):
+class Request(TypedDict, total=False):
     """An example as `requests/` has it; `body` and the files of `form` lie beside that folder."""
 
+    summary: Required[str]
+    method: Required[str]
+    path: Required[str]
+    status: Required[int]
     accept: str
     content_type: str
     headers: dict[str, str]
     query: dict[str, str | int]
     body: str
     form: dict[str, str]
-    json: dict[str, Any]
+    json: dict[str, JsonValue]
     after: Literal["submit_job", "upload_model"]
     finished: bool
 

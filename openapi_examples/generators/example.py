@@ -27,7 +27,6 @@ class Example:
     about: str
     method: str
     path: str
-    status: int
     query: dict[str, JsonValue] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
     file: str | None = None
@@ -89,7 +88,6 @@ def read(name: str) -> Example:
         given["summary"],
         given["method"],
         given["path"],
-        given["status"],
         given.get("query", {}),
         headers,
         given.get("body"),
@@ -105,7 +103,7 @@ def names() -> list[str]:
 
 
 def filename(path: str) -> str:
-    """`shapes.keras` for `../shapes/shapes.keras`."""
+    """Gives `shapes.keras` for `../shapes/shapes.keras`."""
     return path.rsplit("/", 1)[-1]
 
 

@@ -134,7 +134,7 @@ def _body(example: Example) -> str:
 
 
 def _call(function: str, arguments: list[str]) -> str:
-    """On one line where it fits there, as `ruff format` has it."""
+    """Writes a call, on one line where it fits there, as `ruff format` has it."""
     line = f"{function}({', '.join(arguments)})"
     # Before it stand the indent and `return `.
     if "\n" not in line and len(line) + len(IN_FUNCTION) + len("return ") <= WIDTH:
