@@ -1,4 +1,4 @@
-"""Writes what is generated: `openapi.json`, the clients of each example, and the tables of README and `docs`.
+"""Writes what is generated: `openapi.json`, the examples in each language, and the tables of README and `docs`.
 
 `python openapi_examples/make_docs.py` writes, `--check` only says what is not current and exits with 1.
 """
@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from generators import curl, http_file, javascript, python
+from generators import http_file, javascript, python, shell
 from generators.example import FOLDER, names, read
 
 from service.api.answering.problems import STATUS, problem_type
@@ -54,10 +54,9 @@ def generated() -> dict[Path, str]:
     app = create_app(Settings())
     files = {FOLDER / "openapi.json": json.dumps(app.openapi(), indent=1, ensure_ascii=False) + "\n"}
     examples = [read(name) for name in names()]
-    for example in examples:
-        files[FOLDER / "curl" / f"{example.name}.sh"] = curl.script(example)
-        files[FOLDER / "python" / f"{example.name}.py"] = python.program(example)
-        files[FOLDER / "javascript" / f"{example.name}.mjs"] = javascript.module(example)
+    files[FOLDER / "examples.sh"] = shell.script(examples)
+    files[FOLDER / "examples.py"] = python.program(examples)
+    files[FOLDER / "examples.mjs"] = javascript.module(examples)
     files[FOLDER / "examples.http"] = http_file.document(examples)
     return files | pages()
 

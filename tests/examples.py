@@ -6,12 +6,12 @@ import base64
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Required, TypedDict
 
 import httpx
+from pydantic import JsonValue
 
 FOLDER = Path(__file__).parent.parent / "openapi_examples"
-NAMES = sorted(path.name.removesuffix(".request.json") for path in FOLDER.glob("*.request.json"))
 # What depends on the moment or on other tests of the same run.
 VOLATILE = {
     "timing_ms", "state", "users", "device", "weight_bytes", "folded_bytes", "layer_bytes", "plan_bytes", "plans",
@@ -26,16 +26,59 @@ STREAMS = {
     "text/plain;version=0.0.4": b'kerascope_engine_up{engine="0"} 1.0',
 }
 SHOWN_CHARACTERS = 24
+UPLOAD = "upload_model"
+UPLOADED = "/v1/models/mine/versions"
 
 
-def request_of(name: str) -> dict[str, Any]:
-    return json.loads((FOLDER / f"{name}.request.json").read_text(encoding="utf-8"))
+class Request(TypedDict, total=False):
+    """An example as `requests/` has it; `body` and the files of `form` lie beside that folder."""
+
+    summary: Required[str]
+    method: Required[str]
+    path: Required[str]
+    status: Required[int]
+    accept: str
+    content_type: str
+    headers: dict[str, str]
+    query: dict[str, str | int]
+    body: str
+    form: dict[str, str]
+    json: dict[str, JsonValue]
+    after: Literal["submit_job", "upload_model"]
+    finished: bool
 
 
-def call(client: httpx.Client, example: dict[str, Any]) -> httpx.Response:
+def request_of(name: str) -> Request:
+    found: Request = json.loads((FOLDER / "requests" / f"{name}.json").read_text(encoding="utf-8"))
+    return found
+
+
+def _turn(name: str) -> tuple[bool, int, str]:
+    example = request_of(name)
+    about_upload = example.get("after") == UPLOAD
+    return about_upload, ("GET", "POST", "PATCH", "DELETE").index(example["method"]) if about_upload else 0, name
+
+
+# Those about the uploaded model come last, what changes it behind what reads it: an upload takes seconds.
+NAMES = sorted((path.stem for path in (FOLDER / "requests").glob("*.json")), key=_turn)
+
+
+def recording_of(name: str) -> Path:
+    kind = "txt" if request_of(name).get("accept") == "text/plain" else "json"
+    return FOLDER / "responses" / f"{name}.{kind}"
+
+
+def wants_upload(client: httpx.Client, example: Request) -> bool:
+    """Whether the model that it is about has to be uploaded first: another example may have done so."""
+    return example.get("after") == UPLOAD and not client.get(UPLOADED).is_success
+
+
+def call(client: httpx.Client, example: Request) -> httpx.Response:
     headers = {"accept": example.get("accept", "*/*"), **example.get("headers", {})}
-    if "after" in example:
-        job = call(client, request_of(example["after"])).json()["id"]
+    if wants_upload(client, example):
+        call(client, request_of(UPLOAD))
+    if example.get("after") == "submit_job":
+        job = call(client, request_of("submit_job")).json()["id"]
         example = {**example, "path": example["path"].replace("{job}", job)}
         if example.get("finished"):
             client.get(f"/v1/jobs/{job}/events")

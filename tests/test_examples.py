@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.examples import FOLDER, NAMES, STREAMS, call, differences, request_of, trimmed
+from tests.examples import FOLDER, NAMES, STREAMS, call, differences, recording_of, request_of, trimmed
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -23,7 +23,7 @@ def test_answer_is_as_recorded(name: str, service: Any, request: pytest.FixtureR
     if example.get("accept") in STREAMS:
         assert STREAMS[example["accept"]] in response.content
         return
-    recording = FOLDER / f"{name}.response.{'txt' if example.get('accept') == 'text/plain' else 'json'}"
+    recording = recording_of(name)
     if not response.content:
         assert not recording.exists()
         return

@@ -6,36 +6,43 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlencode
 
-from service.explainers import BY_NAME
+from pydantic import JsonValue
 
 FOLDER = Path(__file__).parent.parent
-SUFFIX = ".request.json"
+REQUESTS = FOLDER / "requests"
 # Parts of a form that are files, and what they hold.
 FILE_PARTS = {"image": "image/png", "model": "application/octet-stream"}
 
 
 @dataclass(frozen=True)
 class Example:
-    """`path` may hold `{job}`, the ID that `after` gave; `file` and the files of `form` lie in `FOLDER`.
+    """`path` may hold `{job}`, the ID that `after` gives; `file` and the files of `form` lie in `FOLDER`.
 
     A text in `json` that ends with `.png` stands for the base64 of that file.
     """
 
     name: str
-    summary: str
+    about: str
     method: str
     path: str
-    status: int
-    query: dict[str, Any] = field(default_factory=dict)
+    query: dict[str, JsonValue] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
     file: str | None = None
-    form: dict[str, str] | None = None
-    json: dict[str, Any] | None = None
-    after: Example | None = None
+    form: dict[str, str] = field(default_factory=dict)
+    json: JsonValue = None
+    after: str | None = None
     finished: bool = False
+
+    @property
+    def summary(self) -> str:
+        """What it is about, as a sentence, with the example that has to be called before it.
+
+        A job is submitted by the example itself, as its ID is needed; a model has a name and takes seconds to upload.
+        """
+        before = f" (after {self.after})" if self.after and not self.of_job else ""
+        return self.about + before + ("" if self.about.endswith("?") and not before else ".")
 
     @property
     def target(self) -> str:
@@ -43,24 +50,24 @@ class Example:
 
     @property
     def of_job(self) -> bool:
-        """Whether it needs the job that the example before it gave."""
+        """Whether it needs the job that the example before it gives."""
         return self.finished or "{job}" in self.path
 
     @property
-    def form_of_answer(self) -> str:
-        """`nothing`, `png`, `events`, `text`, or `json` with the media type `application/json` or a problem's."""
-        known = {"image/png": "png", "text/event-stream": "events", "text/plain": "text"}
-        return "nothing" if self.status == 204 else known.get(self.headers.get("Accept", ""), "json")
+    def gives_picture(self) -> bool:
+        return self.headers.get("Accept") == "image/png"
 
     @property
-    def pictures(self) -> str | None:
-        """Where the JSON answer has pictures: in `images`, or in those of each of its `results`; None for none."""
-        last = self.path.rsplit("/", 1)[-1]
-        if self.status != 200 or self.form_of_answer != "json":
-            return None
-        if last == "explain":
-            return "results"
-        return "images" if last == "result" or (last in BY_NAME and last != "predict") else None
+    def gives_events(self) -> bool:
+        return self.headers.get("Accept") == "text/event-stream"
+
+    @property
+    def text_parts(self) -> dict[str, str]:
+        return {name: value for name, value in self.form.items() if name not in FILE_PARTS}
+
+    @property
+    def file_parts(self) -> dict[str, str]:
+        return {name: value for name, value in self.form.items() if name in FILE_PARTS}
 
     @property
     def pictures_sent(self) -> list[str]:
@@ -69,8 +76,8 @@ class Example:
 
 
 def read(name: str) -> Example:
-    """The example of that name."""
-    given = json.loads((FOLDER / f"{name}{SUFFIX}").read_text(encoding="utf-8"))
+    """Gives the example of that name."""
+    given = json.loads((REQUESTS / f"{name}.json").read_text(encoding="utf-8"))
     headers = dict(given.get("headers", {}))
     if "accept" in given:
         headers["Accept"] = given["accept"]
@@ -81,27 +88,26 @@ def read(name: str) -> Example:
         given["summary"],
         given["method"],
         given["path"],
-        given["status"],
         given.get("query", {}),
         headers,
         given.get("body"),
-        given.get("form"),
+        given.get("form", {}),
         given.get("json"),
-        read(given["after"]) if "after" in given else None,
+        given.get("after"),
         given.get("finished", False),
     )
 
 
 def names() -> list[str]:
-    return sorted(path.name.removesuffix(SUFFIX) for path in FOLDER.glob(f"*{SUFFIX}"))
+    return sorted(path.stem for path in REQUESTS.glob("*.json"))
 
 
-def variable(file: str) -> str:
-    """`triangle` for `triangle.png`."""
-    return Path(file).stem
+def filename(path: str) -> str:
+    """Gives `shapes.keras` for `../shapes/shapes.keras`."""
+    return path.rsplit("/", 1)[-1]
 
 
-def _files_in(value: Any) -> Iterator[str]:
+def _files_in(value: JsonValue) -> Iterator[str]:
     if isinstance(value, str) and value.endswith(".png"):
         yield value
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()

@@ -6,7 +6,7 @@ import base64
 import json
 from collections.abc import Iterable
 
-from generators.example import FILE_PARTS, FOLDER, Example
+from generators.example import FILE_PARTS, FOLDER, Example, filename
 
 BOUNDARY = "part-of-the-form"
 START = """# Every example, to be sent from the editor.
@@ -19,7 +19,7 @@ START = """# Every example, to be sent from the editor.
 
 def document(examples: Iterable[Example]) -> str:
     """The whole file; files are read from beside it."""
-    return START + "".join(f"\n### {example.name}\n# {example.summary}.\n{_request(example)}" for example in examples)
+    return START + "".join(f"\n### {example.name}\n# {example.summary}\n{_request(example)}" for example in examples)
 
 
 def _request(example: Example) -> str:
@@ -43,10 +43,10 @@ def _body(example: Example) -> list[str]:
             text = text.replace(f'"{file}"', f'"{base64.b64encode((FOLDER / file).read_bytes()).decode()}"')
         return [text]
     lines = []
-    for name, value in (example.form or {}).items():
+    for name, value in example.form.items():
         lines.append(f"--{BOUNDARY}")
         if name in FILE_PARTS:
-            lines.append(f'Content-Disposition: form-data; name="{name}"; filename="{value.rsplit("/", 1)[-1]}"')
+            lines.append(f'Content-Disposition: form-data; name="{name}"; filename="{filename(value)}"')
             lines += [f"Content-Type: {FILE_PARTS[name]}", "", f"< ./{value}"]
         else:
             lines += [f'Content-Disposition: form-data; name="{name}"', "", value]

@@ -1,100 +1,167 @@
-"""A Python program that makes the call with httpx."""
+"""One Python program in which each example is a function that makes the call with httpx."""
 
 from __future__ import annotations
 
-from generators.example import FILE_PARTS, Example, variable
+from collections.abc import Iterable
+
+from generators.example import Example, filename
 from generators.literal import Literals
 
-LITERALS = Literals({True: "True", False: "False", None: "None"}, "    ")
-IN_A_CALL = " " * 4
+LITERALS = Literals("True", "False", "None", indent="    ", picture="base64_of({})")
+WIDTH = 120
+IN_FUNCTION = " " * 4
+IN_CALL = " " * 8
 
+START = '''"""Every call of Kerascope with httpx, a function each.
 
-def program(example: Example) -> str:
-    """Prints the answer; pictures are saved."""
-    lines = [_call(example.after) if example.after else "", _call(example)]
-    if example.after:
-        lines[0] = f'job = {lines[0]}.json()["id"]\n' if example.of_job else lines[0] + "\n"
-        if example.finished:
-            lines[0] += 'call("GET", f"/v1/jobs/{job}/events")\n'
-    if example.form_of_answer == "events":
-        path = f'"GET", f"{example.path}", headers={LITERALS.write(example.headers)}'
-        lines[1] = f"with client.stream({path}) as events:\n    for line in events.iter_lines():\n        print(line)\n"
-    else:
-        lines[1] = f"answer = {lines[1]}\n{_shown(example)}" if _shown(example) else lines[1] + "\n"
-    body = _pictures_read(example) + "".join(lines)
-    return f'"""{example.summary}."""\n\n{_imports(body)}{START}{body}'
+`python examples.py` lists them, and `python examples.py cam occlusion` makes those two calls. KERASCOPE_URL and
+KERASCOPE_KEY in the environment say where the service is and with which key it is called. Pictures are saved where the
+program runs. `make docs` writes this file from requests/.
+"""
 
+import base64
+import os
+import sys
+from pathlib import Path
 
-START = '''URL = os.environ.get("KERASCOPE_URL", "http://127.0.0.1:8000")
+import httpx
+
+HERE = Path(__file__).parent
+URL = os.environ.get("KERASCOPE_URL", "http://127.0.0.1:8000")
 KEY = os.environ.get("KERASCOPE_KEY")
-EXAMPLES = Path(__file__).parent.parent
-
-client = httpx.Client(base_url=URL, headers={"Authorization": f"Bearer {KEY}"} if KEY else {}, timeout=120)
 
 
-def call(method, path, **request):
-    """The answer; a problem ends the program and says what was wrong."""
-    answer = client.request(method, path, **request)
+class Problem(Exception):
+    """The service refused a call, and said why."""
+
+
+def check(answer):
+    """Raises what the service says was wrong."""
     if answer.is_error:
+        answer.read()
         problem = answer.json()
-        sys.exit(f"{answer.status_code}: {problem.get('detail') or problem['error']}")
-    return answer
+        raise Problem(f"{answer.status_code}: {problem.get('detail') or problem['error']}")
 
 
+client = httpx.Client(
+    base_url=URL,
+    headers={"Authorization": f"Bearer {KEY}"} if KEY else {},
+    timeout=120,
+    event_hooks={"response": [check]},
+)
+
+
+def read(file):
+    """Gives the bytes of a file that lies beside this one."""
+    return (HERE / file).read_bytes()
+
+
+def base64_of(file):
+    """Gives such a file as JSON holds it."""
+    return base64.b64encode(read(file)).decode()
+
+
+def wait_for(job):
+    """Waits for a job's end, which is where its events end."""
+    client.get(f"/v1/jobs/{job}/events")
+
+
+def show(name, answer):
+    """Prints an answer; the pictures in it are saved, under names that begin with the example's."""
+    kind = answer.headers.get("Content-Type")
+    if kind == "image/png":
+        Path(f"{name}.png").write_bytes(answer.content)
+    elif answer.content:
+        print(answer.text)
+    if kind == "application/json" and answer.content:
+        found = answer.json()
+        for result in found.get("results", [found]):
+            for image in result.get("images", []):
+                parts = [name, result.get("name"), image["name"]]
+                file = "-".join(part for part in parts if part).replace("/", "_")
+                Path(f"{file}.png").write_bytes(base64.b64decode(image["data"]))
+'''
+
+END = '''
+
+def main(names):
+    """Makes the calls of that name one after another, or lists them all; gives the exit code."""
+    if not names:
+        for name, example in EXAMPLES.items():
+            print(f"{name:28}{example.__doc__}")
+    for name in names:
+        if name not in EXAMPLES:
+            print(f"there is no example {name!r}; examples.py without a name lists them", file=sys.stderr)
+            return 2
+    for name in names:
+        if len(names) > 1:
+            print(f"\\n==> {name}")
+        try:
+            answer = EXAMPLES[name]()
+        except Problem as problem:
+            print(problem, file=sys.stderr)
+            return 1
+        if answer is not None:
+            show(name, answer)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
 '''
 
 
-def _imports(body: str) -> str:
-    names = ["base64"] if "base64." in body else []
-    standard = "".join(f"import {name}\n" for name in [*names, "os", "sys"])
-    return f"{standard}from pathlib import Path\n\nimport httpx\n\n"
+def program(examples: Iterable[Example]) -> str:
+    """Gives the whole file."""
+    examples = list(examples)
+    functions = "".join(f'\n\ndef {each.name}():\n    """{each.summary}"""\n{_body(each)}' for each in examples)
+    table = "".join(f'    "{each.name}": {each.name},\n' for each in examples)
+    return f"{START}{functions}\n\nEXAMPLES = {{\n{table}}}\n{END}"
 
 
-def _pictures_read(example: Example) -> str:
-    return "".join(
-        f'{variable(file)} = base64.b64encode((EXAMPLES / "{file}").read_bytes()).decode()\n'
-        for file in example.pictures_sent
-    )
+def _body(example: Example) -> str:
+    lines = []
+    if example.of_job:
+        lines.append(f'job = {example.after}().json()["id"]')
+    if example.finished:
+        lines.append("wait_for(job)")
+    if example.gives_events:
+        lines.append(f"with {_call('client.stream', [_text(example.method), *_arguments(example)])} as events:")
+        lines += ["    for line in events.iter_lines():", "        print(line)"]
+    else:
+        lines.append(f"return {_call(f'client.{example.method.lower()}', _arguments(example))}")
+    return "".join(f"{IN_FUNCTION}{line}\n" for line in lines)
 
 
-def _call(example: Example) -> str:
-    prefix = "f" if "{job}" in example.path else ""
-    arguments = [f'"{example.method}"', f'{prefix}"{example.path}"']
-    if example.query:
-        arguments.append(f"params={LITERALS.write(example.query, IN_A_CALL)}")
-    if example.headers:
-        arguments.append(f"headers={LITERALS.write(example.headers, IN_A_CALL)}")
-    if example.file:
-        arguments.append(f'content=(EXAMPLES / "{example.file}").read_bytes()')
-    if example.form:
-        fields = {name: value for name, value in example.form.items() if name not in FILE_PARTS}
-        files = [(name, value) for name, value in example.form.items() if name in FILE_PARTS]
-        if fields:
-            arguments.append(f"data={LITERALS.write(fields, IN_A_CALL)}")
-        arguments += [f'files={{"{name}": (EXAMPLES / "{value}").open("rb")}}' for name, value in files]
-    if example.json is not None:
-        arguments.append(f"json={LITERALS.write(example.json, IN_A_CALL)}")
-    line = f"call({', '.join(arguments)})"
-    if len(arguments) == 2 and len(line) < 100:
+def _call(function: str, arguments: list[str]) -> str:
+    """Writes a call, on one line where it fits there, as `ruff format` has it."""
+    line = f"{function}({', '.join(arguments)})"
+    # Before it stand the indent and `return `.
+    if "\n" not in line and len(line) + len(IN_FUNCTION) + len("return ") <= WIDTH:
         return line
-    return "call(\n" + "".join(f"    {argument},\n" for argument in arguments) + ")"
+    return f"{function}(\n" + "".join(f"{IN_CALL}{argument},\n" for argument in arguments) + f"{IN_FUNCTION})"
 
 
-def _shown(example: Example) -> str:
-    """What is done with the answer."""
-    form = example.form_of_answer
-    if form == "nothing":
-        return ""
-    if form == "png":
-        return f'Path("{example.name}.png").write_bytes(answer.content)\n'
-    save = 'Path(image["name"].replace("/", "_") + ".png").write_bytes(base64.b64decode(image["data"]))\n'
-    if example.pictures == "images":
-        return f'print(answer.text)\nfor image in answer.json()["images"]:\n    {save}'
-    if example.pictures == "results":
-        save = save.replace('image["name"].replace("/", "_") + ".png"', "name")
-        return (
-            'print(answer.text)\nfor result in answer.json()["results"]:\n    for image in result["images"]:\n'
-            '        name = f"{result[\'name\']}-{image[\'name\']}.png".replace("/", "_")\n'
-            f"        {save}"
-        )
-    return "print(answer.text)\n"
+def _arguments(example: Example) -> list[str]:
+    arguments = [("f" if "{job}" in example.path else "") + _text(example.path)]
+    if example.query:
+        arguments.append(f"params={LITERALS.write(example.query, IN_CALL)}")
+    if example.file:
+        arguments.append(f"content=read({_text(example.file)})")
+    if example.text_parts:
+        arguments.append(f"data={LITERALS.write(dict(example.text_parts), IN_CALL)}")
+    if example.file_parts:
+        files = [
+            f"{_text(name)}: ({_text(filename(path))}, read({_text(path)}))"
+            for name, path in example.file_parts.items()
+        ]
+        arguments.append(f"files={{{', '.join(files)}}}")
+    if example.json is not None:
+        arguments.append(f"json={LITERALS.write(example.json, IN_CALL)}")
+    if example.headers:
+        arguments.append(f"headers={LITERALS.write(dict(example.headers), IN_CALL)}")
+    return arguments
+
+
+def _text(value: str) -> str:
+    return f'"{value}"'

@@ -1,7 +1,0 @@
-#!/bin/sh
-# Kernels of the first convolution in gray.
-set -eu
-EXAMPLES="$(dirname "$0")/.."
-URL="${KERASCOPE_URL:-http://127.0.0.1:8000}"
-curl --silent --show-error ${KERASCOPE_KEY:+--header "Authorization: Bearer $KERASCOPE_KEY"} \
-  "$URL/v1/models/shapes/layers/0/kernels?colormap=gray&filters=0-15"

@@ -1,8 +1,0 @@
-#!/bin/sh
-# Metrics for Prometheus.
-set -eu
-EXAMPLES="$(dirname "$0")/.."
-URL="${KERASCOPE_URL:-http://127.0.0.1:8000}"
-curl --silent --show-error ${KERASCOPE_KEY:+--header "Authorization: Bearer $KERASCOPE_KEY"} \
-  --header 'Accept: text/plain;version=0.0.4' \
-  "$URL/metrics"

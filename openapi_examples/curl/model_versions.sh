@@ -1,8 +1,0 @@
-#!/bin/sh
-# The versions of an uploaded model.
-set -eu
-EXAMPLES="$(dirname "$0")/.."
-URL="${KERASCOPE_URL:-http://127.0.0.1:8000}"
-"$EXAMPLES/curl/upload_model.sh" >/dev/null
-curl --silent --show-error ${KERASCOPE_KEY:+--header "Authorization: Bearer $KERASCOPE_KEY"} \
-  "$URL/v1/models/mine/versions"

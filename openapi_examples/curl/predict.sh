@@ -1,9 +1,0 @@
-#!/bin/sh
-# The most probable classes.
-set -eu
-EXAMPLES="$(dirname "$0")/.."
-URL="${KERASCOPE_URL:-http://127.0.0.1:8000}"
-curl --silent --show-error ${KERASCOPE_KEY:+--header "Authorization: Bearer $KERASCOPE_KEY"} \
-  --header 'Content-Type: image/png' \
-  --data-binary @"$EXAMPLES/cat.png" \
-  "$URL/v1/models/efficientnet-lite0/predict?top=3"
