@@ -1,21 +1,14 @@
-"""Composition root: settings in, application out."""
+"""Composition root: settings in, application out. Each part is built by a function of its own."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import itertools
 import os
-import re
-import socket
-import uuid
-import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import cv2
 import structlog
@@ -24,7 +17,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from starlette.staticfiles import StaticFiles
 
 from service import __version__
-from service.api.answering import problems as errors
+from service.api.answering import problems
 from service.api.document.document import TAGS, finished
 from service.api.guarding.keys import Keys
 from service.api.guarding.scopes import allowed
@@ -34,15 +27,13 @@ from service.api.routes import explain, explorer, health, kserve_v1, methods, mo
 from service.api.routes import jobs as job_routes
 from service.api.routes import uploads as upload_routes
 from service.api.routes.explorer import FILES, WEB, WebFiles
+from service.configuration import engine_config, ingest_limits, jobs_config
+from service.contract.message import JsonObject
 from service.engine.host.pool import EnginePool
-from service.engine.protocol import EngineConfig
 from service.imaging.decode import DecodeLimits
 from service.ingest import sandbox
-from service.ingest.limits import IngestLimits
 from service.ingest.run import ingest
-from service.jobs.config import JobsConfig
 from service.jobs.jobs import Jobs
-from service.jobs.lock import is_held
 from service.keys.store import KeyStore
 from service.metrics import CallMetrics, Exposition
 from service.models.files.library import Library
@@ -59,7 +50,17 @@ from service.usecases.uploads import Uploads
 log = structlog.get_logger(__name__)
 
 DESCRIPTION = "Shows what a Keras convolutional network sees: send an image and a model ID, get pictures or raw arrays."
-
+ROUTERS = (
+    health.router,
+    methods.router,
+    explain.router,
+    models.router,
+    kserve_v1.router,
+    open_inference.router,
+    upload_routes.router,
+    job_routes.router,
+    explorer.router,
+)
 # Threads that decode and draw let the event loop go first; on Linux each has a niceness of its own.
 RENDER_NICENESS = 5
 
@@ -67,182 +68,135 @@ RENDER_NICENESS = 5
 class Application(FastAPI):
     """FastAPI, with an OpenAPI document that says what stands around its routes too."""
 
-    def openapi(self) -> dict[str, Any]:
+    def openapi(self) -> JsonObject:
         return finished(super().openapi())
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What lives as long as the application, and what the use cases are made of."""
+
+    settings: Settings
+    uploads: UploadStore
+    library: Library
+    engines: EnginePool
+    threads: ThreadPoolExecutor
+    limits: DecodeLimits
+    jobs: Jobs
+    cache: AnswerCache
+    keys: Keys
+    tracing: Tracing | None
+    registry: CollectorRegistry
 
 
 def create_app(settings: Settings) -> FastAPI:
     """The whole service. Its engines start and stop with the application's lifespan."""
     cv2.setNumThreads(1)
-    store = UploadStore(
-        settings.data_dir / UPLOADS, quota_bytes=settings.upload_quota_bytes, most=settings.max_uploads_per_key
-    )
-    library = Library(settings.models_folder, store)
-    engines = EnginePool(
-        [engine_config(settings, number) for number in range(settings.engines)],
-        deadline_s=settings.call_deadline_s,
-        queue_limit=settings.queue_limit,
-    )
-    threads = ThreadPoolExecutor(settings.render_threads, "render", initializer=partial(os.nice, RENDER_NICENESS))
-    decode_limits = DecodeLimits(settings.max_pixels, settings.max_side_px)
-    jobs = Jobs(jobs_config(settings))
-    cache = AnswerCache(settings.cache_bytes)
-    tracing = Tracing(settings.otlp_endpoint) if settings.otlp_endpoint else None
-    registry = CollectorRegistry()
-    ProcessCollector(registry=registry)
-    calls = CallMetrics(registry)
-    keys = Keys(settings.key_digests, KeyStore(settings.data_dir), may_open=is_loopback(settings.host))
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        connecting = asyncio.create_task(asyncio.to_thread(jobs.connect))
-        if settings.uploads:
-            await asyncio.to_thread(swept, store)
-        engines.start()
-        prepare_routes(app)
-        if keys.open():
-            log.warning("open", reason="there are no API keys: everybody who reaches the port may use the service")
-        try:
-            yield
-        finally:
-            connecting.cancel()
-            await engines.stop()
-            threads.shutdown(wait=False, cancel_futures=True)
-            if tracing:
-                await asyncio.to_thread(tracing.stop)
-
+    parts = build_parts(settings)
+    calls = CallMetrics(parts.registry)
     app = Application(
         title="Kerascope",
         version=__version__,
         description=DESCRIPTION,
         openapi_url=None,
         openapi_tags=TAGS,
-        lifespan=lifespan,
+        lifespan=lifespan_of(parts),
         dependencies=[Depends(allowed)],
     )
     app.state.draining = False
-    app.state.services = Services(
-        settings,
-        engines,
-        Explain(
-            engines,
-            library,
-            decode_limits,
-            threads,
-            settings.max_response_bytes,
-            tracing.span if tracing else no_span,
-        ),
-        Models(engines, library, settings.call_deadline_s),
-        BackgroundJobs(jobs, engines, library, decode_limits, threads, settings.max_response_bytes),
-        cache,
-        Fetcher(split(settings.url_hosts.lower()), timeout_s=settings.url_timeout_s, max_bytes=settings.max_body_bytes),
-        Uploads(store, library, engines, partial(ingest, limits=ingest_limits(settings)), why_off(settings)),
-        calls,
-        Exposition(registry, engines, cache, jobs),
-    )
-    errors.install(app)
-    surround(app, settings, keys, engines, library, calls)
-    if tracing:
+    app.state.services = build_services(parts, calls)
+    problems.install(app)
+    surround(app, settings, parts.keys, parts.engines, parts.library, calls)
+    if parts.tracing:
         from service.api.guarding.tracing import trace_requests
 
-        trace_requests(app, tracing)
-    for router in (
-        health.router,
-        methods.router,
-        explain.router,
-        models.router,
-        kserve_v1.router,
-        open_inference.router,
-        upload_routes.router,
-        job_routes.router,
-        explorer.router,
-    ):
-        app.include_router(router)
-    app.mount(FILES, WebFiles(directory=WEB))
-    app.mount(health.DOCS_ASSETS, StaticFiles(packages=[("fastapi_swagger", "resources")]))
+        trace_requests(app, parts.tracing)
+    add_routes(app)
     return app
 
 
-def swept(store: UploadStore) -> None:
-    """What was left behind is thrown away; a disk that does not let it keeps nobody from starting."""
-    try:
-        store.sweep()
-    except OSError as error:
-        log.error("uploads left behind could not be swept", reason=error.strerror)
-
-
-def engine_config(settings: Settings, number: int) -> EngineConfig:
-    """What the engine child of that number is told; of the models to preload it takes those whose calls it will get."""
-    return EngineConfig(
-        socket="",
-        data_dir=settings.data_dir,
-        models_dir=settings.models_folder,
-        registry_bytes=settings.registry_bytes,
-        number=number,
-        preload=tuple(split(settings.preload)),
-        device=settings.device,
-        threads=settings.cpu_threads,
-        max_passes=settings.max_passes,
-        max_job_passes=settings.max_job_passes,
-        max_pixels=settings.max_pixels,
-        max_side_px=settings.max_side_px,
-        call_bytes=settings.call_bytes,
-        max_step_s=settings.max_step_s,
-        max_load_s=settings.max_load_s,
-        engines=settings.engines,
-        trust_models_dir=settings.trust_models_dir,
-        allowed_layers=tuple(split(settings.allowed_layers)),
-        log_level=settings.log_level,
-        log_format=settings.log_format,
-        worker=worker_name(settings, f"engine-{number}"),
-        jobs=jobs_config(settings) if settings.run_jobs else None,
+def build_parts(settings: Settings) -> Parts:
+    """Stores, library, engines, threads and queue; nothing of it is started."""
+    uploads = UploadStore(
+        settings.data_dir / UPLOADS, quota_bytes=settings.upload_quota_bytes, most=settings.max_uploads_per_key
+    )
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    return Parts(
+        settings=settings,
+        uploads=uploads,
+        library=Library(settings.models_folder, uploads),
+        engines=build_engines(settings),
+        threads=ThreadPoolExecutor(settings.render_threads, "render", initializer=partial(os.nice, RENDER_NICENESS)),
+        limits=DecodeLimits(settings.max_pixels, settings.max_side_px),
+        jobs=Jobs(jobs_config(settings)),
+        cache=AnswerCache(settings.cache_bytes),
+        keys=Keys(settings.key_digests, KeyStore(settings.data_dir), may_open=is_loopback(settings.host)),
+        tracing=Tracing(settings.otlp_endpoint) if settings.otlp_endpoint else None,
+        registry=registry,
     )
 
 
-def ingest_limits(settings: Settings) -> IngestLimits:
-    """What the process that reads uploaded models is told."""
-    return IngestLimits(
-        max_file_bytes=settings.max_upload_bytes,
-        max_parameters=settings.max_parameters,
-        memory_bytes=settings.ingest_memory_bytes,
-        timeout_s=settings.ingest_timeout_s,
-        extra_classes=tuple(split(settings.allowed_layers)),
-        unsandboxed=settings.allow_unsandboxed_ingest,
+def build_engines(settings: Settings) -> EnginePool:
+    """The engines, each with the models that will be its own."""
+    return EnginePool(
+        [engine_config(settings, number) for number in range(settings.engines)],
+        deadline_s=settings.call_deadline_s,
+        queue_limit=settings.queue_limit,
     )
 
 
-def why_off(settings: Settings) -> str | None:
-    """Why no models are taken; None where they are."""
-    if not settings.uploads:
-        return "this service takes no models; it does once it is started with KERASCOPE_UPLOADS=true"
-    missing = sandbox.why_not()
-    if missing and not settings.allow_unsandboxed_ingest:
-        return f"uploaded models are read in a sandbox alone, and {missing}"
-    return None
-
-
-def jobs_config(settings: Settings) -> JobsConfig:
-    """What every process that uses the job queue is told."""
-    return JobsConfig(
-        database_url=settings.jobs_database or f"sqlite:///{settings.data_dir.absolute() / 'jobs.db'}",
-        result_store=settings.result_store or (settings.data_dir.absolute() / "results").as_uri(),
-        data_dir=settings.data_dir,
-        result_ttl_s=settings.result_ttl_s,
-        max_queued=settings.max_queued_jobs,
-        max_per_owner=settings.max_jobs_per_key,
-        poll_s=settings.job_poll_s,
-        lease_s=settings.job_lease_s,
-        checkpoint_s=settings.job_checkpoint_s,
+def build_services(parts: Parts, calls: CallMetrics) -> Services:
+    """The use cases that routes call."""
+    settings, engines, library = parts.settings, parts.engines, parts.library
+    most = settings.max_response_bytes
+    span = parts.tracing.span if parts.tracing else no_span
+    hosts = split(settings.url_hosts.lower())
+    reading = partial(ingest, limits=ingest_limits(settings))
+    return Services(
+        settings,
+        engines,
+        Explain(engines, library, parts.limits, parts.threads, most, span),
+        Models(engines, library, settings.call_deadline_s),
+        BackgroundJobs(parts.jobs, engines, library, parts.limits, parts.threads, most),
+        parts.cache,
+        Fetcher(hosts, timeout_s=settings.url_timeout_s, max_bytes=settings.max_body_bytes),
+        Uploads(parts.uploads, library, engines, reading, why_off(settings)),
+        calls,
+        Exposition(parts.registry, engines, parts.cache, parts.jobs),
     )
 
 
-def free_worker_name(settings: Settings) -> str:
-    """The first name that no worker process on this machine holds."""
-    return next(
-        name
-        for number in itertools.count()
-        if not is_held(settings.data_dir, name := worker_name(settings, f"worker-{number}"))
-    )
+def lifespan_of(parts: Parts) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """What happens between the start of the application and its end."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        connecting = asyncio.create_task(asyncio.to_thread(parts.jobs.connect))
+        if parts.settings.uploads:
+            await asyncio.to_thread(swept, parts.uploads)
+        parts.engines.start()
+        prepare_routes(app)
+        if parts.keys.open():
+            log.warning("open", reason="there are no API keys: everybody who reaches the port may use the service")
+        try:
+            yield
+        finally:
+            connecting.cancel()
+            await parts.engines.stop()
+            parts.threads.shutdown(wait=False, cancel_futures=True)
+            if parts.tracing:
+                await asyncio.to_thread(parts.tracing.stop)
+
+    return lifespan
+
+
+def add_routes(app: FastAPI) -> None:
+    """Every router, and the files of the pages."""
+    for router in ROUTERS:
+        app.include_router(router)
+    app.mount(FILES, WebFiles(directory=WEB))
+    app.mount(health.DOCS_ASSETS, StaticFiles(packages=[("fastapi_swagger", "resources")]))
 
 
 def prepare_routes(app: FastAPI) -> None:
@@ -253,23 +207,19 @@ def prepare_routes(app: FastAPI) -> None:
         route.matches(dict(nowhere))
 
 
-def worker_name(settings: Settings, role: str) -> str:
-    """Names the worker: the same after a restart, so that it finds its own jobs again; another for another data folder,
-    also where that has the same path, as in two containers."""
-    return f"{socket.gethostname()}-{_number_of(settings.data_dir)}-{role}"
-
-
-def _number_of(folder: Path) -> str:
-    """Eight hex digits that are written into the folder when they are first asked for."""
-    path = folder / "instance"
+def swept(store: UploadStore) -> None:
+    """What was left behind is thrown away; a disk that does not let it keeps nobody from starting."""
     try:
-        with contextlib.suppress(FileExistsError), path.open("x") as file:
-            file.write(uuid.uuid4().hex[:8])
-        if re.fullmatch("[0-9a-f]{8}", known := path.read_text()):
-            return known
-    except FileNotFoundError:
-        # Nothing is started yet that would make the folder.
-        pass
+        store.sweep()
     except OSError as error:
-        log.warning("data folder has no number of its own", reason=error.strerror)
-    return f"{zlib.crc32(str(folder.absolute()).encode()):08x}"
+        log.error("uploads left behind could not be swept", reason=error.strerror)
+
+
+def why_off(settings: Settings) -> str | None:
+    """Why no models are taken; None where they are."""
+    if not settings.uploads:
+        return "this service takes no models; it does once it is started with KERASCOPE_UPLOADS=true"
+    missing = sandbox.why_not()
+    if missing and not settings.allow_unsandboxed_ingest:
+        return f"uploaded models are read in a sandbox alone, and {missing}"
+    return None

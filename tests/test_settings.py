@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from service.app import create_app, engine_config, jobs_config
+from service.app import create_app
+from service.configuration import engine_config, jobs_config
 from service.errors import ConfigurationError
 from service.settings import Settings, default_data_dir, is_loopback, load_settings, make_folders, origins, split
 

@@ -1,0 +1,1 @@
+"""The `kerascope` command: a file for each of its subcommands."""

@@ -8,13 +8,12 @@ from typing import Annotated
 
 import typer
 
+from service.cli.options import DataDir
 from service.keys.key import new_key, span
 from service.keys.scope import Scope
 from service.keys.store import KeyStore
 
 app = typer.Typer(no_args_is_help=True, help="API keys that callers send as `Authorization: Bearer <key>`.")
-
-DataDir = Annotated[Path | None, typer.Option(help="Folder for the service's own files.")]
 
 
 @app.command()

@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as npst
 
 import service
 from service import errors
-from service.app import jobs_config
+from service.configuration import jobs_config
 from service.contract.questions import DescribeLayer
 from service.engine.protocol import ArrayHeader, Call, DType, EngineConfig, Reply, error_of, fault_of, pack, unpack
 from service.errors import FieldError, KerascopeError

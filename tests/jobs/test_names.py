@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from service.app import worker_name
+from service.configuration import worker_name
 from service.jobs.config import JobsConfig
 from service.jobs.database import WORKERS, Database
 from service.jobs.jobs import Jobs

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.app import engine_config
+from service.configuration import engine_config
 from service.contract.models import Unloaded
 from service.contract.options import AnswerOptions
 from service.contract.questions import Load, Unload

@@ -5,8 +5,8 @@ from __future__ import annotations
 import tempfile
 from datetime import UTC, datetime
 
-from service.app import jobs_config
 from service.cli.doctor.check import Check, failed, ok
+from service.configuration import jobs_config
 from service.errors import KerascopeError
 from service.jobs.database import Database
 from service.jobs.store import Store
