@@ -14,7 +14,7 @@ from pathlib import Path
 from generators import http_file, javascript, python, shell
 from generators.example import FOLDER, names, read
 
-from service.api.answering.problems import STATUS, problem_type
+from service.api.problems import STATUS, problem_type
 from service.app import create_app
 from service.errors import ConfigurationError, KerascopeError
 from service.explainers import EXPLAINERS

@@ -17,12 +17,12 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from starlette.staticfiles import StaticFiles
 
 from service import __version__
-from service.api.answering import problems
+from service.api import problems
+from service.api.answering.services import Services
 from service.api.document.document import TAGS, finished
 from service.api.guarding.keys import Keys
 from service.api.guarding.scopes import allowed
 from service.api.guarding.stack import surround
-from service.api.reading.deps import Services
 from service.api.routes import explain, explorer, health, kserve_v1, methods, models, open_inference
 from service.api.routes import jobs as job_routes
 from service.api.routes import uploads as upload_routes

@@ -10,8 +10,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from service.models.backends.device import ONE_BLAS_THREAD
-
+# NumPy's products are small here, and threads of OpenBLAS go on spinning for tens of ms after each of them: they would
+# take the cores from TensorFlow, in this process or in the one beside it.
+ONE_BLAS_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -2, -3, -8
 ARENAS = 2
 # Each keeps what it has no use for until something beside it is freed, so the engine has few, and more than one: with

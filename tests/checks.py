@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from service import errors
-from service.api.answering.problems import MEDIA_TYPE
-from service.api.document.schemas import Problem
+from service.api.answering.schemas import Problem
+from service.api.problems import MEDIA_TYPE
 from service.app import create_app
 from service.errors import KerascopeError
 from service.settings import Settings

@@ -39,6 +39,6 @@ def check_model(path: Path, data_dir: DataDir = None) -> None:
     settings = load_settings(data_dir=data_dir)
     os.environ.update(environment(DeviceSettings("cpu"), str(settings.data_dir / "keras")))
     with quiet_start():
-        from service.usecases.check_model import report
+        from service.cli.check_model import report
     for line in report(path, settings.data_dir / "cache", trust_all=settings.trust_models_dir):
         typer.echo(line)

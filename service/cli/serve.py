@@ -56,7 +56,7 @@ def worker(
     ] = None,
 ) -> None:
     """Run background jobs without listening, on as many machines as there are."""
-    from service.models.backends.device import ONE_BLAS_THREAD
+    from service.process import ONE_BLAS_THREAD
 
     os.environ.update(ONE_BLAS_THREAD)
     from service.configuration import engine_config, free_worker_name

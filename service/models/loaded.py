@@ -14,7 +14,6 @@ import numpy as np
 
 from service.errors import InvalidParameter, ModelNotLoadable, UnknownLayer
 from service.models.backends.gradients import OwnGradients, has_own_code
-from service.models.backends.memory import enough_memory
 from service.models.backends.tensorflow import CALL_BYTES, TensorFlowBackend
 from service.models.dialects import dialect_of
 from service.models.files.labels import labels_of
@@ -27,6 +26,7 @@ from service.models.graph.head import Head, find_head, head_of_training
 from service.models.graph.inputs import find_input
 from service.models.graph.preprocess import InputShape, input_problem
 from service.models.graph.scaling import find_scaling
+from service.models.memory import enough_memory
 
 # What Keras and the graph keep of a layer beside its weights: 70 to 130 kB on five networks.
 LAYER_BYTES = 80_000

@@ -14,12 +14,12 @@ from typing import Generic
 import structlog
 
 from service.errors import KerascopeError, ModelNotLoadable, WeightsUnavailable
-from service.models.backends.memory import release_memory
 from service.models.backends.plans import PlanCache
 from service.models.files.library import Library
 from service.models.files.spec import ModelSpec, Stamp
 from service.models.graph.preprocess import Fitting
 from service.models.loaded import LoadedModel
+from service.models.memory import release_memory
 from service.models.slot import Failure, Found, Known, Slot, SlotStatus, State
 
 log = structlog.get_logger(__name__)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from playwright.sync_api import Route, expect
 
-from service.api.answering.problems import STATUS, problem_type
+from service.api.problems import STATUS, problem_type
 from service.errors import EngineUnavailable, JobsUnavailable, QueueFull, TooManyCalls, WeightsUnavailable
 from service.keys.key import new_key
 from service.keys.scope import Scope

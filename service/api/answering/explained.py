@@ -9,11 +9,11 @@ import orjson
 from fastapi import Request, Response
 
 from service.api.answering.negotiate import body_of, length_of, responder
-from service.api.document.schemas_jobs import job_out
+from service.api.answering.schemas_jobs import job_out
+from service.api.answering.services import Services
 from service.api.guarding.deadlines import CallerGone, place_of, unless_gone
 from service.api.guarding.keys import caller_of, owner_of
 from service.api.reading import prefer
-from service.api.reading.deps import Services
 from service.api.reading.prefer import Prefer
 from service.engine.host.pool import Place
 from service.errors.naming import error_named

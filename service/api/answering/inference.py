@@ -12,10 +12,10 @@ from pydantic import BaseModel, ValidationError
 
 from service.api.answering.explained import CLIENT_CLOSED
 from service.api.answering.negotiate import result_out
-from service.api.document.schemas_inference import InferenceRequest
+from service.api.answering.schemas_inference import InferenceRequest
+from service.api.answering.services import Services
 from service.api.guarding.deadlines import CallerGone, place_of, unless_gone
 from service.api.reading import body
-from service.api.reading.deps import Services
 from service.api.reading.parameters import RequestOptions, parse_many
 from service.contract.models import ModelDetails
 from service.contract.options import AnswerOptions

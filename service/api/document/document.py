@@ -8,13 +8,13 @@ from typing import Any, Literal
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from service.api.answering import problems as errors
-from service.api.answering.problems import PREFIX
+from service.api import problems as errors
+from service.api.answering.schemas_inference import InferenceRequest, InstancesRequest
+from service.api.answering.schemas_uploads import ModelChange
 from service.api.document.operations import inference_errors, problems
-from service.api.document.schemas_inference import InferenceRequest, InstancesRequest
-from service.api.document.schemas_uploads import ModelChange
 from service.api.guarding.keys import OPEN_PATHS
 from service.api.guarding.scopes import state_scopes
+from service.api.problems import PREFIX
 
 TAGS = [
     {"name": "methods", "description": "What a network sees: every method on an image, alone or several at once."},

@@ -9,9 +9,9 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from service.api.answering.negotiate import MEDIA
-from service.api.document.schemas import Problem
-from service.api.document.schemas_inference import InferenceError
-from service.api.document.schemas_jobs import JobOut
+from service.api.answering.schemas import Problem
+from service.api.answering.schemas_inference import InferenceError
+from service.api.answering.schemas_jobs import JobOut
 from service.api.reading.body import NPY
 from service.api.reading.parameters import (
     FORMS_OF_MANY,

@@ -13,8 +13,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.api.answering.problems import problem_response
 from service.api.guarding.keys import OPEN_PATHS, owner_of
+from service.api.problems import problem_response
 from service.errors import BodyTooLarge, TooManyCalls, UnsupportedMediaType
 
 PLAIN = "identity"

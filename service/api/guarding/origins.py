@@ -7,8 +7,8 @@ import re
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.api.answering.problems import problem_response
 from service.api.guarding.keys import Keys, is_open
+from service.api.problems import problem_response
 from service.errors import NotAllowed, UnknownHost
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})

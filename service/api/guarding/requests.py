@@ -11,9 +11,9 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.api.answering.problems import internal_error, problem_response
 from service.api.guarding.keys import LOOK_AGAIN_S, PROBES, Keys, is_open, refused_since, still_allowed
 from service.api.guarding.origins import Hosts
+from service.api.problems import internal_error, problem_response
 from service.errors import EngineUnavailable, NotAuthenticated, UnknownHost
 from service.metrics.calls import NOT_ROUTED, CallMetrics
 

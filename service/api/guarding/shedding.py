@@ -7,8 +7,8 @@ import re
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.api.answering.problems import problem_response
 from service.api.guarding.deadlines import place_of
+from service.api.problems import problem_response
 from service.api.reading import prefer
 from service.engine.host.pool import EnginePool
 from service.errors import KerascopeError

@@ -8,12 +8,12 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.api.answering.problems import InferenceErrors
 from service.api.guarding.keys import Keys
 from service.api.guarding.limits import BodyLimit
 from service.api.guarding.origins import ForeignPages, Hosts
 from service.api.guarding.requests import Authentication, Measuring, RequestContext
 from service.api.guarding.shedding import Shedding
+from service.api.problems import InferenceErrors
 from service.engine.host.pool import EnginePool
 from service.metrics import CallMetrics
 from service.models.files.library import Library

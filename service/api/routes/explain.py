@@ -8,6 +8,8 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from service.api.answering import negotiate
 from service.api.answering.explained import answered, at_once
+from service.api.answering.schemas import ExplanationOut, ExplanationsOut
+from service.api.answering.services import LayerPath, ModelId, ServicesDep, visible_model
 from service.api.document.operations import (
     BINARY,
     CACHE_HEADERS,
@@ -19,10 +21,8 @@ from service.api.document.operations import (
     problems,
     query_parameters,
 )
-from service.api.document.schemas import ExplanationOut, ExplanationsOut
 from service.api.guarding.scopes import operation_of
 from service.api.reading import body
-from service.api.reading.deps import LayerPath, ModelId, ServicesDep, visible_model
 from service.api.reading.parameters import FORMS_OF_MANY, RequestOptions, forms_of, parse, parse_many
 from service.explainers import BY_NAME, EXPLAINERS
 from service.explainers.base import Explainer, Photograph

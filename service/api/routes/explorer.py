@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from service.api.reading.deps import ServicesDep
+from service.api.answering.services import ServicesDep
 from service.api.routes.health import page_policy
 
 WEB = Path(__file__).parents[2] / "web"

@@ -11,9 +11,9 @@ from fastapi import APIRouter, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 
+from service.api.answering.schemas import Health
+from service.api.answering.services import Services, ServicesDep
 from service.api.document.operations import problems
-from service.api.document.schemas import Health
-from service.api.reading.deps import Services, ServicesDep
 from service.contract.models import EngineStatus
 
 

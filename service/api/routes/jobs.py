@@ -14,13 +14,13 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from service.api.answering import negotiate
 from service.api.answering.negotiate import answered_as
-from service.api.answering.problems import problem_of
+from service.api.answering.schemas import ExplanationOut
+from service.api.answering.schemas_jobs import JobList, JobOut, job_out
+from service.api.answering.services import JobId, ServicesDep, known_query
 from service.api.document.operations import BINARY, picture_responses, problems, query_parameters
-from service.api.document.schemas import ExplanationOut
-from service.api.document.schemas_jobs import JobList, JobOut, job_out
 from service.api.guarding.keys import LOOK_AGAIN_S, refused_since, seen_by, still_allowed
+from service.api.problems import problem_of
 from service.api.reading import body
-from service.api.reading.deps import JobId, ServicesDep, known_query
 from service.api.reading.parameters import ResultOptions
 from service.errors import JobWithoutResult, KerascopeError
 from service.jobs.job import JobEvent, JobState

@@ -8,9 +8,9 @@ from functools import partial
 from fastapi import APIRouter, Depends, Request, Response
 
 from service.api.answering import inference
+from service.api.answering.schemas_inference import InstanceExplanations, InstancePredictions, InstancesRequest
+from service.api.answering.services import ModelId, ServicesDep, known_query, visible_model
 from service.api.document.operations import json_body, problems
-from service.api.document.schemas_inference import InstanceExplanations, InstancePredictions, InstancesRequest
-from service.api.reading.deps import ModelId, ServicesDep, known_query, visible_model
 from service.usecases.inference import EVERY_CLASS, PREDICT, requests_of
 
 router = APIRouter(prefix="/v1/models", tags=["kserve"], dependencies=[Depends(known_query), Depends(visible_model)])

@@ -6,11 +6,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
 
+from service.api.answering.schemas import MethodList
+from service.api.answering.services import ServicesDep, known_query, visible_model
 from service.api.document.operations import problems
-from service.api.document.schemas import MethodList
 from service.api.guarding.keys import caller_of, owner_of
 from service.api.guarding.scopes import READS
-from service.api.reading.deps import ServicesDep, known_query, visible_model
 from service.contract.questions import AskValidity
 from service.explainers import EXPLAINERS
 from service.explainers.base import Explainer, Photograph

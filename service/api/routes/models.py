@@ -6,10 +6,18 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
+from service.api.answering.schemas import ModelList
+from service.api.answering.services import (
+    LayerPath,
+    ModelId,
+    ServicesDep,
+    known_query,
+    may_load,
+    may_unload,
+    visible_model,
+)
 from service.api.document.operations import problems
-from service.api.document.schemas import ModelList
 from service.api.guarding.keys import NOBODY, owner_of, seen_by
-from service.api.reading.deps import LayerPath, ModelId, ServicesDep, known_query, may_load, may_unload, visible_model
 from service.contract.models import LayerFound, LayerList, ModelDetails, Summary, Unloaded
 from service.contract.questions import DescribeLayer, ListLayers, Load, Summarize, Unload
 from service.usecases.models import SUMMARY_WIDTH

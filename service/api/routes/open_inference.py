@@ -9,8 +9,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from service import __version__
 from service.api.answering import inference
-from service.api.document.operations import inference_errors, json_body
-from service.api.document.schemas_inference import (
+from service.api.answering.schemas_inference import (
     InferenceRequest,
     InferenceResponse,
     ModelMetadata,
@@ -19,8 +18,9 @@ from service.api.document.schemas_inference import (
     ServerMetadata,
     ServerReadiness,
 )
+from service.api.answering.services import ServedModel, ServicesDep, known_query, visible_served_model
+from service.api.document.operations import inference_errors, json_body
 from service.api.guarding.keys import owner_of, seen_by
-from service.api.reading.deps import ServedModel, ServicesDep, known_query, visible_served_model
 from service.api.routes.health import readiness
 from service.usecases.inference import EVERY_CLASS, PREDICT, requests_of
 

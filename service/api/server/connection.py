@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from service.api.answering.problems import STATUS, problem_response
 from service.api.guarding.requests import harden
+from service.api.problems import STATUS, problem_response
 from service.errors import HeadTooLarge, KerascopeError, MalformedBody, QueueFull, TooSlow, UrlTooLong
 
 # What a caller may go on sending after it has its answer before the connection is cut.

@@ -25,6 +25,7 @@ from service.contract.results import Explained, MethodResult
 from service.engine.child.answer import answer, check_finite, explained, network_input, with_model_defaults
 from service.engine.child.around import SharedPasses
 from service.engine.child.describe import layer_found, layer_row, method_validity, model_found
+from service.engine.child.summary import summary_of
 from service.errors import MethodNotValid, TooCostly
 from service.explainers import BY_NAME, EXPLAINERS
 from service.explainers.base import Explainer, Photograph, Progress
@@ -32,10 +33,9 @@ from service.explainers.forms import RAW_FORMS, require_drawable, require_one_ar
 from service.explainers.params import ExplainerParams
 from service.explainers.targets import Targets, class_targets, parse_targets
 from service.models.backends.interface import Backend
-from service.models.backends.memory import enough_memory
 from service.models.graph.preprocess import NetworkInput
 from service.models.loaded import LoadedModel
-from service.models.summary import summary_of
+from service.models.memory import enough_memory
 
 Prepared = tuple[Explainer, ExplainerParams, Targets]
 

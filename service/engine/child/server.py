@@ -324,7 +324,7 @@ class Engine:
         finally:
             del model
             if not self._registry.is_warm(model_id):
-                from service.models.backends.memory import release_memory
+                from service.models.memory import release_memory
 
                 # It was unloaded meanwhile, and is held by nobody any longer.
                 release_memory()

@@ -10,9 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-# NumPy's products are small here, and threads of OpenBLAS go on spinning for tens of ms after each of them: they would
-# take the cores from TensorFlow, in this process or in the one beside it.
-ONE_BLAS_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
+from service.process import ONE_BLAS_THREAD
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ import tensorflow as tf
 
 from service.models.backends.gradients import OwnGradients
 from service.models.backends.interface import Signature
-from service.models.backends.memory import OUT_OF_MEMORY, release_memory
 from service.models.backends.work import doing, require_wanted, waiting_for_a_plan
+from service.models.memory import OUT_OF_MEMORY, release_memory
 
 # How often one who waits for another plan to be traced looks whether it is still wanted.
 LOOK_S = 0.1

@@ -9,8 +9,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from service.models.dialects.traits import Affine, Traits
 from service.models.dialects.weighted import Weighted
-from service.models.graph.traits import Affine, Traits
 
 Shape = tuple[int | None, ...]
 

@@ -27,8 +27,8 @@ from service.models.dialects.reading import (
     scope_name,
     traits_of_layer,
 )
+from service.models.dialects.traits import Affine, Pointwise, Traits
 from service.models.dialects.weighted import Weighted, normalisation_of, weighted_of
-from service.models.graph.traits import Affine, Pointwise, Traits
 
 _rich = summary_utils.rich
 _own = summary_utils.print_summary

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from service.models.graph.traits import (
+from service.models.dialects.traits import (
     Affine,
     Cropping,
     Pointwise,

@@ -12,7 +12,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from service.arrays import Array
-from service.models.graph.traits import Affine
+from service.models.dialects.traits import Affine
 
 Kind = Literal["convolution", "depthwise", "separable", "transposed", "dense"]
 _KINDS: dict[str, Kind] = {

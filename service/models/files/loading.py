@@ -12,7 +12,6 @@ import keras
 import structlog
 
 from service.errors import KerascopeError, ModelNotLoadable, WeightsUnavailable, nearest
-from service.models.backends.memory import OUT_OF_MEMORY
 from service.models.files import efficientnet_lite0
 from service.models.files.opening import keras3
 from service.models.files.opening.contents import Config, Contents, contents_of
@@ -20,6 +19,7 @@ from service.models.files.opening.first_look import missing_file, missing_weight
 from service.models.files.opening.library_message import short_sentence
 from service.models.files.opening.own_code import own_objects
 from service.models.files.spec import ModelSpec
+from service.models.memory import OUT_OF_MEMORY
 
 log = structlog.get_logger(__name__)
 

@@ -11,10 +11,10 @@ import keras
 from service.errors import ModelNotLoadable
 from service.models.dialects import dialect_of
 from service.models.dialects.dialect import Call, Dialect, Shape, Symbol
+from service.models.dialects.traits import Traits
 from service.models.graph.channels_first import ALONG_CHANNELS, ChannelsFirst, Turned, has_channels_first, last
 from service.models.graph.folding import Folds
 from service.models.graph.graph import LINEAR, Graph, LayerEntry, Node, Tensor
-from service.models.graph.traits import Traits
 
 
 def canonical(model: Any) -> Graph:

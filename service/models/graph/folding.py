@@ -16,10 +16,10 @@ from typing import Any
 import tensorflow as tf
 
 from service.models.dialects.dialect import Dialect
+from service.models.dialects.traits import Affine, Window
 from service.models.dialects.weighted import Weighted, variable_of
 from service.models.graph.channels_first import Turned
 from service.models.graph.graph import Node, Tensor
-from service.models.graph.traits import Affine, Window
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,7 @@ import keras
 
 from service.errors import UnknownLayer, nearest
 from service.models.dialects.dialect import Dialect
-from service.models.graph.traits import Traits
+from service.models.dialects.traits import Traits
 
 if TYPE_CHECKING:
     from service.models.graph.folding import Folds

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from service.api.document.schemas import ExplanationOut, ImageOut
+from service.api.answering.schemas import ExplanationOut, ImageOut
 from tests.api.routes.test_jobs import ended
 from tests.checks import MODEL, PNG, openapi, problem, saved, triangle
 from tests.conftest import Service

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.api.document.schemas import ExplanationOut
+from service.api.answering.schemas import ExplanationOut
 from tests.api.conftest import KEY, MAX_RESPONSE_BYTES
 from tests.checks import CAM, MODEL, NPY, PNG, as_npy, problem, saved, triangle
 from tests.conftest import Service

@@ -11,7 +11,7 @@ import httpx
 import numpy as np
 import pytest
 
-from service.api.document.schemas import ExplanationsOut
+from service.api.answering.schemas import ExplanationsOut
 from service.api.reading.parameters import parse_many
 from service.errors import InvalidParameter, UnknownMethod
 from tests import nets

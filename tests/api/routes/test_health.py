@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from service.api.document.schemas import Health
+from service.api.answering.schemas import Health
 from service.models.files.library import CATALOGUE
 from tests.checks import MODEL
 from tests.conftest import Service, start_service, wait_ready

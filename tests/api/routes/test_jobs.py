@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.api.document.schemas_jobs import JobOut
+from service.api.answering.schemas_jobs import JobOut
 from service.models.files.library import Library
 from service.models.loaded import load_model
 from tests.checks import CAM, MODEL, PNG, problem, saved, triangle

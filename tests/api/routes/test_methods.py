@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from service.api.document.schemas import MethodList
+from service.api.answering.schemas import MethodList
 from service.explainers import BY_NAME, EXPLAINERS
 from tests import nets
 from tests.checks import NPY, as_npy, openapi, problem

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.api.document.schemas import ExplanationOut, ModelList
+from service.api.answering.schemas import ExplanationOut, ModelList
 from service.contract.models import LayerFound, LayerList, ModelDetails, Summary
 from tests.checks import MODEL, PNG, problem, saved, triangle
 from tests.conftest import Service, start_service

@@ -11,8 +11,8 @@ import httpx
 import numpy as np
 import pytest
 
-from service.api.answering.problems import InferenceErrors
-from service.api.document.schemas_inference import InferenceResponse, ModelMetadata
+from service.api.answering.schemas_inference import InferenceResponse, ModelMetadata
+from service.api.problems import InferenceErrors
 from service.app import create_app
 from service.settings import Settings
 from tests.api.conftest import KEY

@@ -13,10 +13,10 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
+from service.models.dialects.traits import Pointwise, Window
 from service.models.graph.canonical import canonical
 from service.models.graph.channels_first import Turned
 from service.models.graph.cost import flops
-from service.models.graph.traits import Pointwise, Window
 
 
 def wide(module: Any, *, data_format: str = "channels_last") -> Any:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from service.models.backends.incremental.spans import Reach
+from service.models.dialects.traits import Cropping, Pointwise, Repetition, Window, ZeroPadding
 from service.models.graph.cost import Shape
 from service.models.graph.graph import Node, Tensor
-from service.models.graph.traits import Cropping, Pointwise, Repetition, Window, ZeroPadding
 
 Shapes = Mapping[Tensor, Shape]
 

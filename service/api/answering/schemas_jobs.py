@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from service.api.answering.problems import STATUS, problem_type
+from service.api.problems import STATUS, problem_type
 from service.contract.message import JsonObject, Message
 from service.errors.naming import error_named
 from service.jobs.job import Job

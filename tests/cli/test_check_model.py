@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from service.cli.check_model import LAYERS_SHOWN, report
 from service.errors import ModelNotLoadable
 from service.models.files.library import CATALOGUE
-from service.usecases.check_model import LAYERS_SHOWN, report
 
 SHAPES = CATALOGUE / "shapes"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from service.api.document.schemas import ResultOut
+from service.api.answering.schemas import ResultOut
 from service.contract.message import JsonObject, Message
 
 

@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from service import errors
-from service.api.answering.problems import STATUS, problem_response, problem_type
+from service.api.problems import STATUS, problem_response, problem_type
 from service.app import create_app
 from service.errors import FieldError, KerascopeError
 from service.settings import Settings

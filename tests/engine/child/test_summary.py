@@ -15,12 +15,12 @@ import pytest
 import tf_keras
 from keras import layers
 
+from service.engine.child.summary import summary_of
 from service.errors import UnknownLayer
 from service.models.dialects.keras2 import KERAS_2
 from service.models.dialects.keras3 import KERAS_3
 from service.models.files.entries import spec_of_file
 from service.models.loaded import LoadedModel, load_model
-from service.models.summary import summary_of
 
 pytestmark = pytest.mark.usefixtures("frozen")
 WIDTHS = (80, 110, 160)
