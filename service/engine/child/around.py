@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from service.arrays import Array
 from service.engine.child.turns import Turns
-from service.models.backends.interface import CHUNK_S, Backend, Occluded, Plan, Signature
+from service.models.backends.interface import CHUNK_S, Backend, Occluded, Plan, Signature, sized
 from service.models.backends.work import doing
 
 if TYPE_CHECKING:
     from service.models.graph.graph import Graph
-import hashlib
 
 SMALLER = 4
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A plan, and what was said of it when it was compiled: what it is known by, whether its results are worth keeping,
+    and how many images of different calls may be run as one."""
+
+    key: Hashable
+    plan: Plan
+    shared: bool
+    rows: int
 
 
 class Around:
-    """Everything is the backend's own; subclasses say how a plan is run."""
+    """Does everything as the backend does; subclasses say how a plan is run, in `run` and `alone`."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -27,15 +40,25 @@ class Around:
         self.gradients, self.value_and_gradient = backend.gradients, backend.value_and_gradient
         self.ruled, self.scan = backend.ruled, backend.scan
 
+    def run(self, compiled: Compiled, arrays: tuple[Array, ...]) -> list[Array]:
+        """Runs a plan."""
+        return compiled.plan(*arrays)
+
+    def alone(self, compute: Callable[[], T], /) -> T:
+        """Runs what is no plan for others to join: a step of windows."""
+        return compute()
+
     def compiled(
         self, key: Hashable, function: Callable[..., Any], signature: Signature, *, shared: bool = True, rows: int = 1
     ) -> Plan:
-        """Compiles as the backend does."""
-        return self._backend.compiled(key, function, signature, shared=shared, rows=rows)
+        """Compiles as the backend does; the plan goes through `run`."""
+        plan = self._backend.compiled(key, function, signature, shared=shared, rows=rows)
+        compiled = Compiled(sized(key, signature), plan, shared, rows)
+        return lambda *arrays: self.run(compiled, arrays)
 
     def incremental(self, *grid: Any) -> Occluded:
-        """Prepares a grid as the backend does."""
-        return self._backend.incremental(*grid)
+        """Prepares a grid as the backend does; its steps go through `alone`."""
+        return self._backend.incremental(*grid).through(self.alone)
 
 
 class Smaller(Around):
@@ -66,30 +89,18 @@ class BetweenCalls(Around):
         super().__init__(backend)
         self._turns = turns
 
-    def compiled(
-        self, key: Hashable, function: Callable[..., Any], signature: Signature, *, shared: bool = True, rows: int = 1
-    ) -> Plan:
+    def run(self, compiled: Compiled, arrays: tuple[Array, ...]) -> list[Array]:
         """Runs in turn."""
-        plan = super().compiled(key, function, signature, shared=shared, rows=rows)
+        return self.alone(lambda: compiled.plan(*arrays))
 
-        def run(*arrays: Array) -> list[Array]:
-            with self._turns.job(), doing("step"):
-                return plan(*arrays)
-
-        return run
-
-    def incremental(self, *grid: Any) -> Occluded:
+    def alone(self, compute: Callable[[], T], /) -> T:
         """Runs in turn."""
-
-        def in_turn(compute: Callable[[], Any], /) -> Any:
-            with self._turns.job(), doing("step"):
-                return compute()
-
-        return super().incremental(*grid).through(in_turn)
+        with self._turns.job(), doing("step"):
+            return compute()
 
 
 class SharedPasses(Around):
-    """A model's backend for the length of one call: a plan that is asked twice for one image is run once.
+    """A model's backend for the length of one call: a plan that several of its methods ask for one image is run once.
 
     `runs` counts the passes that were run. Batches of many images are not kept, for the sake of memory.
     """
@@ -99,21 +110,12 @@ class SharedPasses(Around):
         self._results: dict[Hashable, list[Array]] = {}
         self.runs = 0
 
-    def compiled(
-        self, key: Hashable, function: Callable[..., Any], signature: Signature, *, shared: bool = True, rows: int = 1
-    ) -> Plan:
-        """Compiles as the backend does; the results for single images are kept where they are `shared`."""
-        plan = super().compiled(key, function, signature, shared=shared, rows=rows)
-        if not shared:
-            return plan
-
-        def run(*arrays: Array) -> list[Array]:
-            if arrays[0].shape[0] != 1:
-                return plan(*arrays)
-            known = (key, *(hashlib.sha256(array.tobytes()).digest() for array in arrays))
-            if known not in self._results:
-                self.runs += 1
-                self._results[known] = plan(*arrays)
-            return self._results[known]
-
-        return run
+    def run(self, compiled: Compiled, arrays: tuple[Array, ...]) -> list[Array]:
+        """Runs the plan where no run of it on equal arrays is known; single images of plans that are `shared`."""
+        if not compiled.shared or arrays[0].shape[0] != 1:
+            return compiled.plan(*arrays)
+        known = (compiled.key, *(hashlib.sha256(array.tobytes()).digest() for array in arrays))
+        if known not in self._results:
+            self.runs += 1
+            self._results[known] = compiled.plan(*arrays)
+        return self._results[known]

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from service.arrays import Array
-from service.engine.child.around import Around
+from service.engine.child.around import Around, Compiled, T
 from service.engine.child.caller import Caller
 from service.engine.child.turns import Turns
-from service.models.backends.interface import Backend, Occluded, Plan, Signature, sized
+from service.models.backends.interface import Backend, Plan
 from service.models.backends.work import doing
 
 LARGEST = 32
@@ -71,9 +71,16 @@ class Batches:
                 del error
         return ask.found or []
 
-    def alone(self, caller: Caller, compute: Callable[[], Any]) -> Any:
-        """What `compute` gives, in turn."""
-        return self.run(caller, object(), lambda: [compute()], (), 1)[0]
+    def alone(self, caller: Caller, compute: Callable[[], T]) -> T:
+        """Gives what `compute` gives, in turn."""
+        found: list[T] = []
+
+        def run() -> list[Array]:
+            found.append(compute())
+            return []
+
+        self.run(caller, object(), run, (), 1)
+        return found[0]
 
     def _forget(self, key: Hashable, ask: _Ask) -> None:
         """Drops the ask of a caller who has gone, unless another's turn has just taken it along."""
@@ -129,14 +136,10 @@ class Batched(Around):
         self._batches = batches
         self._caller = caller
 
-    def compiled(
-        self, key: Hashable, function: Callable[..., Any], signature: Signature, *, shared: bool = True, rows: int = 1
-    ) -> Plan:
-        """Runs in turn."""
-        plan = super().compiled(key, function, signature, shared=shared, rows=rows)
-        batches, caller, place = self._batches, self._caller, (self._backend, sized(key, signature))
-        return lambda *arrays: batches.run(caller, place, plan, arrays, rows)
+    def run(self, compiled: Compiled, arrays: tuple[Array, ...]) -> list[Array]:
+        """Runs in turn, with single images of others that wait for the same plan."""
+        return self._batches.run(self._caller, (self._backend, compiled.key), compiled.plan, arrays, compiled.rows)
 
-    def incremental(self, *grid: Any) -> Occluded:
+    def alone(self, compute: Callable[[], T], /) -> T:
         """Runs in turn, and alone."""
-        return super().incremental(*grid).through(lambda compute: self._batches.alone(self._caller, compute))
+        return self._batches.alone(self._caller, compute)

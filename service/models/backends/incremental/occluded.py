@@ -48,9 +48,10 @@ class Occluded:
         self.saved, self.faster, self.obstacle, self.chunk = schedule.saved, faster, schedule.obstacle, chunk
 
     def through(self, in_turn: InTurn) -> Occluded:
-        """The same, with every run of a plan handed to `in_turn`; what is traced is not."""
-        other = copy(self)
-        other._in_turn = in_turn
+        """The same, with every run of a plan handed to `in_turn`, within what it was handed to before; what is traced
+        is not."""
+        other, within = copy(self), self._in_turn
+        other._in_turn = lambda compute: within(lambda: in_turn(compute))
         return other
 
     def on(self, batch: Floats, cover: Floats) -> tuple[Floats, Callable[[NDArray[np.int32]], Floats]]:
