@@ -27,8 +27,8 @@ from service.api.routes import explain, explorer, health, kserve_v1, methods, mo
 from service.api.routes import jobs as job_routes
 from service.api.routes import uploads as upload_routes
 from service.api.routes.explorer import FILES, WEB, WebFiles
+from service.arrays import JsonObject
 from service.configuration import engine_config, ingest_limits, jobs_config
-from service.contract.message import JsonObject
 from service.engine.host.pool import EnginePool
 from service.imaging.decode import DecodeLimits
 from service.ingest import sandbox

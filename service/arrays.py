@@ -1,11 +1,25 @@
-"""Arrays, as they go through the service: of any shape and type, with their names."""
+"""Names for what the libraries' own types leave open: arrays, tensors, layers, JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from numpy.typing import NDArray
 
+# Of any shape and type; with their names where there are several.
 Array = NDArray[Any]
 Arrays = Mapping[str, Array]
+# A tensor of whatever library, there already or still a symbol; and a function of tensors.
+Values = Any
+Function = Callable[..., Any]
+# Nested tuples, lists and dictionaries of such.
+Structure = Any
+Kwargs = Mapping[str, Any]
+# Either Keras's own: a layer or an operation; a model; its functions of tensors.
+Layer = Any
+KerasModel = Any
+Ops = Any
+# What JSON can hold; and an object without a fixed shape: a layer's config, a method's statistics.
+Json = Any
+JsonObject = dict[str, Any]

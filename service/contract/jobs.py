@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from service.contract.message import JsonObject, Message
+from service.arrays import JsonObject
+from service.contract.message import Message
 from service.contract.options import AnswerOptions
 from service.contract.results import Explained
 

@@ -6,9 +6,6 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-# What has no fixed shape: a layer's config, a method's statistics.
-JsonObject = dict[str, Any]
-
 
 class Message(BaseModel):
     """Immutable, and every unknown key is an error."""

@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from service.contract.message import JsonObject, Message
+from service.arrays import JsonObject
+from service.contract.message import Message
 from service.models.files.uploads.record import Visibility
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from service.contract.message import JsonObject, Message
+from service.arrays import JsonObject
+from service.contract.message import Message
 
 
 class ModelRef(Message):

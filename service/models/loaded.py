@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from service.arrays import KerasModel, Values
 from service.errors import InvalidParameter, ModelNotLoadable, UnknownLayer
 from service.models.backends.gradients import OwnGradients, has_own_code
 from service.models.backends.tensorflow import CALL_BYTES, TensorFlowBackend
@@ -42,7 +43,7 @@ class LoadedModel:
     """
 
     spec: ModelSpec
-    keras_model: Any
+    keras_model: KerasModel
     graph: Graph
     heads: tuple[Head, ...]
     labels: tuple[str, ...]
@@ -187,6 +188,6 @@ def _check_cam_layer(graph: Graph, spec: ModelSpec) -> None:
         raise ModelNotLoadable(f"{said} the output of {entry.path!r} has the shape {shape[1:]} and is no spatial map")
 
 
-def _item_bytes(variable: Any) -> int:
+def _item_bytes(variable: Values) -> int:
     """Says how many bytes one number of a variable takes, of either Keras."""
     return int(np.dtype(getattr(variable.dtype, "as_numpy_dtype", variable.dtype)).itemsize)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from service.arrays import Arrays
-from service.contract.message import JsonObject
+from service.arrays import Arrays, JsonObject
 from service.contract.results import MethodResult, ModelRef
 
 

@@ -10,9 +10,8 @@ from dataclasses import dataclass, replace
 import orjson
 import structlog
 
-from service.arrays import Arrays
+from service.arrays import Arrays, JsonObject
 from service.contract.jobs import JobRequest, JobResult
-from service.contract.message import JsonObject
 from service.contract.questions import Check
 from service.engine.host.deadline import Deadline
 from service.engine.host.pool import EnginePool

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from service.arrays import Array
+from service.arrays import Array, JsonObject
 from service.contract.jobs import JobRequest, MethodCalled
-from service.contract.message import JsonObject
 from service.contract.options import PICTURES, AnswerOptions
 from service.contract.questions import Explain, MethodAsked
 from service.errors import InvalidParameter

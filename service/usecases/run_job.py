@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from service.arrays import Arrays
+from service.arrays import Arrays, JsonObject
 from service.contract.jobs import JobRequest, JobResult
-from service.contract.message import JsonObject
 from service.contract.questions import Explain
 from service.contract.results import Explained
 from service.explainers.base import Progress, Snapshot

@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from service.contract.message import JsonObject, Message
+from service.arrays import JsonObject
+from service.contract.message import Message
 from service.contract.models import ModelRow, Validity
 from service.contract.results import MethodSaid, ModelRef
 

@@ -7,7 +7,8 @@ from typing import Any
 from pydantic import Field
 
 from service.api.answering.schemas import ResultOut
-from service.contract.message import JsonObject, Message
+from service.arrays import JsonObject
+from service.contract.message import Message
 
 
 class InstancesRequest(Message):

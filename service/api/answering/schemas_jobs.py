@@ -8,7 +8,8 @@ from typing import Literal
 from pydantic import Field
 
 from service.api.problems import STATUS, problem_type
-from service.contract.message import JsonObject, Message
+from service.arrays import JsonObject
+from service.contract.message import Message
 from service.errors.naming import error_named
 from service.jobs.job import Job
 

@@ -6,7 +6,8 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.contract.message import JsonObject, Message
+from service.arrays import JsonObject
+from service.contract.message import Message
 from service.models.files.uploads.record import Record, Visibility
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from service.arrays import Array
+from service.arrays import Array, Function
 from service.engine.child.turns import Turns
 from service.models.backends.interface import CHUNK_S, Backend, Occluded, Plan, Signature, sized
 from service.models.backends.work import doing
@@ -49,7 +49,7 @@ class Around:
         return compute()
 
     def compiled(
-        self, key: Hashable, function: Callable[..., Any], signature: Signature, *, shared: bool = True, rows: int = 1
+        self, key: Hashable, function: Function, signature: Signature, *, shared: bool = True, rows: int = 1
     ) -> Plan:
         """Compiles as the backend does; the plan goes through `run`."""
         plan = self._backend.compiled(key, function, signature, shared=shared, rows=rows)

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from service.arrays import Array
-from service.contract.message import JsonObject
+from service.arrays import Array, JsonObject
 from service.contract.models import (
     HeadFound,
     InputFound,

@@ -8,8 +8,8 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
+from service.arrays import Ops
 from service.process import ONE_BLAS_THREAD
 
 
@@ -43,7 +43,7 @@ def environment(settings: DeviceSettings, keras_home: str) -> dict[str, str]:
     return variables
 
 
-def configure(settings: DeviceSettings, tf: Any) -> str:
+def configure(settings: DeviceSettings, tf: Ops) -> str:
     """Sets memory growth and threads on the imported but not yet initialised module; gives the device's name.
 
     Raises RuntimeError when TensorFlow is initialised already: the settings would be silently ignored.

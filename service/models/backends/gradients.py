@@ -8,10 +8,11 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
-from typing import Any
 from weakref import WeakSet
 
 from tensorflow.python.framework import ops
+
+from service.arrays import KerasModel
 
 # What TensorFlow names the gradients of `tf.custom_gradient`.
 PREFIX = "CustomGradient-"
@@ -74,7 +75,7 @@ def _settle() -> None:
         registry.pop(name, None)
 
 
-def has_own_code(model: Any) -> bool:
+def has_own_code(model: KerasModel) -> bool:
     """Whether a layer of a model of either Keras, or a function in one, is neither Keras's nor TensorFlow's."""
     for layer in model._flatten_layers():
         activation = getattr(layer, "activation", None)
@@ -83,6 +84,6 @@ def has_own_code(model: Any) -> bool:
     return False
 
 
-def _is_own(thing: Any) -> bool:
+def _is_own(thing: KerasModel) -> bool:
     module = getattr(thing, "__module__", None) or type(thing).__module__
     return module.partition(".")[0] not in _LIBRARIES

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from service.arrays import Array
+from service.arrays import Array, Function, Ops, Values
 
 if TYPE_CHECKING:
     from service.models.graph.graph import Graph, Node, Tensor
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 Plan = Callable[..., list[Array]]
 Signature = Sequence[tuple[tuple[int | None, ...], str]]
 ReluRule = Literal["guided", "deconvnet", "redirected"]
-Tensors = list[Any]
+Tensors = list[Values]
 # About how long one step of a call may take, so that it can be stopped and others get their turn.
 CHUNK_S = 0.1
 
@@ -26,7 +26,7 @@ def sized(key: Hashable, signature: Signature) -> Hashable:
 class InTurn(Protocol):
     """Calls what is computed, now or once it is its turn, and gives what it gives."""
 
-    def __call__(self, compute: Callable[[], Any], /) -> Any: ...
+    def __call__(self, compute: Callable[[], Values], /) -> Values: ...
 
 
 class Occluded(Protocol):
@@ -48,10 +48,10 @@ class Occluded(Protocol):
 class Backend(Protocol):
     """`ops` is `keras.ops` or has its functions; the rest is documented at `TensorFlowBackend`."""
 
-    ops: Any
+    ops: Ops
 
     def compiled(
-        self, key: Hashable, function: Callable[..., Any], signature: Signature, *, shared: bool = True, rows: int = 1
+        self, key: Hashable, function: Function, signature: Signature, *, shared: bool = True, rows: int = 1
     ) -> Plan:
         """`function` of tensors, traced once a key."""
 
@@ -65,7 +65,7 @@ class Backend(Protocol):
         self,
         graph: Graph,
         target: Tensor,
-        matrix: Callable[[Any, Any], Any],
+        matrix: Callable[[Ops, Values], Values],
         key: Hashable,
         size: tuple[int, int],
         windows: Sequence[Sequence[tuple[int, int]]],
@@ -89,18 +89,18 @@ class Backend(Protocol):
     def gradients(
         self,
         graph: Graph,
-        feeds: Mapping[Tensor, Any],
+        feeds: Mapping[Tensor, Values],
         watched: Sequence[Tensor],
         fetches: Sequence[Tensor],
-        scores: Callable[..., list[Any]],
+        scores: Callable[..., list[Values]],
         rule: ReluRule | None = None,
-    ) -> tuple[list[Any], list[list[Any]], list[Any]]:
+    ) -> tuple[list[Values], list[list[Values]], list[Values]]:
         """One forward pass, and a backward pass for each score."""
 
-    def ruled(self, rule: ReluRule | None) -> Callable[[Node], Callable[..., Any]] | None:
+    def ruled(self, rule: ReluRule | None) -> Callable[[Node], Function] | None:
         """What `Graph.run` takes as `call` so that every ReLU has the gradient of `rule`."""
 
-    def value_and_gradient(self, function: Callable[[Any], Any], at: Any) -> tuple[Any, Any]:
+    def value_and_gradient(self, function: Callable[[Values], Values], at: Values) -> tuple[Values, Values]:
         """A value an image, and the gradient of their sum."""
 
     def scan(

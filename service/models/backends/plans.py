@@ -8,10 +8,10 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Any
 
 import tensorflow as tf
 
+from service.arrays import Function
 from service.models.backends.gradients import OwnGradients
 from service.models.backends.interface import Signature
 from service.models.backends.work import doing, require_wanted, waiting_for_a_plan
@@ -29,7 +29,7 @@ OPERATION_BYTES = 11_000
 class _Traced:
     """A concrete function, what it takes, and when it was last asked for (of the monotonic clock)."""
 
-    function: Callable[..., Any]
+    function: Function
     bytes: int
     used: float
 
@@ -63,7 +63,7 @@ class PlanCache:
     def __len__(self) -> int:
         return len(self._plans)
 
-    def get(self, key: Hashable, function: Callable[..., Any], signature: Signature) -> Callable[..., Any]:
+    def get(self, key: Hashable, function: Function, signature: Signature) -> Function:
         """Gives the plan of `key`, traced from `function` where there is none."""
         found = self._known(key)
         if found is None:
@@ -92,7 +92,7 @@ class PlanCache:
                 self._plans.move_to_end(key)
             return found
 
-    def _traced(self, key: Hashable, function: Callable[..., Any], signature: Signature) -> _Traced:
+    def _traced(self, key: Hashable, function: Function, signature: Signature) -> _Traced:
         """Traces one plan at a time; those that are known go on meanwhile, and who no longer wants one leaves."""
         while not self._tracing.acquire(timeout=LOOK_S):
             require_wanted()
@@ -110,7 +110,7 @@ class PlanCache:
             self._tracing.release()
 
 
-def _trace(function: Callable[..., Any], signature: Signature) -> _Traced:
+def _trace(function: Function, signature: Signature) -> _Traced:
     specs = [tf.TensorSpec(shape, dtype) for shape, dtype in signature]
     plan = tf.function(function, input_signature=specs, autograph=False).get_concrete_function()
     written = plan.graph.as_graph_def()
@@ -120,7 +120,7 @@ def _trace(function: Callable[..., Any], signature: Signature) -> _Traced:
     return _Traced(plan, OPERATION_BYTES * operations + written.ByteSize(), time.monotonic())
 
 
-def _run_once(plan: Callable[..., Any], signature: Signature) -> None:
+def _run_once(plan: Function, signature: Signature) -> None:
     """TensorFlow optimises a graph when it first runs it, which may take seconds: it does so here, on zeros, and not in
     somebody's turn on the device."""
     zeros = [tf.zeros([1 if size is None else size for size in shape], dtype) for shape, dtype in signature]

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from service.arrays import Array
+from service.arrays import Array, Function, Ops, Values
 from service.errors import OutOfMemory
 from service.models.backends.gradients import OwnGradients
 from service.models.backends.incremental.costs import Work
@@ -27,13 +27,13 @@ from service.models.graph.cost import activation_bytes, flops, largest_bytes, sh
 from service.models.graph.graph import Graph, Node, Tensor
 
 
-def with_gradient(rule: ReluRule, node: Node) -> Callable[..., Any]:
+def with_gradient(rule: ReluRule, node: Node) -> Function:
     """What stands in for the node's operation: the same values and, where it is a ReLU, the gradient of `rule`."""
     if not node.is_relu:
         return node.op
 
-    def relu(x: Any) -> tuple[Any, Callable[[Any], Any]]:
-        def backward(upstream: Any) -> Any:
+    def relu(x: Values) -> tuple[Any, Callable[[Values], Values]]:
+        def backward(upstream: Values) -> Values:
             if rule == "redirected":
                 return redirected(x, upstream, node.ceiling)
             passed = tf.where(upstream > 0, upstream, tf.zeros_like(upstream))
@@ -41,11 +41,11 @@ def with_gradient(rule: ReluRule, node: Node) -> Callable[..., Any]:
 
         return node.op(x), backward
 
-    ruled: Callable[..., Any] = tf.custom_gradient(relu)
+    ruled: Function = tf.custom_gradient(relu)
     return ruled
 
 
-def redirected(x: Any, upstream: Any, ceiling: float | None) -> Any:
+def redirected(x: Values, upstream: Values, ceiling: float | None) -> Values:
     """Inputs (batch, …) of a ReLU and the gradient of its output → that of its input, for a value that is to rise.
 
     The ReLU's own gradient for images of which it lets anything through; for the others what pushes inputs of at
@@ -101,7 +101,7 @@ class TensorFlowBackend:
         return self.plans.traces
 
     def compiled(
-        self, key: Hashable, function: Callable[..., Any], signature: Signature, *, shared: bool = True, rows: int = 1
+        self, key: Hashable, function: Function, signature: Signature, *, shared: bool = True, rows: int = 1
     ) -> Plan:
         """`function` of tensors, traced once a `key`.
 
@@ -119,12 +119,12 @@ class TensorFlowBackend:
 
         return run
 
-    def plan(self, key: Hashable, function: Callable[..., Any], signature: Signature) -> Callable[..., Any]:
+    def plan(self, key: Hashable, function: Function, signature: Signature) -> Function:
         """Compiles as `compiled` does, for tensors that stay where they are computed; results have the structure that
         `function` gives."""
         traced = self.plans.get(sized(key, signature), function, signature)
 
-        def run(*tensors: Any) -> Any:
+        def run(*tensors: Values) -> Values:
             try:
                 return traced(*tensors)
             except tf.errors.ResourceExhaustedError as error:
@@ -136,7 +136,7 @@ class TensorFlowBackend:
         self,
         graph: Graph,
         target: Tensor,
-        matrix: Callable[[Any, Any], Any],
+        matrix: Callable[[Ops, Values], Values],
         key: Hashable,
         size: tuple[int, int],
         windows: Sequence[Sequence[tuple[int, int]]],
@@ -196,23 +196,23 @@ class TensorFlowBackend:
     def gradients(
         self,
         graph: Graph,
-        feeds: Mapping[Tensor, Any],
+        feeds: Mapping[Tensor, Values],
         watched: Sequence[Tensor],
         fetches: Sequence[Tensor],
-        scores: Callable[..., list[Any]],
+        scores: Callable[..., list[Values]],
         rule: ReluRule | None = None,
-    ) -> tuple[list[Any], list[list[Any]], list[Any]]:
+    ) -> tuple[list[Values], list[list[Values]], list[Values]]:
         """One forward pass, and a backward pass for each score, the tape only from the `watched` values on.
 
         `scores(*fetched)` gives a list of scores of shape (batch,). Returns the watched values; for each score the
         gradients with respect to them, zeros where it does not depend on them; and the fetched values. `rule`
         replaces the gradient of every ReLU. Use inside a compiled function.
         """
-        seen: dict[Tensor, Any] = {}
+        seen: dict[Tensor, Values] = {}
         # Persistent for several targets: the forward pass is recorded once.
         with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
 
-            def watch(tensor: Tensor, value: Any) -> Any:
+            def watch(tensor: Tensor, value: Values) -> Values:
                 if tensor in watched:
                     tape.watch(value)
                     seen[tensor] = value
@@ -224,7 +224,7 @@ class TensorFlowBackend:
         zero = tf.UnconnectedGradients.ZERO
         return values, [tape.gradient(total, values, unconnected_gradients=zero) for total in totals], fetched
 
-    def ruled(self, rule: ReluRule | None) -> Callable[[Node], Callable[..., Any]] | None:
+    def ruled(self, rule: ReluRule | None) -> Callable[[Node], Function] | None:
         """What `Graph.run` takes as `call`: every ReLU keeps its values and gets the gradient of `rule`.
 
         `guided` and `deconvnet` as Springenberg 2014 and Zeiler 2014. `redirected`, for values that are raised: where
@@ -233,7 +233,7 @@ class TensorFlowBackend:
         """
         return partial(with_gradient, rule) if rule else None
 
-    def value_and_gradient(self, function: Callable[[Any], Any], at: Any) -> tuple[Any, Any]:
+    def value_and_gradient(self, function: Callable[[Values], Values], at: Values) -> tuple[Values, Values]:
         """`function(at)`, a value an image, and the gradient of their sum, zeros where nothing depends on `at`.
 
         Use inside a compiled function.
@@ -255,7 +255,7 @@ class TensorFlowBackend:
         count = tf.shape(inputs[0])[0]
         found = [tf.TensorArray(tf.float32, size=count) for _ in range(outputs)]
 
-        def body(place: Any, values: Tensors, arrays: list[Any]) -> tuple[Any, Tensors, list[Any]]:
+        def body(place: Values, values: Tensors, arrays: list[Values]) -> tuple[Any, Tensors, list[Values]]:
             after, results = step(values, [item[place] for item in inputs])
             same = [tf.ensure_shape(new, old.shape) for new, old in zip(after, values, strict=True)]
             written = [array.write(place, result) for array, result in zip(arrays, results, strict=True)]

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from service.arrays import KerasModel
+
 if TYPE_CHECKING:
     from service.models.dialects.dialect import Dialect
 
 
-def dialect_of(thing: Any) -> Dialect:
+def dialect_of(thing: KerasModel) -> Dialect:
     """The reader of the Keras that a model or layer belongs to."""
     if any(base.__module__.partition(".")[0] == "tf_keras" for base in type(thing).__mro__):
         from service.models.dialects.keras2 import KERAS_2

@@ -12,6 +12,7 @@ import tf_keras
 from numpy.typing import NDArray
 from tf_keras import layers
 
+from service.arrays import Function, JsonObject, KerasModel, Kwargs, Layer, Structure, Values
 from service.models.dialects.dialect import Call, Shape, Symbol
 from service.models.dialects.reading import (
     FUSED,
@@ -72,49 +73,49 @@ class Keras2:
 
     version: Literal[2] = 2
 
-    def functional(self, thing: Any) -> Any | None:
+    def functional(self, thing: KerasModel) -> KerasModel | None:
         if self.is_sequential(thing):
             return thing if thing._graph_initialized else None
         return thing if isinstance(thing, tf_keras.Model) and hasattr(thing, "_nodes_by_depth") else None
 
-    def inputs(self, functional: Any) -> Sequence[tuple[Symbol, Any]]:
+    def inputs(self, functional: KerasModel) -> Sequence[tuple[Symbol, Layer]]:
         return [(_symbol(item), item._keras_history.layer) for item in functional.inputs]
 
-    def outputs(self, functional: Any) -> Sequence[Symbol]:
+    def outputs(self, functional: KerasModel) -> Sequence[Symbol]:
         return [_symbol(item) for item in functional.outputs]
 
-    def output_names(self, functional: Any) -> Sequence[str]:
+    def output_names(self, functional: KerasModel) -> Sequence[str]:
         structure = getattr(functional, "_nested_outputs", None)
         if isinstance(structure, dict) and len(structure) == len(functional.outputs):
             return sorted(structure)
         return list(functional.output_names)
 
-    def calls(self, functional: Any) -> Iterator[Call]:
+    def calls(self, functional: KerasModel) -> Iterator[Call]:
         for depth in sorted(functional._nodes_by_depth, reverse=True):
             for node in functional._nodes_by_depth[depth]:
                 if not node.is_input:
                     yield Call(node.layer, _filling(node), [_symbol(item) for item in tf.nest.flatten(node.outputs)])
 
-    def is_sequential(self, thing: Any) -> bool:
+    def is_sequential(self, thing: KerasModel) -> bool:
         return isinstance(thing, tf_keras.Sequential)
 
-    def is_layer(self, operation: Any) -> bool:
+    def is_layer(self, operation: Layer) -> bool:
         return isinstance(operation, tf_keras.layers.Layer)
 
-    def context(self, operation: Any, kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+    def context(self, operation: Layer, kwargs: Kwargs) -> Mapping[str, Any]:
         given = {name: value for name, value in kwargs.items() if name != "mask" or value is not None}
         if getattr(operation, "_expects_training_arg", False):
             given["training"] = False
         return given
 
-    def fused_activation(self, operation: Any) -> Callable[..., Any] | None:
+    def fused_activation(self, operation: Layer) -> Function | None:
         activation = getattr(operation, "activation", None) if _own_kind(operation) in FUSED else None
         return None if activation is tf_keras.activations.linear else activation
 
-    def without_activation(self, layer: Any) -> Any:
+    def without_activation(self, layer: Layer) -> Layer:
         return self.twin(layer, activation=tf_keras.activations.linear)
 
-    def twin(self, layer: Any, **changes: Any) -> Any:
+    def twin(self, layer: Layer, **changes: Structure) -> Layer:
         name = scope_name(layer.name)
         if name != layer.name:
             changes["_name"] = name
@@ -124,17 +125,17 @@ class Keras2:
         twin.__dict__.update(layer.__dict__, _activity_regularizer=None, **changes)
         return twin
 
-    def channels_last(self, layer: Any) -> Any | None:
+    def channels_last(self, layer: Layer) -> Layer | None:
         if _own_kind(layer) not in WITH_DATA_FORMAT:
             return None
-        changes: dict[str, Any] = {"data_format": "channels_last", "_input_spec": None}
+        changes: JsonObject = {"data_format": "channels_last", "_input_spec": None}
         if hasattr(layer, "_channels_first"):
             changes |= {"_channels_first": False}
         if hasattr(layer, "_tf_data_format"):
             changes |= {"_tf_data_format": "NHWC"}
         return self.twin(layer, **changes)
 
-    def traits(self, operation: Any, arguments: Any) -> Traits:
+    def traits(self, operation: Layer, arguments: Structure) -> Traits:
         if not self.is_layer(operation):
             return _of_function(operation)
         kind = type(operation).__name__
@@ -147,16 +148,16 @@ class Keras2:
             operation, kind, own=own, activation=_activation(operation, kind), unpadded=self._unpadded(operation)
         )
 
-    def _unpadded(self, layer: Any) -> Any:
+    def _unpadded(self, layer: Layer) -> Layer:
         return self.twin(layer, padding="valid") if hasattr(layer, "padding") else layer
 
-    def weighted(self, operation: Any) -> Weighted | None:
+    def weighted(self, operation: Layer) -> Weighted | None:
         return weighted_of(operation, _own_kind(operation))
 
-    def normalisation(self, operation: Any) -> tuple[int, Affine] | None:
+    def normalisation(self, operation: Layer) -> tuple[int, Affine] | None:
         return normalisation_of(operation, _own_kind(operation))
 
-    def shapes(self, operation: Any, args: Any, kwargs: Mapping[str, Any]) -> list[Shape]:
+    def shapes(self, operation: Layer, args: Structure, kwargs: Kwargs) -> list[Shape]:
         # TensorFlow itself infers them, from the operation built in a graph of its own that nobody runs; only one of a
         # function may read variables from outside.
         with tf.__internal__.FuncGraph("shapes").as_default():
@@ -166,23 +167,23 @@ class Keras2:
             )
             return [tuple(value.shape) for value in tf.nest.flatten(operation(*args, **kwargs))]
 
-    def variables(self, model: Any) -> Sequence[Any]:
+    def variables(self, model: KerasModel) -> Sequence[Values]:
         return list({id(variable): variable for variable in model.variables}.values())
 
-    def weights(self, layer: Any) -> Sequence[tuple[str, NDArray[np.generic]]]:
+    def weights(self, layer: Layer) -> Sequence[tuple[str, NDArray[np.generic]]]:
         return [
             (weight.name.rsplit("/", 1)[-1].removesuffix(":0"), np.asarray(weight.numpy())) for weight in layer.weights
         ]
 
-    def config(self, layer: Any) -> dict[str, Any]:
+    def config(self, layer: Layer) -> JsonObject:
         return dict(layer.get_config())
 
-    def summary(self, model: Any, width: int) -> str:
+    def summary(self, model: KerasModel, width: int) -> str:
         lines: list[str] = []
         model.summary(print_fn=lines.append, line_length=width)
         return "\n".join(lines) + "\n"
 
-    def until(self, functional: Any, layer: Any, call: int) -> Any:
+    def until(self, functional: KerasModel, layer: Layer, call: int) -> KerasModel:
         nodes = [node for each in functional._nodes_by_depth.values() for node in each if node.layer is layer]
         if len(nodes) < call:
             raise LookupError(layer.name)
@@ -190,13 +191,13 @@ class Keras2:
         return tf_keras.Model(functional.inputs, ordered[call - 1].outputs, name="model")
 
 
-def _symbol(item: Any) -> Symbol:
+def _symbol(item: Structure) -> Symbol:
     return Symbol(id(item), str(item.name), tuple(item.shape), item.dtype.name)
 
 
-def _filling(node: Any) -> Callable[[Mapping[int, Any]], tuple[Any, Mapping[str, Any]]]:
-    def fill(known: Mapping[int, Any]) -> tuple[Any, Mapping[str, Any]]:
-        filled: tuple[Any, Mapping[str, Any]] = tf.nest.map_structure(
+def _filling(node: Any) -> Callable[[Mapping[int, Values]], tuple[Structure, Kwargs]]:
+    def fill(known: Mapping[int, Values]) -> tuple[Structure, Kwargs]:
+        filled: tuple[Structure, Kwargs] = tf.nest.map_structure(
             lambda item: known.get(id(item), item), (node.call_args, node.call_kwargs)
         )
         return filled
@@ -204,7 +205,7 @@ def _filling(node: Any) -> Callable[[Mapping[int, Any]], tuple[Any, Mapping[str,
     return fill
 
 
-def _own_kind(operation: Any) -> str | None:
+def _own_kind(operation: Layer) -> str | None:
     return own_kind(operation, layers, "tf_keras.src.applications.")
 
 
@@ -213,7 +214,7 @@ def _plain_name(function: Any) -> str:
     return "silu" if name == "swish" else name
 
 
-def _activation(layer: Any, kind: str) -> str | None:
+def _activation(layer: Layer, kind: str) -> str | None:
     if kind == "Activation":
         return _plain_name(layer.activation)
     return kind.lower() if kind in ("Softmax", "ReLU", "LeakyReLU") else None
@@ -233,7 +234,7 @@ def _of_function(function: Any) -> Traits:
     )
 
 
-def _of_tensorflow(layer: Any, kind: str, arguments: Any) -> Traits:
+def _of_tensorflow(layer: Layer, kind: str, arguments: Structure) -> Traits:
     """Describes a function or operation of TensorFlow that Keras 2 wrapped in a layer of its own."""
     if kind == _NODE:
         name = str(layer.node_def.op)
@@ -262,7 +263,7 @@ def _of_tensorflow(layer: Any, kind: str, arguments: Any) -> Traits:
     )
 
 
-def _channels_alone(arguments: Any) -> bool:
+def _channels_alone(arguments: Structure) -> bool:
     _, kwargs = arguments
     return is_channel_axis(kwargs.get("axis", -1))
 

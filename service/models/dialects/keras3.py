@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from types import FunctionType, SimpleNamespace
@@ -15,6 +15,7 @@ from keras import layers
 from keras.src.utils import summary_utils
 from numpy.typing import NDArray
 
+from service.arrays import Function, JsonObject, KerasModel, Kwargs, Layer, Structure, Values
 from service.models.dialects.dialect import Call, Shape, Symbol
 from service.models.dialects.reading import (
     FUSED,
@@ -34,7 +35,7 @@ _rich = summary_utils.rich
 _own = summary_utils.print_summary
 
 
-def printed(model: Any, width: int) -> str:
+def printed(model: KerasModel, width: int) -> str:
     """The text of `model.summary(line_length=width)` where lines of `width` fit."""
     page = partial(_rich.console.Console, file=io.StringIO(), width=width, height=1)
     shown = SimpleNamespace(console=SimpleNamespace(Console=page), table=_rich.table, markup=_rich.markup)
@@ -66,49 +67,49 @@ class Keras3:
 
     version: Literal[3] = 3
 
-    def functional(self, thing: Any) -> Any | None:
+    def functional(self, thing: KerasModel) -> KerasModel | None:
         if not isinstance(thing, keras.Model):
             return None
         inner = getattr(thing, "_functional", None) if self.is_sequential(thing) else thing
         return inner if hasattr(inner, "_nodes_by_depth") else None
 
-    def inputs(self, functional: Any) -> Sequence[tuple[Symbol, Any]]:
+    def inputs(self, functional: KerasModel) -> Sequence[tuple[Symbol, Layer]]:
         return [(_symbol(item), item._keras_history.operation) for item in functional.inputs]
 
-    def outputs(self, functional: Any) -> Sequence[Symbol]:
+    def outputs(self, functional: KerasModel) -> Sequence[Symbol]:
         return [_symbol(item) for item in functional.outputs]
 
-    def output_names(self, functional: Any) -> Sequence[str]:
+    def output_names(self, functional: KerasModel) -> Sequence[str]:
         structure = getattr(functional, "_outputs_struct", None)
         if isinstance(structure, dict) and len(structure) == len(functional.outputs):
             # Dictionaries are flattened in the order of their keys.
             return sorted(structure)
         return [item._keras_history.operation.name for item in functional.outputs]
 
-    def calls(self, functional: Any) -> Iterator[Call]:
+    def calls(self, functional: KerasModel) -> Iterator[Call]:
         for depth in sorted(functional._nodes_by_depth, reverse=True):
             for node in functional._nodes_by_depth[depth]:
                 if not node.is_input:
                     yield Call(node.operation, node.arguments.fill_in, [_symbol(item) for item in node.outputs])
 
-    def is_sequential(self, thing: Any) -> bool:
+    def is_sequential(self, thing: KerasModel) -> bool:
         return isinstance(thing, keras.Sequential)
 
-    def is_layer(self, operation: Any) -> bool:
+    def is_layer(self, operation: Layer) -> bool:
         return isinstance(operation, keras.Layer)
 
-    def context(self, operation: Any, kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+    def context(self, operation: Layer, kwargs: Kwargs) -> Mapping[str, Any]:
         # As `model(x, training=False)` does: augmentation layers are active by default.
         return {**kwargs, "training": False} if getattr(operation, "_call_has_training_arg", False) else kwargs
 
-    def fused_activation(self, operation: Any) -> Callable[..., Any] | None:
+    def fused_activation(self, operation: Layer) -> Function | None:
         activation = getattr(operation, "activation", None) if _own_kind(operation) in FUSED else None
         return None if activation is keras.activations.linear else activation
 
-    def without_activation(self, layer: Any) -> Any:
+    def without_activation(self, layer: Layer) -> Layer:
         return self.twin(layer, activation=keras.activations.linear)
 
-    def twin(self, layer: Any, **changes: Any) -> Any:
+    def twin(self, layer: Layer, **changes: Structure) -> Layer:
         name = scope_name(layer.name)
         if name != layer.name:
             changes["name"] = name
@@ -118,12 +119,12 @@ class Keras3:
         twin.__dict__.update(layer.__dict__, activity_regularizer=None, **changes)
         return twin
 
-    def channels_last(self, layer: Any) -> Any | None:
+    def channels_last(self, layer: Layer) -> Layer | None:
         if _own_kind(layer) not in WITH_DATA_FORMAT:
             return None
         return self.twin(layer, data_format="channels_last", input_spec=None, _input_spec=None)
 
-    def traits(self, operation: Any, arguments: Any) -> Traits:
+    def traits(self, operation: Layer, arguments: Structure) -> Traits:
         kind = type(operation).__name__
         if isinstance(operation, keras.Layer):
             own = _own_kind(operation) is not None
@@ -148,16 +149,16 @@ class Keras3:
             moves_pixels=kind in _MOVING_OPS,
         )
 
-    def _unpadded(self, layer: Any) -> Any:
+    def _unpadded(self, layer: Layer) -> Layer:
         return self.twin(layer, padding="valid") if hasattr(layer, "padding") else layer
 
-    def weighted(self, operation: Any) -> Weighted | None:
+    def weighted(self, operation: Layer) -> Weighted | None:
         return weighted_of(operation, _own_kind(operation))
 
-    def normalisation(self, operation: Any) -> tuple[int, Affine] | None:
+    def normalisation(self, operation: Layer) -> tuple[int, Affine] | None:
         return normalisation_of(operation, _own_kind(operation))
 
-    def shapes(self, operation: Any, args: Any, kwargs: Mapping[str, Any]) -> list[Shape]:
+    def shapes(self, operation: Layer, args: Structure, kwargs: Kwargs) -> list[Shape]:
         args, kwargs = keras.tree.map_structure(
             lambda item: keras.KerasTensor(item.shape, item.dtype) if isinstance(item, Symbol) else item,
             (args, dict(kwargs)),
@@ -167,19 +168,19 @@ class Keras3:
             return [tuple(args[0].shape)]
         return [tuple(spec.shape) for spec in keras.tree.flatten(operation.compute_output_spec(*args, **kwargs))]
 
-    def variables(self, model: Any) -> Sequence[Any]:
+    def variables(self, model: KerasModel) -> Sequence[Values]:
         return list({id(variable): variable for variable in model.variables}.values())
 
-    def weights(self, layer: Any) -> Sequence[tuple[str, NDArray[np.generic]]]:
+    def weights(self, layer: Layer) -> Sequence[tuple[str, NDArray[np.generic]]]:
         return [(weight.path.rsplit("/", 1)[-1], np.asarray(weight)) for weight in layer.weights]
 
-    def config(self, layer: Any) -> dict[str, Any]:
+    def config(self, layer: Layer) -> JsonObject:
         return dict(layer.get_config())
 
-    def summary(self, model: Any, width: int) -> str:
+    def summary(self, model: KerasModel, width: int) -> str:
         return printed(model, width)
 
-    def until(self, functional: Any, layer: Any, call: int) -> Any:
+    def until(self, functional: KerasModel, layer: Layer, call: int) -> KerasModel:
         nodes = [node for each in functional._nodes_by_depth.values() for node in each if node.operation is layer]
         if len(nodes) < call:
             raise LookupError(layer.name)
@@ -188,15 +189,15 @@ class Keras3:
         return keras.Model(functional.inputs, outputs[0] if len(outputs) == 1 else outputs, name="functional")
 
 
-def _symbol(item: Any) -> Symbol:
+def _symbol(item: Structure) -> Symbol:
     return Symbol(id(item), str(item.name), tuple(item.shape), str(item.dtype))
 
 
-def _own_kind(operation: Any) -> str | None:
+def _own_kind(operation: Layer) -> str | None:
     return own_kind(operation, layers, "keras.src.applications.")
 
 
-def _activation(operation: Any) -> str | None:
+def _activation(operation: Layer) -> str | None:
     if isinstance(operation, layers.Activation):
         return str(getattr(operation.activation, "__name__", type(operation.activation).__name__)).lower()
     if isinstance(operation, (layers.Softmax, layers.ReLU, layers.LeakyReLU)):
@@ -221,7 +222,7 @@ def _of_function(function: Any, activation: str | None) -> Traits:
     )
 
 
-def _is_pointwise(operation: Any, kind: str, constants: list[Any]) -> bool:
+def _is_pointwise(operation: Layer, kind: str, constants: list[Values]) -> bool:
     module = type(operation).__module__
     if module.startswith("keras.src.applications."):
         return kind in OF_APPLICATIONS
@@ -232,7 +233,7 @@ def _is_pointwise(operation: Any, kind: str, constants: list[Any]) -> bool:
     return kind in _ELEMENTWISE_OPS and all_per_channel(constants)
 
 
-def _affine(kind: str, arguments: Any) -> Any:
+def _affine(kind: str, arguments: Structure) -> Values:
     """Reads arithmetic of one tensor with one constant; in `arguments` None stands where the tensor stood."""
     args, kwargs = arguments
     given = [*args, *kwargs.values()]

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from service.arrays import Layer, Values
 from service.models.dialects.traits import (
     Affine,
     Cropping,
@@ -69,7 +70,7 @@ def scope_name(name: str) -> str:
     return plain if re.match(r"[A-Za-z0-9.]", plain) else f"layer{plain}"
 
 
-def own_kind(operation: Any, namespace: Any, package: str) -> str | None:
+def own_kind(operation: Layer, namespace: Any, package: str) -> str | None:
     """The name of a layer's class where that is Keras's own, and no class of somebody else.
 
     `namespace` is `keras.layers`, `package` where `keras.applications` keeps the classes that it does not export.
@@ -80,7 +81,7 @@ def own_kind(operation: Any, namespace: Any, package: str) -> str | None:
     return kind if getattr(namespace, kind, None) is type(operation) else None
 
 
-def traits_of_layer(layer: Any, kind: str, *, own: bool, activation: str | None, unpadded: Any) -> Traits:
+def traits_of_layer(layer: Layer, kind: str, *, own: bool, activation: str | None, unpadded: Any) -> Traits:
     """What a layer is. `own` says that its class is Keras's own; `unpadded` makes a twin without padding."""
     relu, ceiling = _relu(layer, kind) if own else (False, None)
     return Traits(
@@ -98,7 +99,7 @@ def traits_of_layer(layer: Any, kind: str, *, own: bool, activation: str | None,
     )
 
 
-def _relu(layer: Any, kind: str) -> tuple[bool, float | None]:
+def _relu(layer: Layer, kind: str) -> tuple[bool, float | None]:
     if kind == "ReLU":
         ceiling = layer.max_value
         is_relu = not float(layer.negative_slope or 0) and not float(layer.threshold or 0)
@@ -108,7 +109,7 @@ def _relu(layer: Any, kind: str) -> tuple[bool, float | None]:
     return False, None
 
 
-def slope_of(leaky: Any) -> Any:
+def slope_of(leaky: Layer) -> Values:
     """The slope of a LeakyReLU, which Keras 2 calls `alpha`."""
     slope = getattr(leaky, "negative_slope", None)
     return leaky.alpha if slope is None else slope
@@ -121,7 +122,7 @@ def _merge(kind: str) -> str | None:
     return _MERGING.get(kind)
 
 
-def _spatial(layer: Any, kind: str, unpadded: Any) -> Spatial | None:
+def _spatial(layer: Layer, kind: str, unpadded: Any) -> Spatial | None:
     if getattr(layer, "data_format", None) == "channels_first":
         return None
     if kind in _CONVOLUTIONS:
@@ -145,7 +146,7 @@ def _spatial(layer: Any, kind: str, unpadded: Any) -> Spatial | None:
     return Pointwise() if _is_pointwise(layer, kind) else None
 
 
-def _is_pointwise(layer: Any, kind: str) -> bool:
+def _is_pointwise(layer: Layer, kind: str) -> bool:
     if kind in _POINTWISE or kind in _MERGES or kind in OF_APPLICATIONS:
         return True
     if kind in _ALONG_AN_AXIS:
@@ -157,13 +158,13 @@ def _is_pointwise(layer: Any, kind: str) -> bool:
     return kind == "PReLU" and is_per_channel(layer.alpha)
 
 
-def _moves_pixels(layer: Any, kind: str) -> bool:
+def _moves_pixels(layer: Layer, kind: str) -> bool:
     if kind == "Pipeline":
         return all(_moves_pixels(inner, type(inner).__name__) for inner in layer.layers)
     return kind in _MOVE_PIXELS
 
 
-def _affine(layer: Any, kind: str) -> Affine | None:
+def _affine(layer: Layer, kind: str) -> Affine | None:
     if kind == "Pipeline":
         return _one_after_another(layer.layers)
     if kind == "Rescaling":
@@ -177,7 +178,7 @@ def _affine(layer: Any, kind: str) -> Affine | None:
     return None
 
 
-def _one_after_another(layers: Iterable[Any]) -> Affine | None:
+def _one_after_another(layers: Iterable[Values]) -> Affine | None:
     """Of layers of which each moves pixels or is arithmetic with constants; None where another is among them."""
     scale, offset, found = np.ones(1), np.zeros(1), False
     for layer in layers:
@@ -190,7 +191,7 @@ def _one_after_another(layers: Iterable[Any]) -> Affine | None:
     return Affine(scale, offset) if found else None
 
 
-def affine(scale: Any, offset: Any) -> Affine | None:
+def affine(scale: Values, offset: Values) -> Affine | None:
     """None where one of the two is no number and no list of numbers."""
     try:
         return Affine(np.asarray(scale, np.float64).ravel(), np.asarray(offset, np.float64).ravel())
@@ -198,7 +199,7 @@ def affine(scale: Any, offset: Any) -> Affine | None:
         return None
 
 
-def affine_of(kind: str, constants: list[Any], *, reversed_: bool) -> Affine | None:
+def affine_of(kind: str, constants: list[Values], *, reversed_: bool) -> Affine | None:
     """That of `x + c`, `x - c`, `x * c`, `x / c`, and of `c - x` where `reversed_`; `kind` is the operation's word."""
     if len(constants) != 1 or constants[0] is None:
         return None
@@ -217,7 +218,7 @@ def affine_of(kind: str, constants: list[Any], *, reversed_: bool) -> Affine | N
     return None
 
 
-def _multiplications(layer: Any, kind: str) -> int:
+def _multiplications(layer: Layer, kind: str) -> int:
     if kind == "DepthwiseConv2D":
         return math.prod(_pair(layer.kernel_size))
     if kind == "SeparableConv2D":
@@ -234,17 +235,17 @@ def is_channel_axis(axis: Any) -> bool:
     return list(axes) in ([-1], [3])
 
 
-def is_per_channel(value: Any) -> bool:
+def is_per_channel(value: Values) -> bool:
     """Whether a constant is the same in every cell: a number, or one a channel."""
     shape = tuple(value.shape) if hasattr(value, "shape") else np.shape(value)
     return len(shape) <= 4 and all(size == 1 for size in shape[:-1])
 
 
-def all_per_channel(constants: Iterable[Any]) -> bool:
+def all_per_channel(constants: Iterable[Values]) -> bool:
     """Whether no constant tells one cell from another."""
     return all(map(is_per_channel, constants))
 
 
-def _pair(value: Any) -> tuple[int, int]:
+def _pair(value: Values) -> tuple[int, int]:
     first, second = (value, value) if isinstance(value, int) else value
     return int(first), int(second)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from service.arrays import Function
 
 Sides = tuple[int, int]
 
@@ -29,7 +30,7 @@ class Window:
     dilation: Sides
     padding: str
     rolls: Literal["convolution", "max", "mean"]
-    unpadded: Callable[..., Any]
+    unpadded: Function
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from service.arrays import Array
+from service.arrays import Array, Layer, Values
 from service.models.dialects.traits import Affine
 
 Kind = Literal["convolution", "depthwise", "separable", "transposed", "dense"]
@@ -35,8 +35,8 @@ class Weighted:
     """
 
     kind: Kind
-    kernels: tuple[Any, ...]
-    bias: Any | None
+    kernels: tuple[Values, ...]
+    bias: Values | None
     strides: Sides = (1, 1)
     dilation: Sides = (1, 1)
     padding: str = "valid"
@@ -52,7 +52,7 @@ class Weighted:
         """Counts what the last kernel and the bias take: all that `scaled` makes anew."""
         return 4 * (math.prod(_shape(self.kernels[-1])) + (0 if self.bias is None else self.outputs))
 
-    def __call__(self, values: Any) -> Any:
+    def __call__(self, values: Values) -> Values:
         """Computes what the layer gives for `values`, float32 (batch, height, width, channels) or, of a dense one,
         (batch, ..., channels)."""
         result = self._multiplied(values)
@@ -73,7 +73,7 @@ class Weighted:
         bias = affine.offset if self.bias is None else self.bias.numpy() * affine.scale + affine.offset
         return replace(self, kernels=(*before, variable_of(kernel.numpy(), factors)), bias=variable_of(bias))
 
-    def _multiplied(self, values: Any) -> Any:
+    def _multiplied(self, values: Values) -> Values:
         kernel, padding = self.kernels[-1], self.padding.upper()
         if self.kind == "dense":
             return keras.ops.matmul(values, kernel)
@@ -89,7 +89,7 @@ class Weighted:
         return values if self.kind == "depthwise" else tf.nn.conv2d(values, kernel, 1, "VALID")
 
 
-def variable_of(values: Array, factors: NDArray[np.float64] | float = 1.0) -> Any:
+def variable_of(values: Array, factors: NDArray[np.float64] | float = 1.0) -> Values:
     """Makes a float32 variable of `values` x `factors`, multiplied in float64 without a copy in it."""
     product = np.multiply(
         values, factors, out=np.empty(values.shape, np.float32), casting="same_kind", dtype=np.float64
@@ -97,7 +97,7 @@ def variable_of(values: Array, factors: NDArray[np.float64] | float = 1.0) -> An
     return tf.Variable(product, trainable=False)
 
 
-def weighted_of(layer: Any, kind: str | None) -> Weighted | None:
+def weighted_of(layer: Layer, kind: str | None) -> Weighted | None:
     """Reads a layer of either Keras whose own class is `kind`, None for another's; None for one that computes
     otherwise: in another type, with channels first, or with weights that are quantized or have an adapter beside them.
     """
@@ -121,28 +121,28 @@ def weighted_of(layer: Any, kind: str | None) -> Weighted | None:
     return Weighted(found, kernels, bias, strides, dilation, layer.padding)
 
 
-def _kernels(layer: Any, kind: Kind) -> tuple[Any, ...]:
+def _kernels(layer: Layer, kind: Kind) -> tuple[Values, ...]:
     if kind == "separable":
         return layer.depthwise_kernel, layer.pointwise_kernel
     # Keras 2 calls a depthwise one by another name.
     return (getattr(layer, "depthwise_kernel", None) if hasattr(layer, "depthwise_kernel") else layer.kernel,)
 
 
-def _variable(variable: Any) -> Any:
+def _variable(variable: Values) -> Values:
     """TensorFlow's own variable, which Keras 3 keeps within one of its own."""
     return variable.value if isinstance(variable, keras.Variable) else variable
 
 
-def _shape(variable: Any) -> tuple[int, ...]:
+def _shape(variable: Values) -> tuple[int, ...]:
     return tuple(int(size) for size in variable.shape)
 
 
-def _sides(value: Any) -> Sides:
+def _sides(value: Values) -> Sides:
     first, second = (value, value) if isinstance(value, int) else value
     return int(first), int(second)
 
 
-def normalisation_of(layer: Any, kind: str | None) -> tuple[int, Affine] | None:
+def normalisation_of(layer: Layer, kind: str | None) -> tuple[int, Affine] | None:
     """The axis along which a BatchNormalization of float32 values predicts `scale`·x + `offset`, and these two; None
     for another layer, and where it normalises along several axes.
 

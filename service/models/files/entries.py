@@ -7,11 +7,11 @@ import stat
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import structlog
 from pydantic import ValidationError
 
+from service.arrays import JsonObject
 from service.errors import ModelNotLoadable
 from service.errors.validation import field_errors, in_one
 from service.models.files.opening.strangers import is_pointer, what_it_is
@@ -151,7 +151,7 @@ def _read_spec(path: Path) -> ModelSpec | Broken:
     try:
         if path.stat().st_size > SPEC_BYTES:
             return Broken(fallback, f"{where} has more than {SPEC_BYTES} bytes")
-        values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        values: JsonObject = tomllib.loads(path.read_text(encoding="utf-8"))
         spec = ModelSpec(**{"id": fallback, **values, "folder": path.parent})
         if "@" in spec.id:
             return Broken(fallback, f"{where} is not valid: id: '@' stands before the version of an upload alone")

@@ -6,11 +6,11 @@ import contextlib
 import hashlib
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import keras
 import structlog
 
+from service.arrays import KerasModel
 from service.errors import KerascopeError, ModelNotLoadable, WeightsUnavailable, nearest
 from service.models.files import efficientnet_lite0
 from service.models.files.opening import keras3
@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 RANDOM_WEIGHTS_SEED = 0
 
 
-def load(spec: ModelSpec, cache_dir: Path, *, trusted: bool = False) -> tuple[Any, str, Config | None]:
+def load(spec: ModelSpec, cache_dir: Path, *, trusted: bool = False) -> tuple[KerasModel, str, Config | None]:
     """The Keras model of `spec`, uncompiled, its digest `sha256:…`, and what `compile` was told, as JSON values.
 
     Code in its file is run only where `trusted`.
@@ -58,7 +58,7 @@ def require_files(spec: ModelSpec) -> None:
             raise ModelNotLoadable(missing_file(spec, path))
 
 
-def open_contents(contents: Contents, spec: ModelSpec, *, trusted: bool = False) -> Any:
+def open_contents(contents: Contents, spec: ModelSpec, *, trusted: bool = False) -> KerasModel:
     """The model that a file holds, built by the Keras that wrote it. Raises ModelNotLoadable, or what Keras raises."""
     objects = own_objects(spec, contents.keras) if trusted else {}
     if contents.keras == 2:
@@ -78,7 +78,7 @@ def file_digest(*paths: Path) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
-def _application(spec: ModelSpec) -> tuple[Any, str]:
+def _application(spec: ModelSpec) -> tuple[KerasModel, str]:
     names = [name for name in dir(keras.applications) if name[0].isupper()]
     name = spec.application or ""
     if name not in names:
@@ -106,7 +106,7 @@ def _application(spec: ModelSpec) -> tuple[Any, str]:
     return model, file_digest(path)
 
 
-def _efficientnet_lite0(cache_dir: Path) -> tuple[Any, str]:
+def _efficientnet_lite0(cache_dir: Path) -> tuple[KerasModel, str]:
     """Converted once, then read from the cache; a cache that cannot be read is made again."""
     digest = efficientnet_lite0.SHA256
     cached = cache_dir / f"efficientnet-lite0-{digest[:16]}.keras"

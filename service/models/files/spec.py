@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from service.arrays import JsonObject
 from service.errors.validation import Matching
 
 _NAME = "it must be 1 to 64 of a-z, 0-9, '.', '_' and '-', the first of them a letter or digit"
@@ -149,7 +150,7 @@ class ModelSpec(Frozen):
                 found.append((file.name, max(state.st_mtime_ns, state.st_ctime_ns), state.st_size))
         return tuple(found)
 
-    def public(self) -> dict[str, Any]:
+    def public(self) -> JsonObject:
         """The spec as callers may see it: no path of this machine."""
         return self.model_dump(mode="json", exclude={"folder", "labels", "labels_found"})
 

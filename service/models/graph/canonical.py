@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from service.arrays import KerasModel, Kwargs, Layer, Structure, Values
 from service.errors import ModelNotLoadable
 from service.models.dialects import dialect_of
 from service.models.dialects.dialect import Call, Dialect, Shape, Symbol
@@ -17,7 +18,7 @@ from service.models.graph.folding import Folds
 from service.models.graph.graph import LINEAR, Graph, LayerEntry, Node, Tensor
 
 
-def canonical(model: Any) -> Graph:
+def canonical(model: KerasModel) -> Graph:
     """The canonical graph of a Functional or Sequential Keras model. Raises ModelNotLoadable for any other kind."""
     dialect = dialect_of(model)
     functional = dialect.functional(model)
@@ -64,7 +65,7 @@ class _Builder:
             self.first.add(tensor)
         return tensor
 
-    def inline(self, functional: Any, prefix: str, inputs: Sequence[Tensor]) -> list[Tensor]:
+    def inline(self, functional: KerasModel, prefix: str, inputs: Sequence[Tensor]) -> list[Tensor]:
         """Adds every node of `functional` under `prefix`, reading from `inputs`; gives its outputs."""
         known: dict[int, Tensor] = {}
         for (symbol, layer), tensor in zip(self.dialect.inputs(functional), inputs, strict=True):
@@ -76,7 +77,7 @@ class _Builder:
             known.update(zip((symbol.key for symbol in call.outputs), outputs, strict=True))
         return [known[symbol.key] for symbol in self.dialect.outputs(functional)]
 
-    def _add(self, call: Call, prefix: str, args: Any, kwargs: Mapping[str, Any]) -> list[Tensor]:
+    def _add(self, call: Call, prefix: str, args: Structure, kwargs: Kwargs) -> list[Tensor]:
         operation = call.operation
         path = self._unused(prefix + operation.name)
         inner = self.dialect.functional(operation)
@@ -120,7 +121,7 @@ class _Builder:
             self.values[path] = outputs[0]
         return outputs
 
-    def _shapes(self, operation: Any, args: Any, kwargs: Any, symbols: Sequence[Symbol]) -> list[Shape]:
+    def _shapes(self, operation: Layer, args: Structure, kwargs: Any, symbols: Sequence[Symbol]) -> list[Shape]:
         """The shapes the file states; inside nested models, where those are open, the ones that follow."""
         stated = [symbol.shape for symbol in symbols]
         if all(size is not None for shape in stated for size in shape[1:]):
@@ -137,12 +138,12 @@ class _Builder:
         return (shape[0], shape[3], shape[1], shape[2]) if tensor in self.first else shape
 
     def _append(
-        self, path: str, op: Any, args: Any, kwargs: Mapping[str, Any], outputs: Sequence[Tensor], traits: Traits
+        self, path: str, op: Layer, args: Structure, kwargs: Kwargs, outputs: Sequence[Tensor], traits: Traits
     ) -> None:
         inputs = tuple(_tensors((args, dict(kwargs))))
         self.nodes.append(Node(path, op, tuple(args), kwargs, inputs, tuple(outputs), traits))
 
-    def _remember(self, path: str, layer: Any, output: Tensor, traits: Traits, *, is_model: bool = False) -> None:
+    def _remember(self, path: str, layer: Layer, output: Tensor, traits: Traits, *, is_model: bool = False) -> None:
         index = None if "/" in path else self.indices.get(id(layer))
         self.layers.append(LayerEntry(path, index, layer, output, replace(traits, kind=type(layer).__name__), is_model))
         self.values[path] = output
@@ -155,11 +156,11 @@ class _Builder:
         return candidate
 
 
-def _tensors(structure: Any) -> list[Tensor]:
+def _tensors(structure: Structure) -> list[Tensor]:
     return [item for item in keras.tree.flatten(structure) if isinstance(item, Tensor)]
 
 
-def _constants(args: Any, kwargs: Mapping[str, Any]) -> Any:
+def _constants(args: Structure, kwargs: Kwargs) -> Values:
     """The arguments with None in the places of tensors."""
     return keras.tree.map_structure(
         lambda item: None if isinstance(item, Tensor) else item, (tuple(args), dict(kwargs))

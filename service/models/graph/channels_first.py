@@ -13,6 +13,7 @@ from typing import Any
 
 import keras
 
+from service.arrays import KerasModel, Layer, Structure, Values
 from service.models.dialects.dialect import Dialect, Shape, Symbol
 
 _TO_FIRST, _TO_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
@@ -26,7 +27,7 @@ def last(shape: Shape) -> Shape:
     return (shape[0], shape[2], shape[3], shape[1])
 
 
-def has_channels_first(dialect: Dialect, functional: Any, symbol: Symbol) -> bool:
+def has_channels_first(dialect: Dialect, functional: KerasModel, symbol: Symbol) -> bool:
     """Whether an input of four axes has its channels first.
 
     The first layer says it that has a `data_format`; without one the shape does, where only its second axis is as small
@@ -40,7 +41,7 @@ def has_channels_first(dialect: Dialect, functional: Any, symbol: Symbol) -> boo
     return symbol.shape[1] in _FEW and symbol.shape[3] is not None and symbol.shape[3] not in _FEW
 
 
-def _said(dialect: Dialect, functional: Any) -> str | None:
+def _said(dialect: Dialect, functional: KerasModel) -> str | None:
     for call in dialect.calls(functional):
         inner = dialect.functional(call.operation)
         found = _said(dialect, inner) if inner is not None else getattr(call.operation, "data_format", None)
@@ -49,7 +50,7 @@ def _said(dialect: Dialect, functional: Any) -> str | None:
     return None
 
 
-def _turned_first(dialect: Dialect, functional: Any, symbol: Symbol) -> bool:
+def _turned_first(dialect: Dialect, functional: KerasModel, symbol: Symbol) -> bool:
     """Whether what reads the input turns its axes before anything else."""
     # Of several inputs the others are nothing here; Keras 3 asks for each by its key.
     known: defaultdict[int, Any] = defaultdict(lambda: None, {symbol.key: symbol})
@@ -60,7 +61,7 @@ def _turned_first(dialect: Dialect, functional: Any, symbol: Symbol) -> bool:
     return False
 
 
-def _turn(operation: Any) -> tuple[int, ...] | None:
+def _turn(operation: Layer) -> tuple[int, ...] | None:
     """The order of four axes that a Permute or Transpose brings them in; None for any other operation."""
     if type(operation).__name__ == "Permute" and len(operation.dims) == 3:
         return (0, *(int(axis) for axis in operation.dims))
@@ -78,7 +79,7 @@ class ChannelsFirst:
     knows_format: bool
 
     @classmethod
-    def of(cls, operation: Any, takes_first: bool) -> ChannelsFirst:
+    def of(cls, operation: Layer, takes_first: bool) -> ChannelsFirst:
         """`takes_first` says that some value among its arguments has channels first in the file."""
         stated = getattr(operation, "data_format", None)
         turn = _turn(operation)
@@ -90,7 +91,7 @@ class ChannelsFirst:
             gives_first = takes_first
         return cls(takes_first, gives_first, stated == "channels_first")
 
-    def around(self, operation: Any, dialect: Dialect, turns: tuple[bool, ...]) -> Any:
+    def around(self, operation: Layer, dialect: Dialect, turns: tuple[bool, ...]) -> Layer:
         """What computes the same of values that have channels last; `turns` says which of all arguments are such."""
         if not self.takes_first and not self.gives_first:
             return operation
@@ -103,11 +104,11 @@ class ChannelsFirst:
 class Turned:
     """An operation of values with channels first, called with values that have them last."""
 
-    operation: Any
+    operation: Layer
     turns: tuple[bool, ...]
     gives_first: bool
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: Structure, **kwargs: Any) -> Values:
         given = (args, kwargs)
         # Constants of the file are in its own order already.
         values = [
@@ -119,6 +120,6 @@ class Turned:
         return keras.tree.map_structure(lambda item: _turned(item, _TO_LAST), result) if self.gives_first else result
 
 
-def _turned(item: Any, order: tuple[int, ...]) -> Any:
+def _turned(item: Structure, order: tuple[int, ...]) -> Values:
     is_map = hasattr(item, "dtype") and hasattr(item, "shape") and len(item.shape) == 4
     return keras.ops.transpose(item, order) if is_map else item

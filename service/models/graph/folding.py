@@ -11,10 +11,10 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import tensorflow as tf
 
+from service.arrays import Values
 from service.models.dialects.dialect import Dialect
 from service.models.dialects.traits import Affine, Window
 from service.models.dialects.weighted import Weighted, variable_of
@@ -26,15 +26,15 @@ from service.models.graph.graph import Node, Tensor
 class Scaling:
     """`factors`·x + `offset` along the last axis, each a variable of TensorFlow."""
 
-    factors: Any
-    offset: Any
+    factors: Values
+    offset: Values
 
     @classmethod
     def of(cls, affine: Affine) -> Scaling:
         """Makes the variables."""
         return cls(variable_of(affine.scale), variable_of(affine.offset))
 
-    def __call__(self, values: Any) -> Any:
+    def __call__(self, values: Values) -> Values:
         return tf.nn.bias_add(values * self.factors, self.offset)
 
 
@@ -50,7 +50,7 @@ class Folds:
     bytes: int = 0
     """What the weights take that were made."""
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
-    _made: dict[Hashable, Any] = field(default_factory=dict, repr=False)
+    _made: dict[Hashable, Values] = field(default_factory=dict, repr=False)
 
     def applied(self, nodes: Sequence[Node], keep: Collection[Tensor]) -> list[Node]:
         """Gives others in the places of `nodes` that compute the same in fewer operations, and every value of `keep`.
@@ -108,7 +108,7 @@ class Folds:
         found: Node = self._once(node, make)
         return found
 
-    def _once(self, key: Hashable, make: Callable[[], Any]) -> Any:
+    def _once(self, key: Hashable, make: Callable[[], Values]) -> Values:
         if key not in self._made:
             self._made[key] = make()
         return self._made[key]

@@ -12,10 +12,11 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import keras
 
+from service.arrays import Function, Kwargs, Layer, Values
 from service.errors import UnknownLayer, nearest
 from service.models.dialects.dialect import Dialect
 from service.models.dialects.traits import Traits
@@ -42,9 +43,9 @@ class Node:
     """One operation: `op(*args, **kwargs)` with Tensors in the places of values."""
 
     path: str
-    op: Callable[..., Any]
-    args: tuple[Any, ...]
-    kwargs: Mapping[str, Any]
+    op: Function
+    args: tuple[Values, ...]
+    kwargs: Kwargs
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     traits: Traits
@@ -74,7 +75,7 @@ class LayerEntry:
 
     path: str
     index: int | None
-    layer: Any
+    layer: Layer
     output: Tensor
     traits: Traits
     is_model: bool = False
@@ -152,12 +153,12 @@ class Graph:
 
     def run(
         self,
-        feeds: Mapping[Tensor, Any],
+        feeds: Mapping[Tensor, Values],
         fetches: Sequence[Tensor],
-        watch: Callable[[Tensor, Any], Any] | None = None,
+        watch: Callable[[Tensor, Values], Values] | None = None,
         watched: Sequence[Tensor] = (),
-        call: Callable[[Node], Callable[..., Any]] | None = None,
-    ) -> list[Any]:
+        call: Callable[[Node], Function] | None = None,
+    ) -> list[Values]:
         """Values of `fetches` given `feeds`, computing only what lies between.
 
         `watch` sees each value once made, those of `watched` surely, and may replace it; `call` gives the function that
@@ -215,7 +216,7 @@ class Graph:
         """What is computed for `end` where the values of `known` are there, in order."""
         return self._needed(dict.fromkeys(known), [end])
 
-    def _needed(self, known: Mapping[Tensor, Any], fetches: Iterable[Tensor]) -> list[Node]:
+    def _needed(self, known: Mapping[Tensor, Values], fetches: Iterable[Tensor]) -> list[Node]:
         wanted: set[Node] = set()
         stack = [tensor for tensor in fetches if tensor not in known]
         while stack:

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from service.arrays import Values
 from service.errors import MethodNotValid
 from service.models.files.spec import HeadKind
 from service.models.graph.graph import Graph, Node, Tensor
@@ -71,7 +72,7 @@ class Head:
                 "so there is no class to explain"
             )
 
-    def class_scores(self, logits: Any) -> Any:
+    def class_scores(self, logits: Values) -> Values:
         """(batch, …) of `logits` → (batch, classes) float32 scores, one a target. Raises MethodNotValid for a map."""
         self.check_classes()
         scores = keras.ops.cast(keras.ops.reshape(logits, (-1, _units(self.logits) or 1)), "float32")

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from service.arrays import Values
 from service.models.backends.incremental.spans import Crop, Span
 
 OUTSIDE = -1
@@ -80,15 +81,15 @@ class PlacedAxis:
 class Tables(Protocol):
     """The rows of tables that belong to a batch of windows; see `Batch`."""
 
-    size: Any
+    size: Values
 
-    def rows(self, place: Place) -> Any:
+    def rows(self, place: Place) -> Values:
         """(b, n) of the tables of rows."""
 
-    def columns(self, place: Place) -> Any:
+    def columns(self, place: Place) -> Values:
         """(b, n) of the tables of columns."""
 
-    def once(self, key: Hashable, make: Callable[[], Any]) -> Any:
+    def once(self, key: Hashable, make: Callable[[], Values]) -> Values:
         """What `make` gave for that key first."""
 
 
@@ -102,7 +103,7 @@ class Placed:
     fill: float
     only_windows: bool
 
-    def __call__(self, clean: Any, window: Any, at: Tables) -> Any:
+    def __call__(self, clean: Values, window: Values, at: Tables) -> Values:
         """(1, H, W, c) clean map, (b, h, w, c) windows, the tables of a batch → (b, rows, columns, c).
 
         One gather from a table of the clean map's rows that are needed, of the fill, and of all windows. `clean` may
@@ -123,7 +124,7 @@ class Placed:
             tables.append(tf.reshape(inner, (-1, channels)))
         return tf.gather(tables[0] if len(tables) == 1 else tf.concat(tables, 0), index)
 
-    def _index(self, window: Any, at: Tables) -> tuple[Any, Any, Any]:
+    def _index(self, window: Values, at: Tables) -> tuple[Values, Values, Values]:
         """(b, rows, columns) int32 places in the table, and the first and last row of the clean map that it begins
         with."""
         index, count = None, tf.constant(0)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from service.arrays import Function
 from service.models.backends.incremental.spans import Reach
 from service.models.dialects.traits import Cropping, Pointwise, Repetition, Window, ZeroPadding
 from service.models.graph.cost import Shape
@@ -27,7 +27,7 @@ class Sliding:
     rows: Reach
     columns: Reach
     fill: float
-    op: Callable[..., Any]
+    op: Function
     mean: bool = False
 
 

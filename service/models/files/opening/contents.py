@@ -8,10 +8,11 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import h5py
 
+from service.arrays import Json, JsonObject
 from service.errors import ModelNotLoadable
 from service.models.files.opening.first_look import (
     HDF5_MAGIC,
@@ -27,7 +28,7 @@ from service.models.files.opening.saved_model import IsSavedModel, read_saved_mo
 from service.models.files.opening.strangers import what_it_is
 from service.models.files.spec import ModelSpec
 
-Config = dict[str, Any]
+Config = JsonObject
 Form = Literal["archive", "hdf5", "pair", "saved_model"]
 CONTAINERS = ("Sequential", "Functional", "Model")
 MAX_JSON_BYTES = 256 * 1024**2
@@ -158,7 +159,7 @@ def is_legacy_layout(path: Path) -> bool:
         return "layer_names" in file.attrs or "model_weights" in file
 
 
-def parsed(text: str | bytes, what: str) -> Any:
+def parsed(text: str | bytes, what: str) -> Json:
     """JSON values. Raises ModelNotLoadable."""
     try:
         return json.loads(text)
@@ -166,7 +167,7 @@ def parsed(text: str | bytes, what: str) -> Any:
         raise ModelNotLoadable(f"{what} is not valid JSON") from error
 
 
-def _contents(form: Form, path: Path, config: Any, version: Any, training: Any) -> Contents:
+def _contents(form: Form, path: Path, config: Json, version: Json, training: Json) -> Contents:
     name = config.get("class_name") if isinstance(config, dict) else type(config).__name__
     if name is None:
         raise ModelNotLoadable(f"the architecture in {path.name!r} says nothing of its kind: it has no 'class_name'")
@@ -211,7 +212,7 @@ def without_top(config: Config) -> Config:
     return {key: value for key, value in config.items() if key != "compile_config"}
 
 
-def without_training(value: Any) -> Any:
+def without_training(value: Json) -> Json:
     """A config without what `compile` was told: Keras makes objects of it, in nested models even if told not to."""
     if isinstance(value, list):
         return [without_training(item) for item in value]
@@ -220,7 +221,7 @@ def without_training(value: Any) -> Any:
     return {key: without_training(item) for key, item in value.items() if key != "compile_config"}
 
 
-def objects_in(value: Any) -> Iterator[Config]:
+def objects_in(value: Json) -> Iterator[Config]:
     """Every JSON object in a value, itself included, from the outside inwards."""
     waiting = [value]
     while waiting:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from service.arrays import JsonObject
 from service.errors import ModelNotLoadable
 
 
@@ -50,7 +51,7 @@ def extracted(archive: Path, member: str) -> Iterator[Path]:
 
 
 @contextmanager
-def archive_with(path: Path, config: dict[str, Any] | None) -> Iterator[Path]:
+def archive_with(path: Path, config: JsonObject | None) -> Iterator[Path]:
     """A `.keras` file, or the folder of an unpacked one, as a `.keras` file; with another architecture where one is
     given."""
     if path.is_file() and config is None:

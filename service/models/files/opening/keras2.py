@@ -12,6 +12,7 @@ import tensorflow as tf
 import tf_keras
 from tf_keras.src.saving.serialization_lib import SafeModeScope
 
+from service.arrays import Json, JsonObject, KerasModel, Layer, Structure
 from service.errors import ModelNotLoadable
 from service.models.dialects.reading import scope_name
 from service.models.files.opening.contents import Config, Contents, is_legacy_layout, without_top, without_training
@@ -23,7 +24,7 @@ _MOVED = ("keras.engine.", "keras.layers.", "keras.applications.", "keras.featur
 VERSION = str(tf_keras.__version__)
 
 
-def open_model(contents: Contents, objects: Mapping[str, Any], *, trusted: bool) -> Any:
+def open_model(contents: Contents, objects: Mapping[str, Any], *, trusted: bool) -> KerasModel:
     """The model, with its weights, not compiled. `objects` are the operator's own classes and functions by name.
 
     Raises ModelNotLoadable, and what tf_keras raises for a file that it cannot read.
@@ -38,7 +39,7 @@ def open_model(contents: Contents, objects: Mapping[str, Any], *, trusted: bool)
         return _of_archive(contents, trusted=trusted)
 
 
-def _of_applications() -> dict[str, Any]:
+def _of_applications() -> JsonObject:
     """Layers of `tf_keras.applications` that are in no public module, and that it does not find by itself."""
     from tf_keras.src.applications import convnext, inception_resnet_v2
 
@@ -49,7 +50,7 @@ def _of_applications() -> dict[str, Any]:
     }
 
 
-def build(config: Mapping[str, Any], *, trusted: bool = False) -> Any:
+def build(config: Mapping[str, Any], *, trusted: bool = False) -> KerasModel:
     """The model of a config, with fresh weights. Raises ModelNotLoadable for one that states no input."""
     renamed: dict[str, str] = {}
     buildable = _with_scope_names(_with_calls_that_are_there(with_new_modules(without_training(config))), renamed)
@@ -67,7 +68,7 @@ def build(config: Mapping[str, Any], *, trusted: bool = False) -> Any:
     return model
 
 
-def load_weights(model: Any, path: Path) -> None:
+def load_weights(model: KerasModel, path: Path) -> None:
     """Of any layout: of HDF5, of Keras 2.12 to 2.14, of later ones. Raises ModelNotLoadable where they do not fit."""
     require_own_storage(path)
     legacy = is_legacy_layout(path)
@@ -90,7 +91,7 @@ def load_weights(model: Any, path: Path) -> None:
         model.load_weights(str(renamed))
 
 
-def _with_calls_that_are_there(value: Any) -> Any:
+def _with_calls_that_are_there(value: Json) -> Json:
     """A nested Sequential of TensorFlow 2.0 to 2.2 has the shape that it was built for, and calls that are counted as
     if it had none; with both, tf_keras waits for a call that never comes."""
     if isinstance(value, list):
@@ -106,7 +107,7 @@ def _with_calls_that_are_there(value: Any) -> Any:
     return changed
 
 
-def _with_scope_names(value: Any, renamed: dict[str, str]) -> Any:
+def _with_scope_names(value: Json, renamed: dict[str, str]) -> Json:
     """Layers of a Sequential under names that its Keras can build; `renamed` takes their own names by these.
 
     Keras 2 names scopes by its layers, and TensorFlow takes no spaces and no other scripts there.
@@ -134,7 +135,7 @@ def _renamed(layer: Config, renamed: dict[str, str]) -> Config:
     return layer | {"config": inner | {"name": plain}} | ({"name": plain} if "name" in layer else {})
 
 
-def _called_first(structure: Any) -> Iterator[str]:
+def _called_first(structure: Structure) -> Iterator[str]:
     """Names in references to the very first call, which is 0."""
     if isinstance(structure, dict):
         structure = list(structure.values())
@@ -152,7 +153,7 @@ def _without_shape(layer: Config) -> Config:
     return layer | {"config": {key: value for key, value in inner.items() if key != "build_input_shape"}}
 
 
-def with_old_resizing(model: Any, written_by: str) -> Any:
+def with_old_resizing(model: KerasModel, written_by: str) -> KerasModel:
     """Keras before 2.3 stood on TensorFlow 1, whose bilinear resizing took the corners of pixels for their centres."""
     if not re.match(r"2\.[0-2]\.\d+$", written_by):
         return model
@@ -162,7 +163,7 @@ def with_old_resizing(model: Any, written_by: str) -> Any:
     return model
 
 
-def _old_bilinear(layer: Any) -> Any:
+def _old_bilinear(layer: Layer) -> Any:
     def call(inputs: Any) -> Any:
         sizes = tf.shape(inputs)[1:3] * tf.constant(layer.size)
         result = tf.compat.v1.image.resize_bilinear(inputs, sizes)
@@ -173,7 +174,7 @@ def _old_bilinear(layer: Any) -> Any:
     return call
 
 
-def _of_archive(contents: Contents, *, trusted: bool) -> Any:
+def _of_archive(contents: Contents, *, trusted: bool) -> KerasModel:
     config = with_new_modules(without_training(contents.config))
     with extracted(contents.path, "model.weights.h5") as weights:
         require_own_storage(weights)
@@ -185,7 +186,7 @@ def _of_archive(contents: Contents, *, trusted: bool) -> Any:
         return tf_keras.models.load_model(path, compile=False, safe_mode=not trusted)
 
 
-def with_new_modules(value: Any) -> Any:
+def with_new_modules(value: Json) -> Json:
     """Keras 2.12 names modules as they were before all of them moved into `keras.src`, and numbers as arrays."""
     if isinstance(value, list):
         return [with_new_modules(item) for item in value]
@@ -202,7 +203,7 @@ def with_new_modules(value: Any) -> Any:
     return changed
 
 
-def _of_saved_model(contents: Contents, *, trusted: bool) -> Any:
+def _of_saved_model(contents: Contents, *, trusted: bool) -> KerasModel:
     """Rebuilt from the architecture, its variables read by their names: no graph of the folder is run."""
     model = build(contents.config, trusted=trusted)
     prefix = str(contents.path / "variables" / "variables")

@@ -13,6 +13,7 @@ import keras
 from keras.src import ops as operations
 from keras.src.saving.serialization_lib import SafeModeScope
 
+from service.arrays import KerasModel
 from service.errors import ModelNotLoadable
 from service.models.files.opening.contents import Config, Contents, is_legacy_layout, without_top, without_training
 from service.models.files.opening.files import archive_with, named
@@ -36,7 +37,7 @@ _OF_EVERY_LAYER = (
 _OPERATIONS = ("numpy", "nn", "core", "math", "image", "linalg", "einops")
 
 
-def open_model(contents: Contents, objects: Mapping[str, Any], *, trusted: bool) -> Any:
+def open_model(contents: Contents, objects: Mapping[str, Any], *, trusted: bool) -> KerasModel:
     """The model, with its weights, not compiled. `objects` are the operator's own classes and functions by name.
 
     Raises ModelNotLoadable, and what Keras raises for a file that it cannot read.
@@ -51,7 +52,7 @@ def open_model(contents: Contents, objects: Mapping[str, Any], *, trusted: bool)
         return model
 
 
-def build(config: Config) -> Any:
+def build(config: Config) -> KerasModel:
     """The model of a config, with fresh weights. Raises ModelNotLoadable for one that states no input."""
     try:
         model = keras.models.model_from_json(json.dumps(mended(config)))
@@ -64,7 +65,7 @@ def build(config: Config) -> Any:
     return model
 
 
-def load_weights(model: Any, path: Path) -> None:
+def load_weights(model: KerasModel, path: Path) -> None:
     """Of the layout of HDF5, or of `.weights.h5`. Raises ModelNotLoadable where they do not fit."""
     try:
         with named(path, ".h5" if is_legacy_layout(path) else ".weights.h5") as link:
@@ -131,7 +132,7 @@ def _unknown_keys(name: str, config: Config) -> set[str]:
     return {key for key, value in config.items() if key not in known and (is_random or value in (None, False))}
 
 
-def _bare(ends: Any) -> Any:
+def _bare(ends: Any) -> KerasModel:
     single = isinstance(ends, list) and len(ends) == 1 and isinstance(ends[0], list)
     return ends[0] if single else ends
 

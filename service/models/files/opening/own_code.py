@@ -8,18 +8,19 @@ import importlib.machinery
 import importlib.util
 import types
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+from service.arrays import JsonObject
 from service.errors import ModelNotLoadable
 from service.models.files.spec import ModelSpec
 
 
-def own_objects(spec: ModelSpec, keras: Literal[2, 3]) -> dict[str, Any]:
+def own_objects(spec: ModelSpec, keras: Literal[2, 3]) -> JsonObject:
     """What `custom_objects = "layers.py:MyLayer, …"` of a spec names, by name. Runs the files that it names.
 
     `keras` and `tensorflow.keras` in these files mean the Keras that the model belongs to. Raises ModelNotLoadable.
     """
-    found: dict[str, Any] = {}
+    found: JsonObject = {}
     modules: dict[str, types.ModuleType] = {}
     for item in filter(None, (part.strip() for part in (spec.custom_objects or "").split(","))):
         file, colon, name = item.partition(":")

@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from google.protobuf.message import DecodeError
 
+from service.arrays import Json, JsonObject
 from service.models.files.opening.first_look import NO_MODEL
 
 _MODEL = ("_tf_keras_model", "_tf_keras_network", "_tf_keras_sequential")
@@ -24,9 +24,9 @@ class IsSavedModel(Exception):
 class Architecture:
     """`config` as `model.to_json()` has it; `training` what `compile` was told."""
 
-    config: dict[str, Any]
+    config: JsonObject
     written_by: str
-    training: dict[str, Any] | None
+    training: JsonObject | None
 
 
 def read_saved_model(folder: Path) -> Architecture:
@@ -49,7 +49,7 @@ def read_saved_model(folder: Path) -> Architecture:
     )
 
 
-def _architecture(values: Any) -> Architecture | None:
+def _architecture(values: Json) -> Architecture | None:
     """What the metadata of a node says; None for a subclassed model, which has no config."""
     if not isinstance(values, dict):
         return None

@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import h5py
 
+from service.arrays import Structure
 from service.errors import ModelNotLoadable
 
 OLD_LAYERS = "_layer_checkpoint_dependencies"
@@ -70,7 +70,7 @@ def with_new_paths(source: Path, target: Path) -> int:
         names: dict[str, str] = {}
         groups: set[str] = set()
 
-        def visit(name: str, item: Any) -> None:
+        def visit(name: str, item: Structure) -> None:
             path = name.replace("\\", "/")
             if isinstance(item, h5py.Dataset):
                 names[path] = name

@@ -8,11 +8,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from service.arrays import Json, JsonObject
 from service.errors import Unavailable, UnknownModel
 
 log = structlog.get_logger(__name__)
@@ -35,8 +36,8 @@ class Version(BaseModel):
     bytes: int
     upload_digest: str
     parameters: int
-    spec: dict[str, Any]
-    manifest: dict[str, Any]
+    spec: JsonObject
+    manifest: JsonObject
 
 
 class Record(BaseModel):
@@ -122,7 +123,7 @@ def _unreadable(path: Path, data: bytes, error: ValidationError) -> Unreadable:
         f"the record of this upload cannot be read (at fault: {wrong[:200]}): it is damaged, or was written by another "
         "version of the service. Its files are kept, and nothing is deleted"
     )
-    known: Any = None
+    known: Json = None
     with suppress(ValueError, RecursionError):
         known = json.loads(data)
     said = known if isinstance(known, dict) else {}

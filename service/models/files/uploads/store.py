@@ -16,10 +16,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
+from service.arrays import JsonObject
 from service.errors import ModelExists, ModelNotLoadable, QuotaExceeded, Unavailable, UnknownModel
 from service.models.files.spec import ModelSpec
 from service.models.files.uploads.record import (
@@ -163,8 +163,8 @@ class UploadStore:
         model_id: str,
         owner: str,
         visibility: Visibility | None,
-        spec: dict[str, Any],
-        manifest: dict[str, Any],
+        spec: JsonObject,
+        manifest: JsonObject,
         file: Path,
     ) -> Record:
         """The next version of a model, from a canonical file that is moved; it becomes the default.
