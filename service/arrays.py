@@ -23,3 +23,5 @@ Ops = Any
 # What JSON can hold; and an object without a fixed shape: a layer's config, a method's statistics.
 Json = Any
 JsonObject = dict[str, Any]
+# Values by their names, to be read alone: what a caller gave, what a config says.
+Fields = Mapping[str, Any]

@@ -8,7 +8,7 @@ import logging
 import sys
 from collections.abc import Callable
 from concurrent.futures import Executor
-from typing import Any, Literal, TypeVar, TypeVarTuple
+from typing import Literal, TypeVar, TypeVarTuple
 
 import structlog
 
@@ -34,7 +34,7 @@ async def in_thread(threads: Executor, function: Callable[[*Ts], T], *arguments:
 def configure_logging(level: str, form: Literal["json", "console"], process: str) -> None:
     """One line an event on standard error, as JSON or for people; library loggers go the same way."""
 
-    def add_process(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    def add_process(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
         return {**event, "process": process}
 
     shared: list[structlog.typing.Processor] = [
@@ -67,12 +67,12 @@ def configure_logging(level: str, form: Literal["json", "console"], process: str
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
 
 
-def bounded(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+def bounded(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     """No value is longer than a line should be."""
     return {name: _cut(name, value) if isinstance(value, str) else value for name, value in event.items()}
 
 
-def printable(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+def printable(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     """Nothing that a caller wrote begins a line or reaches the terminal as a command; JSON escapes it anyway."""
     return {name: _escaped(name, value) if isinstance(value, str) else value for name, value in event.items()}
 

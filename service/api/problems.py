@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from http import HTTPStatus
-from typing import Any
 from urllib.parse import quote
 
 import orjson
@@ -17,6 +16,7 @@ from starlette.routing import Match, Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import errors
+from service.arrays import Json, JsonObject
 from service.errors import FieldError, KerascopeError
 from service.errors.validation import field_errors, in_one
 from service.explainers import FAMILY_OF
@@ -84,12 +84,12 @@ def problem_type(error: type[KerascopeError]) -> str:
 
 
 def problem(
-    request_id: str, status: int, title: str, detail: str, kind: str = "about:blank", **more: Any
-) -> dict[str, Any]:
+    request_id: str, status: int, title: str, detail: str, kind: str = "about:blank", **more: Json
+) -> JsonObject:
     return {"type": kind, "title": title, "status": status, "detail": detail, "instance": request_id, **more}
 
 
-def problem_of(error: KerascopeError, request_id: str) -> dict[str, Any]:
+def problem_of(error: KerascopeError, request_id: str) -> JsonObject:
     """The problem of a domain error."""
     return problem(
         request_id,

@@ -80,6 +80,9 @@ class Methods(Question[Answer]):
         return " ".join([self.op, *(method.name for method in self.methods)])
 
 
+AnyMethods = Methods[Any]
+
+
 class Explain(Methods[Explained]):
     """Computes the methods."""
 

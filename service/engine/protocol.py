@@ -6,12 +6,12 @@ import math
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 from pydantic import Field
 
-from service.arrays import Array, Arrays
+from service.arrays import Array, Arrays, Json
 from service.contract.message import Message
 from service.contract.questions import AnyQuestion
 from service.errors import FieldError, KerascopeError
@@ -64,7 +64,7 @@ class Reply(Message):
     """The answer to the call of the same `id`, as the question's `answers` reads it, or a fault."""
 
     id: str
-    answer: Any = None
+    answer: Json = None
     arrays: tuple[ArrayHeader, ...] = ()
     fault: Fault | None = None
     timing_ms: dict[str, float] = {}

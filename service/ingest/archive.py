@@ -8,8 +8,8 @@ import struct
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
 
+from service.arrays import JsonObject
 from service.ingest.verdict import Refused
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
@@ -40,7 +40,7 @@ def read(path: Path, weights: Path, max_json_bytes: int, max_weights_bytes: int)
     return config
 
 
-def metadata(path: Path) -> dict[str, Any]:
+def metadata(path: Path) -> JsonObject:
     """What the archive, which `read` has let through, says of itself."""
     with zipfile.ZipFile(path) as archive:
         values = json.loads(archive.read(METADATA))

@@ -8,8 +8,8 @@ whatever it says, takes functions of any module, and writes files by a TFOpLambd
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
+from service.arrays import Json, JsonObject
 from service.ingest import pure_layers
 from service.ingest.operations import is_operation, why_not_pure
 from service.ingest.pure_functions import CODE_OPERATIONS
@@ -44,7 +44,7 @@ _NEVER_BUILT = ("compile_config",)
 PASSIVE = "__passive_serialization__"
 
 
-def code_in(config: Any) -> list[str]:
+def code_in(config: Json) -> list[str]:
     """What is code in an architecture, each as a half sentence with the layer's name; empty where nothing is."""
     found = list(dict.fromkeys(_found(config)))
     # Of a Lambda it is said already, with its name.
@@ -52,12 +52,12 @@ def code_in(config: Any) -> list[str]:
     return [item for item in found if item.removesuffix(" holds Python code") not in lambdas]
 
 
-def needs_hub(config: Any) -> bool:
+def needs_hub(config: Json) -> bool:
     """Whether some class is KerasHub's."""
     return any(str(item.get("module")).startswith(HUB) for item, _ in _objects(config))
 
 
-def _found(config: Any) -> Iterator[str]:
+def _found(config: Json) -> Iterator[str]:
     if any(_COMPOSITE in item for item in _lists(config)):
         yield "the architecture holds a composite tensor, which is read as another document"
     for item, name in _objects(config):
@@ -69,7 +69,7 @@ def _found(config: Any) -> Iterator[str]:
         yield from (f"{where} {why}" for why in _words(item))
 
 
-def _lists(config: Any) -> Iterator[list[Any]]:
+def _lists(config: Json) -> Iterator[list[Json]]:
     """Every JSON list, from the outside inwards."""
     waiting = [config]
     while waiting:
@@ -81,9 +81,9 @@ def _lists(config: Any) -> Iterator[list[Any]]:
             waiting.extend(item.values())
 
 
-def _objects(config: Any) -> Iterator[tuple[dict[str, Any], str | None]]:
+def _objects(config: Json) -> Iterator[tuple[JsonObject, str | None]]:
     """Every JSON object with the name of the layer it belongs to, from the outside inwards, in the file's order."""
-    waiting: list[tuple[Any, str | None]] = [(config, None)]
+    waiting: list[tuple[Json, str | None]] = [(config, None)]
     while waiting:
         item, name = waiting.pop()
         if isinstance(item, list):
@@ -98,7 +98,7 @@ def _objects(config: Any) -> Iterator[tuple[dict[str, Any], str | None]]:
         waiting.extend((value, name) for key, value in reversed(item.items()) if key not in _NEVER_BUILT)
 
 
-def _why(item: dict[str, Any]) -> str | None:
+def _why(item: JsonObject) -> str | None:
     """Why an object is code, as the end of a sentence; None where it is none."""
     kind, module, registered = item.get("class_name"), item.get("module"), item.get("registered_name")
     if kind is None:
@@ -148,12 +148,12 @@ def _is_hubs(module: str | None) -> bool:
     return module is not None and module.startswith(HUB)
 
 
-def _place(item: dict[str, Any]) -> str:
+def _place(item: JsonObject) -> str:
     module, name = item.get("module"), item.get("config")
     return f"{name!r}" if module in (None, "builtins") else f"{name!r} of {module!r}"
 
 
-def _words(item: dict[str, Any]) -> Iterator[str]:
+def _words(item: JsonObject) -> Iterator[str]:
     """Words in a layer's config that stand for functions of somebody else, files and foreign types."""
     inner = item.get("config")
     kind = str(item.get("class_name"))

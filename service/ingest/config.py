@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Any
 
+from service.arrays import Json, JsonObject
 from service.ingest import pure_layers
 from service.ingest.code import PASSIVE
 from service.ingest.graph import Wiring, check_functional
@@ -46,7 +46,7 @@ class Config:
     counts: Counter[str] = field(default_factory=Counter)
     problems: list[Refused] = field(default_factory=list)
 
-    def check_model(self, config: Any) -> None:
+    def check_model(self, config: Json) -> None:
         """Raises Refused: `model.unsupported`, `.forbidden_class`, `.forbidden_value`, `.bad_graph` or `.too_large`.
 
         The sentence names everything that is at fault.
@@ -67,7 +67,7 @@ class Config:
             more = [f"and {len(sentences) - _SAID_AT_MOST} more"] if len(sentences) > _SAID_AT_MOST else []
             raise Refused(self.problems[0].code, "; ".join([*sentences[:_SAID_AT_MOST], *more]))
 
-    def _container(self, item: dict[str, Any]) -> None:
+    def _container(self, item: JsonObject) -> None:
         name = _class_of(item, _MODEL_KEYS)
         module, registered = item.get("module"), item.get("registered_name")
         if module not in pure_layers.CONTAINERS[name] or registered not in (None, name):
@@ -97,7 +97,7 @@ class Config:
         if name != "Sequential" and len(self.problems) == before:
             check_functional(config, Wiring(check_name, check_argument))
 
-    def _collected(self, layer: Any) -> None:
+    def _collected(self, layer: Json) -> None:
         """One layer after another, whatever is wrong with those before; but no end of them."""
         try:
             self._layer(layer)
@@ -106,7 +106,7 @@ class Config:
                 raise
             self.problems.append(refused)
 
-    def _layer(self, item: Any) -> None:
+    def _layer(self, item: Json) -> None:
         if not isinstance(item, dict):
             raise Refused("model.bad_graph", f"a layer is {short(item)}; it must be an object")
         kind, module = item.get("class_name"), item.get("module")
@@ -130,14 +130,14 @@ class Config:
         for key, value in config.items():
             self._check_value(name, key, value)
 
-    def _is_known(self, item: dict[str, Any], name: str) -> bool:
+    def _is_known(self, item: JsonObject, name: str) -> bool:
         module, registered = item.get("module"), item.get("registered_name")
         if f"{module}:{name}" in self.extra and registered in (None, name):
             return True
         # What can open a file has no place in a network that sees pictures.
         return name not in pure_layers.FILE_KEYS and pure_layers.is_pure(module, name, registered)
 
-    def _check_value(self, kind: str, key: str, value: Any) -> None:
+    def _check_value(self, kind: str, key: str, value: Json) -> None:
         if key in pure_layers.WRAPPERS.get(kind, ()):
             for inner in value if isinstance(value, list) else [value]:
                 if inner is not None:
@@ -163,7 +163,7 @@ class Config:
         else:
             check_plain(key, value, equation=key in _EQUATIONS)
 
-    def _check_activation(self, key: str, value: Any) -> None:
+    def _check_activation(self, key: str, value: Json) -> None:
         if isinstance(value, dict):
             if pure_layers.is_activation_function(value):
                 return
@@ -177,7 +177,7 @@ class Config:
             raise Refused("model.forbidden_class", f"{key!r} is {short(value)}, which is no activation that is taken")
 
 
-def _class_of(item: dict[str, Any], keys: set[str]) -> str:
+def _class_of(item: JsonObject, keys: set[str]) -> str:
     name = item.get("class_name")
     if not isinstance(name, str) or not isinstance(item.get("module"), str | None):
         raise forbidden(item)
@@ -186,5 +186,5 @@ def _class_of(item: dict[str, Any], keys: set[str]) -> str:
     return name
 
 
-def _is_text_of(value: Any, names: Collection[str]) -> bool:
+def _is_text_of(value: Json, names: Collection[str]) -> bool:
     return isinstance(value, str) and value in names

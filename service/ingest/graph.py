@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
+from service.arrays import Json, JsonObject
 from service.ingest.verdict import Refused
 
 Node = tuple[str, int]
@@ -16,11 +16,11 @@ _CONSTANT = "_CONSTANT_VALUE"
 class Wiring:
     """How names and the arguments beside tensors are checked."""
 
-    check_name: Callable[[Any], str]
-    check_argument: Callable[[Any], None]
+    check_name: Callable[[Json], str]
+    check_argument: Callable[[Json], None]
 
 
-def check_functional(config: dict[str, Any], wiring: Wiring, *, leftovers: bool = False) -> None:
+def check_functional(config: JsonObject, wiring: Wiring, *, leftovers: bool = False) -> None:
     """Raises Refused with `model.bad_graph`, or what `wiring` raises.
 
     A node that leads to no output would still be run when the model is built: that is how a file could have a function
@@ -69,7 +69,7 @@ class _Places:
         return (name, max(0, number - 1)) if name in self._late else node
 
 
-def _is_model(layer: dict[str, Any]) -> bool:
+def _is_model(layer: JsonObject) -> bool:
     inner = layer.get("config")
     return isinstance(inner, list) or (isinstance(inner, dict) and isinstance(inner.get("layers"), list))
 
@@ -102,7 +102,7 @@ def _reached(outputs: list[Node], sources: dict[Node, list[Node]]) -> set[Node]:
     return done
 
 
-def _references(node: Any, wiring: Wiring) -> Iterator[Node]:
+def _references(node: Json, wiring: Wiring) -> Iterator[Node]:
     """The nodes that one call of a layer takes tensors from, as Keras 3 or Keras 2 writes them."""
     if isinstance(node, dict) and ("args" in node or "kwargs" in node):
         if set(node) - {"args", "kwargs"}:
@@ -119,7 +119,7 @@ def _references(node: Any, wiring: Wiring) -> Iterator[Node]:
         raise Refused("model.bad_graph", "a call of a layer is neither a list nor an object")
 
 
-def _in_arguments(values: list[Any], wiring: Wiring) -> Iterator[Node]:
+def _in_arguments(values: list[Json], wiring: Wiring) -> Iterator[Node]:
     stack = list(values)
     while stack:
         item = stack.pop()
@@ -141,7 +141,7 @@ def _in_arguments(values: list[Any], wiring: Wiring) -> Iterator[Node]:
             wiring.check_argument(item)
 
 
-def _in_structure(node: Any, wiring: Wiring) -> Iterator[Node]:
+def _in_structure(node: Json, wiring: Wiring) -> Iterator[Node]:
     """Keras 2 writes `["layer", 0, 0, {…}]`, lists and dictionaries of such, constants in the places of tensors."""
     stack = [node]
     while stack:
@@ -158,7 +158,7 @@ def _in_structure(node: Any, wiring: Wiring) -> Iterator[Node]:
             stack.extend(item)
 
 
-def _call(entry: list[Any], wiring: Wiring) -> Iterator[Node]:
+def _call(entry: list[Json], wiring: Wiring) -> Iterator[Node]:
     if len(entry) not in (3, 4):
         raise Refused("model.bad_graph", "a call of a layer does not name the layer, node and tensor it takes")
     if entry[0] == _CONSTANT and entry[1] == -1:
@@ -173,7 +173,7 @@ def _call(entry: list[Any], wiring: Wiring) -> Iterator[Node]:
             yield from _in_keywords(value, wiring)
 
 
-def _in_keywords(value: Any, wiring: Wiring) -> Iterator[Node]:
+def _in_keywords(value: Json, wiring: Wiring) -> Iterator[Node]:
     """Among the named arguments of Keras 2 a list of a name and two numbers is a tensor."""
     stack = [value]
     while stack:
@@ -190,11 +190,11 @@ def _in_keywords(value: Any, wiring: Wiring) -> Iterator[Node]:
             wiring.check_argument(item)
 
 
-def _is_reference(item: list[Any]) -> bool:
+def _is_reference(item: list[Json]) -> bool:
     return len(item) == 3 and isinstance(item[0], str) and all(type(number) is int for number in item[1:])
 
 
-def _ends(ends: Any, what: str, wiring: Wiring) -> Iterator[Node]:
+def _ends(ends: Json, what: str, wiring: Wiring) -> Iterator[Node]:
     """`["name", 0, 0]`, or a list or a dictionary of such."""
     stack = [ends]
     while stack:
@@ -211,7 +211,7 @@ def _ends(ends: Any, what: str, wiring: Wiring) -> Iterator[Node]:
             stack.extend(item)
 
 
-def _node(reference: Any, wiring: Wiring) -> Node:
+def _node(reference: Json, wiring: Wiring) -> Node:
     whole = isinstance(reference, list) and len(reference) == 3
     if not whole or not all(type(number) is int and 0 <= number < 10**6 for number in reference[1:]):
         raise Refused("model.bad_graph", "a tensor does not name its layer, node and place")

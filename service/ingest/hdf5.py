@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import h5py
 
@@ -37,7 +36,7 @@ class _Walk:
     declared: int = 0
     stored: int = 0
 
-    def group(self, group: Any, path: str, depth: int) -> None:
+    def group(self, group: h5py.Group, path: str, depth: int) -> None:
         self.once(group, path)
         self.attributes(group, path)
         if depth > MAX_DEPTH:
@@ -58,7 +57,7 @@ class _Walk:
             else:
                 raise Refused("model.bad_hdf5", f"{inner[:200]!r} is neither a group nor an array")
 
-    def once(self, item: Any, path: str) -> None:
+    def once(self, item: h5py.Dataset, path: str) -> None:
         info = h5py.h5o.get_info(item)
         place = (info.fileno, info.addr)
         if place in self.seen:
@@ -67,7 +66,7 @@ class _Walk:
         if len(self.seen) > MAX_OBJECTS:
             raise Refused("model.too_large", f"the file holds more than {MAX_OBJECTS} objects")
 
-    def attributes(self, item: Any, path: str) -> None:
+    def attributes(self, item: h5py.Dataset, path: str) -> None:
         if h5py.h5a.get_num_attrs(item) > MAX_ATTRIBUTES:
             raise Refused("model.too_large", f"{path[:200] or '/'!r} has more than {MAX_ATTRIBUTES} attributes")
         for place in range(h5py.h5a.get_num_attrs(item)):
@@ -78,7 +77,7 @@ class _Walk:
             if points * attribute.get_type().get_size() > self.max_attribute_bytes:
                 raise Refused("model.too_large", f"an attribute of {path[:200] or '/'!r} is too large")
 
-    def array(self, item: Any, path: str) -> None:
+    def array(self, item: h5py.Dataset, path: str) -> None:
         plist, kind, shape = item.get_create_plist(), item.get_type(), item.shape
         if kind.get_class() not in NUMBERS:
             raise Refused("model.bad_hdf5", f"{path[:200]!r} is no array of numbers")

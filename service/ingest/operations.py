@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from service.arrays import Json, JsonObject
 from service.ingest.pure_functions import NODE_OPS, TF_FUNCTIONS
 from service.ingest.pure_layers import OP_LAYER_NAMES
 from service.ingest.values import MAX_NUMBERS, MAX_TEXT, check_dtype, check_name, check_plain, short
@@ -20,7 +19,7 @@ def is_operation(name: str) -> bool:
     return name in OP_LAYER_NAMES
 
 
-def why_not_pure(name: str, config: dict[str, Any]) -> str | None:
+def why_not_pure(name: str, config: JsonObject) -> str | None:
     """Why such a layer is not pure, as the end of a sentence; None where it is."""
     if name == "TensorFlowOpLayer":
         node = config.get("node_def")
@@ -40,7 +39,7 @@ def why_not_pure(name: str, config: dict[str, Any]) -> str | None:
     return None
 
 
-def check_operation(name: str, config: dict[str, Any]) -> None:
+def check_operation(name: str, config: JsonObject) -> None:
     """Raises Refused for one that is not pure, or holds other than plain values."""
     if why := why_not_pure(name, config):
         raise Refused("model.forbidden_class", f"the model holds a {name} which {why}")
@@ -55,7 +54,7 @@ def check_operation(name: str, config: dict[str, Any]) -> None:
             check_plain(key, value)
 
 
-def _check_constants(value: Any) -> None:
+def _check_constants(value: Json) -> None:
     if not isinstance(value, dict):
         raise Refused("model.forbidden_value", "the constants of an operation are no object")
     for place, constant in value.items():
@@ -64,7 +63,7 @@ def _check_constants(value: Any) -> None:
         check_plain("a constant", constant)
 
 
-def _attributes_are_plain(attributes: Any) -> bool:
+def _attributes_are_plain(attributes: Json) -> bool:
     """Whether no attribute of a node is a function, or anything else that is no number, type, shape or short text."""
     if not isinstance(attributes, dict):
         return False

@@ -6,7 +6,6 @@ import json
 import math
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import h5py
 import keras
@@ -14,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from service.arrays import Array
+from service.arrays import Array, Json, KerasModel, Values
 from service.errors import ModelNotLoadable
 from service.ingest import archive, hdf5
 from service.ingest.limits import IngestLimits
@@ -83,7 +82,7 @@ def rebuilt(found: Checked, files: list[Path], folder: Path, limits: IngestLimit
     )
 
 
-def _loaded(found: Checked, folder: Path) -> Any:
+def _loaded(found: Checked, folder: Path) -> KerasModel:
     """The model with its weights, by the Keras that it belongs to."""
     if found.keras == 3:
         model = keras3.build(found.config)
@@ -108,7 +107,7 @@ def _version_2() -> str:
     return keras2.VERSION
 
 
-def _head_of_training(graph: Graph, found: Checked) -> Any:
+def _head_of_training(graph: Graph, found: Checked) -> Json:
     """`logits` or `sigmoid` where the training config says so of an output without activation; None elsewhere."""
     said = head_of_training(found.training, graph.output_names, 0)
     head = find_head(graph, trained=said)
@@ -141,7 +140,7 @@ def _is_legacy(arrays: hdf5.Shapes) -> bool:
     return not any("/vars/" in path.replace("\\", "/") for path in arrays)
 
 
-def _check_arrays(model: Any, found: hdf5.Shapes, folder: Path) -> None:
+def _check_arrays(model: KerasModel, found: hdf5.Shapes, folder: Path) -> None:
     """The file must hold every array that Keras would write for the model, in its shape, and none beside."""
     expected_file = folder / "expected.weights.h5"
     model.save_weights(expected_file)
@@ -158,7 +157,7 @@ def _check_arrays(model: Any, found: hdf5.Shapes, folder: Path) -> None:
             raise Refused("model.bad_weights", f"the weights at {path[:200]!r} are {has}; the architecture has {needs}")
 
 
-def _check_finite(graph: Graph, model: Any) -> None:
+def _check_finite(graph: Graph, model: KerasModel) -> None:
     for variable in graph.dialect.variables(model):
         values = np.asarray(variable.numpy())
         if values.dtype.kind == "f" and not np.isfinite(values).all():
@@ -180,7 +179,7 @@ def _images(graph: Graph) -> list[NDArray[np.float32]]:
 def _outputs(graph: Graph, images: list[NDArray[np.float32]]) -> list[Array]:
     feeds = [tf.constant(image, tensor.dtype) for image, tensor in zip(images, graph.inputs, strict=True)]
 
-    def run(*values: Any) -> list[Any]:
+    def run(*values: Values) -> list[Json]:
         return graph.run(dict(zip(graph.inputs, values, strict=True)), graph.outputs)
 
     try:
@@ -195,7 +194,7 @@ def _outputs(graph: Graph, images: list[NDArray[np.float32]]) -> list[Array]:
     return found
 
 
-def _save(model: Any, path: Path, folder: Path, found: Checked) -> None:
+def _save(model: KerasModel, path: Path, folder: Path, found: Checked) -> None:
     """Its Keras saves it, without the times: equal uploads give equal files."""
     if found.keras == 2:
         model.save(path, include_optimizer=False, save_format="h5")
@@ -217,7 +216,7 @@ def _save(model: Any, path: Path, folder: Path, found: Checked) -> None:
     fresh.unlink()
 
 
-def _without_ids(value: Any) -> Any:
+def _without_ids(value: Json) -> Json:
     """`shared_object_id` is an address in memory, another one every time."""
     if isinstance(value, list):
         return [_without_ids(item) for item in value]

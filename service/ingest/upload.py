@@ -6,10 +6,11 @@ import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Literal, NoReturn
 
 import h5py
 
+from service.arrays import Json, JsonObject
 from service.errors import ModelNotLoadable
 from service.ingest import archive, hdf5
 from service.ingest.config import Config
@@ -18,7 +19,7 @@ from service.ingest.verdict import Refused
 from service.models.files.opening.contents import generation
 
 
-def strict_json(data: bytes, what: str, max_bytes: int, max_depth: int) -> Any:
+def strict_json(data: bytes, what: str, max_bytes: int, max_depth: int) -> Json:
     """Gives the value of JSON that means one thing only: no key twice, no NaN, not too deep, not too long.
 
     Raises Refused with `model.bad_json`, or `model.too_large`."""
@@ -52,7 +53,7 @@ def _check_depth(data: bytes, what: str, most: int) -> None:
             depth -= 1
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _once(pairs: list[tuple[str, Json]]) -> JsonObject:
     found = dict(pairs)
     if len(found) != len(pairs):
         names = [name for name, _ in pairs]
@@ -74,13 +75,13 @@ class Checked:
     """A config, the Keras that understands it and the version that wrote it, the file that holds its weights, the
     arrays in that, how often each class is used, and what `compile` was told."""
 
-    config: dict[str, Any]
+    config: JsonObject
     keras: Literal[2, 3]
     written_by: str
     weights: Path
     arrays: hdf5.Shapes
     classes: Counter[str]
-    training: dict[str, Any] | None
+    training: JsonObject | None
 
 
 def files_of(folder: Path) -> list[Path]:
@@ -125,7 +126,7 @@ def checked(files: list[Path], scratch: Path, limits: IngestLimits) -> Checked:
     )
 
 
-def _version(config: dict[str, Any], weights: Path, files: list[Path]) -> str:
+def _version(config: JsonObject, weights: Path, files: list[Path]) -> str:
     """The Keras that wrote the model: an archive's metadata say it, else the JSON, else an attribute of the HDF5."""
     if _begins(files[0]) == b"PK\x03\x04":
         return str(archive.metadata(files[0]).get("keras_version") or "")
@@ -138,7 +139,7 @@ def _version(config: dict[str, Any], weights: Path, files: list[Path]) -> str:
     return version.decode("ascii", "replace") if isinstance(version, bytes) else str(version or "")
 
 
-def _training_config(weights: Path) -> Any:
+def _training_config(weights: Path) -> Json:
     """What `compile` was told, as an HDF5 file has it; None where it says nothing that can be read."""
     with h5py.File(weights, "r") as file:
         text = file.attrs.get("training_config")
@@ -167,7 +168,7 @@ def _model_config(path: Path) -> bytes:
     )
 
 
-def without_training(value: Any) -> Any:
+def without_training(value: Json) -> Json:
     """Without what is not needed to build it, and would be run for nothing."""
     if isinstance(value, list):
         return [without_training(item) for item in value]
@@ -181,6 +182,6 @@ def without_training(value: Any) -> Any:
     return {key: without_training(item) for key, item in value.items() if key not in drop}
 
 
-def _is_shape(build_config: Any) -> bool:
+def _is_shape(build_config: Json) -> bool:
     shape = build_config.get("input_shape") if isinstance(build_config, dict) and len(build_config) == 1 else None
     return isinstance(shape, list) and all(size is None or type(size) is int for size in shape)

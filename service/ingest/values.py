@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from typing import Any
 
+from service.arrays import Json, JsonObject
 from service.ingest import pure_layers
 from service.ingest.verdict import Refused
 
@@ -18,7 +18,7 @@ MAX_NAME = 128
 _NOT_IN_NAMES = ("..", "\\", "%", "<", ">", '"', "'", "`", "$", "&", ";", "{", "}")
 
 
-def check_name(name: Any) -> str:
+def check_name(name: Json) -> str:
     """Raises Refused for what is no name, or could be a way out of a folder."""
     if not is_name(name):
         raise Refused(
@@ -28,14 +28,14 @@ def check_name(name: Any) -> str:
     return str(name)
 
 
-def is_name(name: Any) -> bool:
+def is_name(name: Json) -> bool:
     """Whether a text is taken as the name of a layer, model or argument."""
     if not isinstance(name, str) or not 1 <= len(name) <= MAX_NAME or not name.isprintable():
         return False
     return not any(part in name for part in _NOT_IN_NAMES) and not name.startswith(("/", "~")) and name == name.strip()
 
 
-def check_dtype(value: Any) -> None:
+def check_dtype(value: Json) -> None:
     """A word, or one of Keras's policies. Raises Refused."""
     if isinstance(value, dict):
         module, kind, config = value.get("module"), value.get("class_name"), value.get("config")
@@ -53,7 +53,7 @@ def check_dtype(value: Any) -> None:
         raise Refused("model.forbidden_value", f"the dtype {short(value)} is none that is taken")
 
 
-def _check_policy(config: dict[str, Any]) -> None:
+def _check_policy(config: JsonObject) -> None:
     for key, value in config.items():
         if key in ("name", "source_name") or key == "default_policy":
             check_dtype(value)
@@ -67,7 +67,7 @@ def _check_policy(config: dict[str, Any]) -> None:
             check_plain(key, value)
 
 
-def check_object(key: str, value: Any, module: str, objects: Collection[str], names: Collection[str]) -> None:
+def check_object(key: str, value: Json, module: str, objects: Collection[str], names: Collection[str]) -> None:
     """An initializer and the like: a name, or an object with plain values. Raises Refused."""
     if value is None or (isinstance(value, str) and value in names):
         return
@@ -93,7 +93,7 @@ def check_object(key: str, value: Any, module: str, objects: Collection[str], na
             check_plain(name, inner)
 
 
-def check_plain(key: str, value: Any, *, equation: bool = False) -> None:
+def check_plain(key: str, value: Json, *, equation: bool = False) -> None:
     """A number, a word, or lists of them: nothing that Keras would make an object of, or open as a file.
 
     `equation` lets dots and slashes into words, for keys that one layer alone reads. Raises Refused.
@@ -116,7 +116,7 @@ def check_plain(key: str, value: Any, *, equation: bool = False) -> None:
             raise Refused("model.forbidden_value", f"{key[:80]!r} holds {item}, beyond {MAX_INTEGER}")
 
 
-def _content(key: str, item: dict[str, Any]) -> Any:
+def _content(key: str, item: JsonObject) -> Json:
     """What is in an object that stands for a plain value: a tuple, a slice, an array."""
     kind = item.get("class_name")
     if set(item) == {"class_name", "items"} and kind in ("__tuple__", "TensorShape"):
@@ -125,7 +125,7 @@ def _content(key: str, item: dict[str, Any]) -> Any:
         return item["value"]
     if kind == "__ellipsis__" and not item.get("config"):
         return None
-    config: Any = item.get("config")
+    config: Json = item.get("config")
     if kind in ("__slice__", "__numpy__", "__tensor__") and _is_value(item, config):
         check_dtype(config.get("dtype"))
         inner = [config.get(name) for name in ("start", "stop", "step", "value")]
@@ -138,7 +138,7 @@ def _content(key: str, item: dict[str, Any]) -> Any:
     raise Refused("model.forbidden_value", f"{key[:80]!r} holds an object, where a number or a word belongs")
 
 
-def _is_value(item: dict[str, Any], config: Any) -> bool:
+def _is_value(item: JsonObject, config: Json) -> bool:
     if not isinstance(config, dict) or not set(item) <= {"class_name", "config"}:
         return False
     return set(config) <= {"start", "stop", "step", "value", "dtype"}
@@ -153,12 +153,12 @@ def _check_word(key: str, text: str, *, equation: bool) -> None:
         )
 
 
-def check_argument(value: Any) -> None:
+def check_argument(value: Json) -> None:
     """What a layer is called with beside tensors. Raises Refused."""
     check_plain("an argument", value)
 
 
-def forbidden(item: Any) -> Refused:
+def forbidden(item: Json) -> Refused:
     """The refusal of an object for its class, with what is wrong with that class where it is known."""
     if not isinstance(item, dict):
         return Refused("model.forbidden_class", f"the model holds {short(item)}, which is not taken")
@@ -170,6 +170,6 @@ def forbidden(item: Any) -> Refused:
     return Refused("model.forbidden_class", said)
 
 
-def short(value: Any) -> str:
+def short(value: Json) -> str:
     """At most 120 characters of it."""
     return repr(value)[:120]

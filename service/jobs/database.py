@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateTable
 
+from service.arrays import JsonObject
 from service.errors import ConfigurationError, JobsUnavailable
 from service.jobs.room import is_full, no_room_left, require_room
 
@@ -130,7 +131,7 @@ class Database:
             for table in metadata.sorted_tables:
                 connection.execute(CreateTable(table, if_not_exists=True))
 
-    def upsert(self, connection: sa.Connection, table: sa.Table, values: dict[str, Any]) -> None:
+    def upsert(self, connection: sa.Connection, table: sa.Table, values: JsonObject) -> None:
         """Inserts a row, or replaces the one with the same primary key."""
         dialect = sqlite if self.is_sqlite else postgresql
         insert = dialect.insert(table).values(values)
@@ -138,7 +139,7 @@ class Database:
         changed = {name: insert.excluded[name] for name in values if name not in keys}
         connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=changed))
 
-    def insert_new(self, connection: sa.Connection, table: sa.Table, values: dict[str, Any]) -> bool:
+    def insert_new(self, connection: sa.Connection, table: sa.Table, values: JsonObject) -> bool:
         """False when a row with that primary key is there already; it stays as it is."""
         dialect = sqlite if self.is_sqlite else postgresql
         insert = dialect.insert(table).values(values).on_conflict_do_nothing().returning(*table.primary_key)
@@ -207,11 +208,11 @@ def _sqlite_engine(url: sa.URL, connections: int) -> sa.Engine:
     engine = sa.create_engine(url, pool_size=connections, max_overflow=connections, pool_timeout=30)
 
     @sa.event.listens_for(engine, "do_connect")
-    def make_file(*_: Any) -> None:
+    def make_file(*_: object) -> None:
         _make_file(_file(url))
 
     @sa.event.listens_for(engine, "connect")
-    def set_up(connection: Any, _: Any) -> None:
+    def set_up(connection: Any, _: object) -> None:
         connection.isolation_level = "IMMEDIATE"
         for pragma in ("busy_timeout=30000", "foreign_keys=ON", "synchronous=NORMAL"):
             connection.execute(f"PRAGMA {pragma}")
@@ -253,7 +254,7 @@ def _postgresql_engine(url: sa.URL, connections: int) -> sa.Engine:
     )
 
     @sa.event.listens_for(engine, "connect")
-    def set_up(connection: Any, _: Any) -> None:
+    def set_up(connection: Any, _: object) -> None:
         # A worker frozen within a transaction must not keep its locks from the one that takes over.
         connection.execute(f"set idle_in_transaction_session_timeout = '{IDLE_TRANSACTION_S}s'")
         connection.commit()

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Literal
+
+from service.arrays import JsonObject
 
 
 class JobState(StrEnum):
@@ -50,7 +52,7 @@ class Job:
     preview_version: int
     seconds_left: float | None
     error: Failure | None
-    label: dict[str, Any]
+    label: JsonObject
     worker: str | None
     expired: bool
 

@@ -6,12 +6,12 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
 from uuid import uuid4
 
 from dbos import WorkflowStatus
 from dbos import error as dbos_error
 
+from service.arrays import JsonObject
 from service.errors import (
     IdempotencyKeyReused,
     JobsUnavailable,
@@ -66,11 +66,11 @@ class Jobs:
     def submit(
         self,
         kind: str,
-        request: dict[str, Any],
+        request: JsonObject,
         *,
         owner: str,
         blobs: Mapping[str, bytes],
-        label: dict[str, Any],
+        label: JsonObject,
         priority: int = 5,
         key: str | None = None,
         logged: Mapping[str, str] | None = None,
@@ -188,7 +188,7 @@ class Jobs:
             )
 
 
-def _digest(kind: str, request: dict[str, Any], blobs: Mapping[str, bytes]) -> str:
+def _digest(kind: str, request: JsonObject, blobs: Mapping[str, bytes]) -> str:
     parts: Sequence[object] = [
         kind,
         request,

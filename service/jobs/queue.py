@@ -7,13 +7,13 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
 
 import sqlalchemy as sa
 import structlog
 from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer, EnqueueOptions, WorkflowStatus
 from dbos import error as dbos_error
 
+from service.arrays import Json, JsonObject
 from service.errors import JobsUnavailable, KerascopeError, StorageFull
 from service.jobs.config import JobsConfig
 from service.jobs.database import Database, unavailable
@@ -140,8 +140,8 @@ class Queue:
         job_id: str,
         owner: str,
         priority: int,
-        attributes: dict[str, Any],
-        arguments: Sequence[Any],
+        attributes: JsonObject,
+        arguments: Sequence[Json],
     ) -> None:
         """Part of the caller's transaction. Raises dbos' DBOSWorkflowIDInUseError for a known ID."""
         options: EnqueueOptions = {
@@ -170,7 +170,7 @@ class Queue:
         with self._connected() as client:
             client.delete_workflows(list(job_ids))
 
-    def _list(self, *, load_output: bool = False, **filters: Any) -> list[WorkflowStatus]:
+    def _list(self, *, load_output: bool = False, **filters: Json) -> list[WorkflowStatus]:
         with self._connected() as client:
             return client.list_workflows(name=WORKFLOW, load_input=False, load_output=load_output, **filters)
 

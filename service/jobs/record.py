@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 import structlog
 from dbos import PortableWorkflowError, WorkflowStatus
 
+from service.arrays import Json, JsonObject
 from service.jobs.job import Failure, Job, JobState
 from service.jobs.progress import Progress
 from service.jobs.queue import STATES, state_of
@@ -65,7 +65,7 @@ def _job_of(row: WorkflowStatus, progress: Progress, result_ttl_s: float) -> Job
     )
 
 
-def new_job(job_id: str, kind: str, owner: str, priority: int, label: dict[str, Any], created_at: float) -> Job:
+def new_job(job_id: str, kind: str, owner: str, priority: int, label: JsonObject, created_at: float) -> Job:
     """The job as it has just been submitted; `created_at` is in s since 1970."""
     return Job(
         id=job_id,
@@ -90,7 +90,7 @@ def new_job(job_id: str, kind: str, owner: str, priority: int, label: dict[str, 
     )
 
 
-def _label(said: Any) -> dict[str, Any]:
+def _label(said: Json) -> JsonObject:
     label = said if isinstance(said, dict) else {}
     return label if isinstance(label.get("parameters", {}), dict | None) else {**label, "parameters": None}
 

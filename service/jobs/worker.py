@@ -8,12 +8,12 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import structlog
 from dbos import DBOS, DBOSPortableJSONSerializer
 from dbos import error as dbos_error
 
+from service.arrays import JsonObject
 from service.errors import JobsUnavailable, KerascopeError, StorageFull
 from service.jobs.blobs import Blobs
 from service.jobs.config import JobsConfig
@@ -29,7 +29,7 @@ from service.jobs.store import Store
 
 log = structlog.get_logger(__name__)
 
-Handler = Callable[[str, dict[str, Any], JobContext], None]
+Handler = Callable[[str, JsonObject, JobContext], None]
 
 CONNECTIONS = 10
 MAX_DISPATCHES = 50
@@ -191,12 +191,12 @@ class Worker:
         )
 
         @DBOS.step(name="run")
-        def run(kind: str, request: dict[str, Any], logged: dict[str, str]) -> None:
+        def run(kind: str, request: JsonObject, logged: dict[str, str]) -> None:
             with structlog.contextvars.bound_contextvars(job=DBOS.workflow_id, **logged):
                 self._run(kind, request)
 
         @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=MAX_DISPATCHES)
-        def job(kind: str, request: dict[str, Any], logged: dict[str, str] | None = None) -> None:
+        def job(kind: str, request: JsonObject, logged: dict[str, str] | None = None) -> None:
             with self._counted(DBOS.workflow_id or ""):
                 run(kind, request, logged or {})
 
@@ -212,7 +212,7 @@ class Worker:
         finally:
             self._running.discard(job)
 
-    def _run(self, kind: str, request: dict[str, Any]) -> None:
+    def _run(self, kind: str, request: JsonObject) -> None:
         run = Run(DBOS.workflow_id or "", self._blobs, self._stopping)
         if run.stopping:
             raise Handover

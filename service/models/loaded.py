@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from service.arrays import KerasModel, Values
+from service.arrays import Fields, KerasModel, Values
 from service.errors import InvalidParameter, ModelNotLoadable, UnknownLayer
 from service.models.backends.gradients import OwnGradients, has_own_code
 from service.models.backends.tensorflow import CALL_BYTES, TensorFlowBackend
@@ -155,7 +154,7 @@ def load_model(
     )
 
 
-def _heads(graph: Graph, spec: ModelSpec, training: Mapping[str, Any] | None) -> tuple[Head, ...]:
+def _heads(graph: Graph, spec: ModelSpec, training: Fields | None) -> tuple[Head, ...]:
     """One an output. What the spec states is about the first."""
     names = graph.output_names
     return tuple(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.arrays import Array, Arrays
+from service.arrays import Array, Arrays, Json
 from service.contract.options import AnswerOptions
 from service.contract.results import MethodResult
 from service.errors import InvalidParameter, TooLarge, nearest
@@ -45,7 +45,7 @@ def known_outputs(explainer: Explainer, outputs: tuple[str, ...] | None) -> tupl
     return explainer.outputs if outputs is None else outputs
 
 
-def split_names(value: Any) -> Any:
+def split_names(value: Json) -> Json:
     """`"heatmap,overlay"` as its names."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.arrays import Arrays
+from service.arrays import Arrays, Fields
 from service.contract.results import MethodResult
 from service.explainers.maximization import MaximizationParams, displayed
 from service.imaging import grid, plot
@@ -44,7 +43,7 @@ def moving_pictures(params: MaximizationParams, said: MethodResult, frames: NDAr
     return [as_grid(params, coloured(frame), names, title, max_px=MOVING_PX) for frame in frames]
 
 
-def names_of(statistics: Mapping[str, Any]) -> list[str]:
+def names_of(statistics: Fields) -> list[str]:
     """What each image is called: a channel, a class."""
     return [str(row["name"]) for row in statistics["images"]]
 

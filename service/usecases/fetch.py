@@ -12,8 +12,9 @@ import ipaddress
 import re
 import socket
 from collections.abc import Awaitable, Callable, Collection
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from service.arrays import JsonObject
 from service.errors import BodyTooLarge, UnfetchableImage
 from service.imaging.formats import MEDIA_TYPES
 
@@ -102,7 +103,7 @@ class Fetcher:
         import httpx
 
         headers = {"Host": url.host, "Accept": ", ".join(MEDIA_TYPES), "Accept-Encoding": "identity"}
-        extensions: dict[str, Any] = {"sni_hostname": url.host}
+        extensions: JsonObject = {"sni_hostname": url.host}
         pinned = url.copy_with(host=address)
         async with (
             httpx.AsyncClient(transport=self._transport, trust_env=False, timeout=self._timeout_s) as client,

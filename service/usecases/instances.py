@@ -6,11 +6,10 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from service.arrays import Array
+from service.arrays import Array, Json
 from service.errors import InvalidParameter, KerascopeError
 from service.imaging.decode import decode_base64
 from service.usecases import archive
@@ -29,7 +28,7 @@ class Instance:
     preprocess: bool
 
 
-def instances_of(values: Sequence[Any], preprocess: bool) -> list[Instance]:
+def instances_of(values: Sequence[Json], preprocess: bool) -> list[Instance]:
     """Each of `values` is nested lists (H, W, C), or `{"b64": "…"}` with an image file.
 
     `preprocess` is for the arrays; a picture always is. Raises InvalidParameter or UndecodableImage.
@@ -44,7 +43,7 @@ def instances_of(values: Sequence[Any], preprocess: bool) -> list[Instance]:
     return found
 
 
-def instances_of_tensor(name: str, shape: Sequence[int], datatype: str, data: Any, preprocess: bool) -> list[Instance]:
+def instances_of_tensor(name: str, shape: Sequence[int], datatype: str, data: Json, preprocess: bool) -> list[Instance]:
     """`FP32` or `UINT8` of the shape (N, H, W, C), or `BYTES` (N,): base64 of image files. Flat, or nested lists.
 
     Raises InvalidParameter or UndecodableImage.
@@ -84,13 +83,13 @@ def numbered(number: int, of: int) -> Iterator[None]:
         raise type(error)(detail, errors=error.errors, retry_after_s=error.retry_after_s) from error
 
 
-def _picture(text: Any) -> Instance:
+def _picture(text: Json) -> Instance:
     if not isinstance(text, str):
         raise InvalidParameter('a picture is written as {"b64": "<base64 of an image file>"} and nothing beside it')
     return Instance(ImageInput(decode_base64(text)), preprocess=True)
 
 
-def _numbers(value: Any, what: str) -> Array:
+def _numbers(value: Json, what: str) -> Array:
     try:
         array = np.asarray(value)
     except (ValueError, OverflowError):
@@ -111,7 +110,7 @@ def _check_count(name: str, shape: Sequence[int], count: int) -> None:
         raise InvalidParameter(f"the tensor {name!r} has the shape {list(shape)} and {count} elements")
 
 
-def _flat(value: Any) -> Iterator[Any]:
+def _flat(value: Json) -> Iterator[Json]:
     for item in value:
         if isinstance(item, list):
             yield from _flat(item)

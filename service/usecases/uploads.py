@@ -14,6 +14,7 @@ from typing import Any
 
 import structlog
 
+from service.arrays import Json, JsonObject
 from service.engine.host.pool import EnginePool
 from service.errors import (
     FieldError,
@@ -55,7 +56,7 @@ class Wanted:
 
     model_id: str
     visibility: Visibility | None
-    spec: dict[str, Any]
+    spec: JsonObject
 
 
 class Uploads:
@@ -209,21 +210,21 @@ async def _to_its_end(work: Coroutine[Any, Any, Record]) -> Record:
         raise
 
 
-def require_fits(spec: dict[str, Any], manifest: Manifest) -> None:
+def require_fits(spec: JsonObject, manifest: Manifest) -> None:
     """Raises InvalidParameter with all that does not fit the file; `spec` is that of the upload, as JSON values."""
     found = [*_labels(spec.get("labels"), manifest), *_input(spec, manifest)]
     if found:
         raise InvalidParameter("; ".join(item.msg for item in found), errors=found)
 
 
-def _labels(labels: Any, manifest: Manifest) -> list[FieldError]:
+def _labels(labels: Json, manifest: Manifest) -> list[FieldError]:
     classes = manifest.outputs[0][-1]
     if isinstance(labels, list | tuple) and classes is not None and len(labels) != classes:
         return [FieldError(("spec", "labels"), f"the spec has {len(labels)} labels, and the model {classes} classes")]
     return []
 
 
-def _input(spec: dict[str, Any], manifest: Manifest) -> list[FieldError]:
+def _input(spec: JsonObject, manifest: Manifest) -> list[FieldError]:
     sizes = manifest.inputs[0][1:]
     if len(manifest.inputs) != 1 or len(sizes) not in (2, 3):
         # No picture is shown to such a model, so nothing is done with one.

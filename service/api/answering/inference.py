@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import orjson
 from fastapi import Request, Response
@@ -17,6 +17,7 @@ from service.api.answering.services import Services
 from service.api.guarding.deadlines import CallerGone, place_of, unless_gone
 from service.api.reading import body
 from service.api.reading.parameters import RequestOptions, parse_many
+from service.arrays import Fields, Json, JsonObject
 from service.contract.models import ModelDetails
 from service.contract.options import AnswerOptions
 from service.errors import InvalidParameter, nearest
@@ -45,7 +46,7 @@ async def read(kind: type[Kind], request: Request) -> Kind:
         raise InvalidParameter(in_one(found), errors=found) from None
 
 
-async def batch(values: Sequence[Any], parameters: Mapping[str, Any]) -> list[Instance]:
+async def batch(values: Sequence[Json], parameters: Fields) -> list[Instance]:
     """The instances of V1. Raises InvalidParameter or UndecodableImage."""
     return await asyncio.to_thread(instances_of, values, _preprocess(parameters))
 
@@ -64,14 +65,14 @@ async def tensor_batch(sent: InferenceRequest) -> list[Instance]:
     return await asyncio.to_thread(instances_of_tensor, *given, preprocess)
 
 
-def only_preprocess(parameters: Mapping[str, Any]) -> None:
+def only_preprocess(parameters: Fields) -> None:
     """Raises InvalidParameter for any other parameter."""
     for name in parameters:
         if name != "preprocess":
             raise InvalidParameter(f"{name}: unknown parameter{nearest(name, ['preprocess']) or '; it is preprocess'}")
 
 
-def explanation_call(parameters: Mapping[str, Any]) -> tuple[MethodCall, AnswerOptions]:
+def explanation_call(parameters: Fields) -> tuple[MethodCall, AnswerOptions]:
     """V1's `parameters`: a method with its own parameters, and how the answer is given. Raises InvalidParameter."""
     options = {name: value for name, value in parameters.items() if name in RequestOptions.model_fields}
     own = {name: value for name, value in parameters.items() if name not in options}
@@ -83,7 +84,7 @@ def explanation_call(parameters: Mapping[str, Any]) -> tuple[MethodCall, AnswerO
 
 
 async def answered(
-    request: Request, services: Services, asked: Sequence[ExplainRequest], said: Callable[[list[Answer]], Any]
+    request: Request, services: Services, asked: Sequence[ExplainRequest], said: Callable[[list[Answer]], JsonObject]
 ) -> Response:
     """200 with what is `said` of the answers."""
     try:
@@ -97,12 +98,12 @@ async def answered(
     return Response(content, media_type="application/json")
 
 
-def predictions(answers: Sequence[Answer]) -> dict[str, Any]:
+def predictions(answers: Sequence[Answer]) -> JsonObject:
     """V1's answer."""
     return {"predictions": [own_output(answer) for answer in answers]}
 
 
-def explanations(answers: Sequence[Answer], options: AnswerOptions) -> dict[str, Any]:
+def explanations(answers: Sequence[Answer], options: AnswerOptions) -> JsonObject:
     """V1's answer: the predictions, and what the method found with as many of them as are asked for."""
     found = [dict(result_out(answer.results[-1], options)) for answer in answers]
     for item in found:
@@ -110,7 +111,7 @@ def explanations(answers: Sequence[Answer], options: AnswerOptions) -> dict[str,
     return predictions(answers) | {"explanations": found}
 
 
-def tensors(model_id: str, sent: InferenceRequest, answers: Sequence[Answer]) -> dict[str, Any]:
+def tensors(model_id: str, sent: InferenceRequest, answers: Sequence[Answer]) -> JsonObject:
     """V2's answer."""
     name, version = split_id(model_id)
     given = _outputs_of(answers)
@@ -148,14 +149,14 @@ def _about_ranges(answers: Sequence[Answer]) -> dict[str, str] | None:
     return {ARRAY_RANGE: "; ".join(found)} if found else None
 
 
-def _preprocess(parameters: Mapping[str, Any]) -> bool:
+def _preprocess(parameters: Fields) -> bool:
     value = parameters.get("preprocess", False)
     if not isinstance(value, bool):
         raise InvalidParameter(f"preprocess: it must be true or false, got {value!r:.40}")
     return value
 
 
-def metadata(details: ModelDetails, versions: Sequence[int]) -> dict[str, Any]:
+def metadata(details: ModelDetails, versions: Sequence[int]) -> JsonObject:
     """V2's description of a model."""
     shape, head = details.input, details.head
     outputs = OUTPUTS_OF.get(head.kind, WITH_LOGITS) if head and head.classes else ()

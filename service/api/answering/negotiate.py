@@ -5,14 +5,14 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 import orjson
 from fastapi import Response
 from starlette.types import Receive, Scope, Send
 
 from service.api.reading.parameters import FORMS_OF_MANY, STILL, forms_of, parse_result
-from service.arrays import Array
+from service.arrays import Array, Fields, JsonObject
 from service.contract.options import PICTURES, AnswerOptions, Format
 from service.contract.results import MethodSaid
 from service.errors import NotAcceptable
@@ -117,7 +117,7 @@ def _timing(answer: Answer) -> dict[str, float]:
     return {name: round(value, 2) for name, value in answer.timing_ms.items()}
 
 
-def result_out(result: Result, options: AnswerOptions) -> dict[str, Any]:
+def result_out(result: Result, options: AnswerOptions) -> JsonObject:
     """What one method found, as JSON values."""
     images = [
         {
@@ -135,7 +135,7 @@ def result_out(result: Result, options: AnswerOptions) -> dict[str, Any]:
     return {**said, "images": images, "arrays": arrays}
 
 
-def _array(name: str, array: Array, encoding: Literal["base64", "list"]) -> dict[str, Any]:
+def _array(name: str, array: Array, encoding: Literal["base64", "list"]) -> JsonObject:
     data = base64.b64encode(archive.raw(array)).decode() if encoding == "base64" else array.tolist()
     return {
         "name": name,
@@ -183,7 +183,7 @@ ANYTHING = (None, "", "*/*")
 ANEW = ("outputs", "arrays", "picture", "quality", "max_side")
 
 
-def answered_as(submitted: ExplainRequest, given: Mapping[str, Any], accept: str | None) -> ExplainRequest:
+def answered_as(submitted: ExplainRequest, given: Fields, accept: str | None) -> ExplainRequest:
     """The request as submitted, answered in the form that is asked for now, else in the form asked for then.
 
     Another form gives those of the pictures asked for then that it can hold. Raises InvalidParameter, NotAcceptable.

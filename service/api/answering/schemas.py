@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from service.arrays import JsonObject
+from service.arrays import Json, JsonObject
 from service.contract.message import Message
 from service.contract.models import ModelRow, Validity
 from service.contract.results import MethodSaid, ModelRef
@@ -51,7 +51,7 @@ class ArrayOut(Message):
     min: float | None
     max: float | None
     encoding: Literal["base64", "list"]
-    data: str | list[Any]
+    data: str | list[Json]
 
 
 class ResultOut(MethodSaid):

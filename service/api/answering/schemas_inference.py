@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import Field
 
 from service.api.answering.schemas import ResultOut
-from service.arrays import JsonObject
+from service.arrays import Json, JsonObject
 from service.contract.message import Message
 
 
 class InstancesRequest(Message):
     """V1: a batch. An instance is nested lists (H, W, C), or `{"b64": "…"}` with an image file."""
 
-    instances: list[Any] = Field(min_length=1)
+    instances: list[Json] = Field(min_length=1)
     parameters: JsonObject = Field(
         default={}, description="`preprocess`; of an explanation also `method` and what the method takes."
     )
@@ -84,7 +82,7 @@ class InputTensor(Message):
     shape: list[int] = Field(min_length=1, max_length=8)
     datatype: str
     parameters: JsonObject = {}
-    data: list[Any] = Field(min_length=1)
+    data: list[Json] = Field(min_length=1)
 
 
 class WantedOutput(Message):

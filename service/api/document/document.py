@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
@@ -15,6 +15,7 @@ from service.api.document.operations import inference_errors, problems
 from service.api.guarding.keys import OPEN_PATHS
 from service.api.guarding.scopes import state_scopes
 from service.api.problems import PREFIX
+from service.arrays import Json, JsonObject
 
 TAGS = [
     {"name": "methods", "description": "What a network sees: every method on an image, alone or several at once."},
@@ -32,7 +33,7 @@ _WITH_A_BODY = (408, 413, 415)
 REQUESTS = (InstancesRequest, InferenceRequest, ModelChange)
 
 
-def finished(document: dict[str, Any]) -> dict[str, Any]:
+def finished(document: JsonObject) -> JsonObject:
     """With scopes, and with the problems of what stands around the routes; a problem has one media type."""
     for path, operations in document["paths"].items():
         for operation in operations.values():
@@ -52,7 +53,7 @@ def finished(document: dict[str, Any]) -> dict[str, Any]:
     return state_scopes(document)
 
 
-def _name_values(node: Any) -> None:
+def _name_values(node: Json) -> None:
     """Where two values of an enumeration are the same but for their signs, names for those who generate clients."""
     if isinstance(node, dict):
         values = node.get("enum")
@@ -62,9 +63,9 @@ def _name_values(node: Any) -> None:
         _name_values(part)
 
 
-def _answer(path: str, status: int) -> dict[str, Any]:
+def _answer(path: str, status: int) -> JsonObject:
     if path.startswith(PREFIX):
-        content: dict[str, Any] = {"application/json": {"schema": {"$ref": "#/components/schemas/InferenceError"}}}
+        content: JsonObject = {"application/json": {"schema": {"$ref": "#/components/schemas/InferenceError"}}}
         return {"description": inference_errors(status)[status]["description"], "content": content}
     answer = problems(status)[status]
     del answer["model"]

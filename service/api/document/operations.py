@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from typing import Any, get_args
+from typing import get_args
 
 from pydantic import BaseModel
 
@@ -23,12 +23,13 @@ from service.api.reading.parameters import (
     options_of,
 )
 from service.api.reading.upload import ARCHITECTURE, MODEL, WEIGHTS, UploadForm
+from service.arrays import JsonObject
 from service.explainers.base import Explainer, Photograph
 from service.imaging.formats import MEDIA_TYPES
 from service.models.files.uploads.record import Visibility
 
 BINARY = {"schema": {"type": "string", "format": "binary"}}
-JOB_HEADERS: list[dict[str, Any]] = [
+JOB_HEADERS: list[JsonObject] = [
     {
         "name": "Prefer",
         "in": "header",
@@ -44,7 +45,7 @@ JOB_HEADERS: list[dict[str, Any]] = [
         "schema": {"type": "string", "maxLength": 255},
     },
 ]
-CACHE_HEADERS: list[dict[str, Any]] = [
+CACHE_HEADERS: list[JsonObject] = [
     {
         "name": "If-None-Match",
         "in": "header",
@@ -72,36 +73,36 @@ _PROBLEMS = {
 }
 
 
-def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def problems(*statuses: int) -> dict[int | str, JsonObject]:
     """The `responses` of a route for these statuses."""
     media = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {status: {"description": _PROBLEMS[status], "model": Problem, "content": media} for status in statuses}
 
 
-def inference_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def inference_errors(*statuses: int) -> dict[int | str, JsonObject]:
     """The same under `/v2`, where an error is the protocol's own object."""
     return {status: {"description": _PROBLEMS[status], "model": InferenceError} for status in statuses}
 
 
-def json_body(model: type[BaseModel]) -> dict[str, Any]:
+def json_body(model: type[BaseModel]) -> JsonObject:
     """A body that a route reads itself; `document.py` adds the schema."""
     schema = {"$ref": f"#/components/schemas/{model.__name__}"}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
-def picture_responses(explainer: Explainer | None = None) -> dict[int | str, dict[str, Any]]:
+def picture_responses(explainer: Explainer | None = None) -> dict[int | str, JsonObject]:
     """The 200 of a route that negotiates, beside its JSON schema; of any method where none is named."""
     forms = forms_of(explainer) if explainer else tuple(MEDIA)
     content = {MEDIA[form]: BINARY for form in forms if form != "json"}
     return {200: {"description": "The answer in the form asked for.", "content": content}}
 
 
-def not_modified() -> dict[int | str, dict[str, Any]]:
+def not_modified() -> dict[int | str, JsonObject]:
     """The 304 of a GET whose answers have an `ETag`."""
     return {304: {"description": "The answer is the one that `If-None-Match` names."}}
 
 
-def as_job_responses() -> dict[int | str, dict[str, Any]]:
+def as_job_responses() -> dict[int | str, JsonObject]:
     """The 202 of a route whose answer may be a background job."""
     headers = {
         "Location": {"description": "Where the job is.", "schema": {"type": "string"}},
@@ -111,7 +112,7 @@ def as_job_responses() -> dict[int | str, dict[str, Any]]:
     return {202: {"description": said, "model": JobOut, "headers": headers}}
 
 
-def query_parameters(*models: type[BaseModel], leave_out: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+def query_parameters(*models: type[BaseModel], leave_out: tuple[str, ...] = ()) -> list[JsonObject]:
     """Each field as a query parameter; lists are written comma-separated."""
     found = []
     for model in models:
@@ -123,7 +124,7 @@ def query_parameters(*models: type[BaseModel], leave_out: tuple[str, ...] = ()) 
     return found
 
 
-def explain_operation(explainer: Explainer) -> dict[str, Any]:
+def explain_operation(explainer: Explainer) -> JsonObject:
     """Query parameters and the four body forms of a method's route."""
     properties = {
         name: _without_default(field)
@@ -154,7 +155,7 @@ def explain_operation(explainer: Explainer) -> dict[str, Any]:
     }
 
 
-def explain_many_operation() -> dict[str, Any]:
+def explain_many_operation() -> JsonObject:
     """Query parameters and body forms of the route that takes several methods."""
     one = {
         "type": "object",
@@ -201,7 +202,7 @@ def explain_many_operation() -> dict[str, Any]:
     }
 
 
-def _body_forms(as_json: dict[str, Any], as_form: dict[str, Any]) -> dict[str, Any]:
+def _body_forms(as_json: JsonObject, as_form: JsonObject) -> JsonObject:
     """The image itself, an array, JSON and multipart."""
     media_types = [name for name in MEDIA_TYPES if name != "image/jpg"]
     return {
@@ -211,14 +212,14 @@ def _body_forms(as_json: dict[str, Any], as_form: dict[str, Any]) -> dict[str, A
     }
 
 
-def _narrowed(schema: dict[str, Any], forms: Collection[str]) -> dict[str, Any]:
+def _narrowed(schema: JsonObject, forms: Collection[str]) -> JsonObject:
     """Makes the same with those values alone that a method has."""
     kinds = {"anyOf": [_narrowed(kind, forms) for kind in schema["anyOf"]]} if "anyOf" in schema else {}
     values = {"enum": [value for value in schema["enum"] if value in forms]} if "enum" in schema else {}
     return schema | kinds | values
 
 
-def _as_parameter(field: dict[str, Any]) -> dict[str, Any]:
+def _as_parameter(field: JsonObject) -> JsonObject:
     """A JSON Schema property as a query parameter: the null of an optional one goes, a list becomes text."""
     schema = _without_default(field)
     description = schema.pop("description", "")
@@ -230,7 +231,7 @@ def _as_parameter(field: dict[str, Any]) -> dict[str, Any]:
     return {"description": description, "schema": schema}
 
 
-def _without_default(field: dict[str, Any]) -> dict[str, Any]:
+def _without_default(field: JsonObject) -> JsonObject:
     """The property with its default in its description: a `default` is sent by generated clients, also with a method
     that does not take it."""
     schema = {key: value for key, value in field.items() if key not in ("title", "default")}
@@ -241,7 +242,7 @@ def _without_default(field: dict[str, Any]) -> dict[str, Any]:
     return schema
 
 
-def upload_operation() -> dict[str, Any]:
+def upload_operation() -> JsonObject:
     """The multipart body, which FastAPI cannot tell as it is read in pieces."""
     file = BINARY["schema"]
     form = UploadForm.model_json_schema(ref_template="#/components/schemas/{model}")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import Request
 
 from service.api.guarding.keys import caller_of, is_open
+from service.arrays import JsonObject
 from service.explainers import EXPLAINERS
 from service.explainers.base import Cost, Explainer
 from service.keys.scope import EVERY, Scope
@@ -87,7 +86,7 @@ def in_words(need: Need) -> str:
     return " and ".join("any" if group == EVERY else " or ".join(sorted(group)) for group in need) or "none"
 
 
-def state_scopes(document: dict[str, Any]) -> dict[str, Any]:
+def state_scopes(document: JsonObject) -> JsonObject:
     """The OpenAPI document with the key and the scopes of each operation in `x-scope`, and a 403 where it has a 401."""
     document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     for path, operations in document["paths"].items():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
@@ -13,6 +12,7 @@ from starlette.requests import Request
 from starlette.types import Message
 
 from service.api.reading.json_text import json_object
+from service.arrays import JsonObject
 from service.errors import InvalidParameter, MalformedBody, UnsupportedMediaType
 from service.imaging.decode import decode_base64
 from service.imaging.formats import MEDIA_TYPES
@@ -30,7 +30,7 @@ class Body:
     """What a request carries: the image where there is one, and parameters as text or JSON values."""
 
     image: ImageInput | None
-    params: dict[str, Any]
+    params: JsonObject
 
 
 async def read(request: Request, fetch: Fetcher) -> Body:
@@ -60,7 +60,7 @@ async def read(request: Request, fetch: Fetcher) -> Body:
     return Body(image, params | sent)
 
 
-async def json_body(request: Request) -> dict[str, Any]:
+async def json_body(request: Request) -> JsonObject:
     """A body that is a JSON object. Raises MalformedBody or UnsupportedMediaType."""
     media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if media_type not in ("", "application/json"):
@@ -89,12 +89,12 @@ def check_image(image: ImageInput | None, calls: Iterable[MethodCall]) -> None:
         )
 
 
-def query(request: Request) -> dict[str, Any]:
+def query(request: Request) -> JsonObject:
     """Query parameters as text; one that is repeated is a list, which only parameters that hold several values take."""
     return _collected(request.query_params.multi_items())
 
 
-def _collected(items: Iterable[tuple[str, str]]) -> dict[str, Any]:
+def _collected(items: Iterable[tuple[str, str]]) -> JsonObject:
     found: dict[str, list[str]] = {}
     for name, value in items:
         found.setdefault(name, []).append(value)
@@ -116,8 +116,8 @@ def _whole(request: Request) -> Request:
     return Request(request.scope, receive)
 
 
-async def _multipart(request: Request) -> tuple[ImageInput | None, dict[str, Any]]:
-    params: dict[str, Any] = {}
+async def _multipart(request: Request) -> tuple[ImageInput | None, JsonObject]:
+    params: JsonObject = {}
     fields: list[tuple[str, str]] = []
     image = None
     _, options = parse_options_header(request.headers["content-type"])
@@ -148,7 +148,7 @@ async def _multipart(request: Request) -> tuple[ImageInput | None, dict[str, Any
     return image, params | single
 
 
-async def _json(data: bytes, fetch: Fetcher) -> tuple[ImageInput | None, dict[str, Any]]:
+async def _json(data: bytes, fetch: Fetcher) -> tuple[ImageInput | None, JsonObject]:
     params = json_object(data, "the body")
     image = params.pop("image", None)
     if image is None:

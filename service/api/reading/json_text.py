@@ -6,10 +6,10 @@ import json
 import re
 from collections.abc import Iterator
 from itertools import chain
-from typing import Any
 
 import orjson
 
+from service.arrays import Json, JsonObject
 from service.errors import FieldError, MalformedBody
 
 # Every name of an object ends so; within a text the same bytes may stand without being one.
@@ -20,7 +20,7 @@ FEW = 10_000
 MOST_OBJECTS = 10_000
 
 
-def json_object(data: bytes, what: str) -> dict[str, Any]:
+def json_object(data: bytes, what: str) -> JsonObject:
     """`data` as a JSON object; `what` it is, for the sentence. Raises MalformedBody, also for a name that stands twice
     in one object, at any depth, of which one value would be taken silently."""
     if (objects := data.count(b"{")) > MOST_OBJECTS:
@@ -37,7 +37,7 @@ def json_object(data: bytes, what: str) -> dict[str, Any]:
     return value
 
 
-def _may_have_twins(data: bytes, value: dict[str, Any]) -> bool:
+def _may_have_twins(data: bytes, value: JsonObject) -> bool:
     """Whether more names seem to have been written than were kept. Costs about as much as looking for a byte: an image
     in base64 is one text, and of lists of numbers nothing is looked at once all objects are found."""
     kept = sum(len(each) for each in _objects(value, data.count(b"{")))
@@ -59,9 +59,9 @@ def _places(data: bytes, byte: bytes) -> list[int] | None:
     return found
 
 
-def _objects(value: dict[str, Any], most: int) -> Iterator[dict[str, Any]]:
+def _objects(value: JsonObject, most: int) -> Iterator[JsonObject]:
     """Every object in `value`, itself first; none is looked for once there are `most`."""
-    level: list[Any] = [value]
+    level: list[Json] = [value]
     while level and most > 0:
         objects = [each for each in level if type(each) is dict]
         most -= len(objects)
@@ -77,7 +77,7 @@ class _Twin(Exception):
 
 
 def _require_no_twins(data: bytes, what: str) -> None:
-    def once(pairs: list[tuple[str, Any]]) -> None:
+    def once(pairs: list[tuple[str, Json]]) -> None:
         names = [name for name, _ in pairs]
         if len(set(names)) < len(names):
             raise _Twin(next(name for place, name in enumerate(names) if name in names[:place]))

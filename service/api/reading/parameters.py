@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from service.arrays import Fields, Json
 from service.contract.options import ANIMATED, PICTURES, AnswerOptions, ArrayEncoding, Format, PictureFormat
 from service.errors import FieldError, InvalidParameter, UnknownMethod, nearest
 from service.errors.validation import MOST_TOLD, field_errors, in_one, short
@@ -84,10 +85,10 @@ VARIANT = "variant"
 class SharedParams(TargetParams):
     """What stands beside `methods`; target and output are for each method that names none of its own."""
 
-    methods: Any = None
+    methods: Json = None
 
 
-def parse(explainer: Explainer, given: Mapping[str, Any], **fixed: str) -> tuple[ExplainerParams, AnimatedOptions]:
+def parse(explainer: Explainer, given: Fields, **fixed: str) -> tuple[ExplainerParams, AnimatedOptions]:
     """`fixed` are parameters that the path has given already.
 
     Raises InvalidParameter naming every unknown name with the closest valid one, every invalid value, and every
@@ -106,7 +107,7 @@ def parse(explainer: Explainer, given: Mapping[str, Any], **fixed: str) -> tuple
     return explainer.for_outputs(params, drawn), options
 
 
-def parse_result(given: Mapping[str, Any]) -> ResultOptions:
+def parse_result(given: Fields) -> ResultOptions:
     """How a job's result is to be given. Raises InvalidParameter."""
     return _parsed(ExplainerParams, ResultOptions, given, {})[1]
 
@@ -117,7 +118,7 @@ Options = TypeVar("Options", bound=ResultOptions)
 def _parsed(
     kind_of_params: type[ExplainerParams],
     kind_of_options: type[Options],
-    given: Mapping[str, Any],
+    given: Fields,
     fixed: Mapping[str, str],
 ) -> tuple[ExplainerParams, Options]:
     known = [name for name in names_of(kind_of_params) if name not in fixed]
@@ -147,7 +148,7 @@ def _parsed(
     return params, options
 
 
-def parse_many(given: Mapping[str, Any]) -> tuple[tuple[MethodCall, ...], RequestOptions]:
+def parse_many(given: Fields) -> tuple[tuple[MethodCall, ...], RequestOptions]:
     """`methods` as names or as objects with parameters of their own; `target` and `output` beside it are for all that
     name none.
 
@@ -167,7 +168,7 @@ def parse_many(given: Mapping[str, Any]) -> tuple[tuple[MethodCall, ...], Reques
     return tuple(calls), options
 
 
-def _method_entries(value: Any) -> Any:
+def _method_entries(value: Json) -> Json:
     """`"gradcam, saliency"` as its names. A `+` in a query string arrives as a space: `gradcam++` ends with two."""
     if isinstance(value, str):
         value = [part for part in value.split(",") if part.strip()]
@@ -176,7 +177,7 @@ def _method_entries(value: Any) -> Any:
     return [re.sub(r"(?<=\S)  $", "++", entry).strip() if isinstance(entry, str) else entry for entry in value]
 
 
-def _method_call(place: int, values: Any, for_all: Mapping[str, Any]) -> MethodCall:
+def _method_call(place: int, values: Json, for_all: Fields) -> MethodCall:
     if not isinstance(values, dict) or not isinstance(values.get("method"), str):
         raise InvalidParameter("each of 'methods' must be a name, or an object with a 'method' and its parameters")
     name = values["method"]
@@ -202,7 +203,7 @@ def _method_call(place: int, values: Any, for_all: Mapping[str, Any]) -> MethodC
     return MethodCall(name, explainer, params)
 
 
-def _as_written(item: FieldError, values: Mapping[str, Any]) -> FieldError:
+def _as_written(item: FieldError, values: Fields) -> FieldError:
     """A variant is asked for as `variant` or as `method`; the error names it as the caller did."""
     return replace(item, loc=(VARIANT, *item.loc[1:])) if VARIANT in values and item.loc[:1] == ("method",) else item
 
@@ -218,7 +219,7 @@ def names_of(params: type[ExplainerParams]) -> list[str]:
     return [info.alias or name for name, info in params.model_fields.items()]
 
 
-def _meant(name: str, value: Any, params: type[ExplainerParams]) -> str:
+def _meant(name: str, value: Json, params: type[ExplainerParams]) -> str:
     """Names the parameter that asks for a variant, where another was used for it; empty for any other parameter."""
     if params is SharedParams:
         return f"; 'methods' takes it: methods={value}" if value in callable_names() else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 from starlette.datastructures import FormData, UploadFile
@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from service.api.reading.json_text import json_object
+from service.arrays import JsonObject
 from service.errors import FieldError, InvalidParameter, MalformedBody, TooSlow, UnsupportedMediaType
 from service.errors.validation import field_errors, in_one
 from service.kinds import HEAD_BYTES
@@ -72,7 +73,7 @@ def _fields(form: FormData) -> Wanted:
     names = [name for name, _ in form.multi_items()]
     if twins := sorted({name for name in names if names.count(name) > 1}):
         raise MalformedBody(f"the parts {', '.join(map(repr, twins))} are sent more than once; send each once")
-    values: dict[str, Any] = {name: value for name, value in form.multi_items() if isinstance(value, str)}
+    values: JsonObject = {name: value for name, value in form.multi_items() if isinstance(value, str)}
     try:
         if "spec" in values:
             text = values["spec"]

@@ -14,6 +14,7 @@ from fastapi.responses import HTMLResponse
 from service.api.answering.schemas import Health
 from service.api.answering.services import Services, ServicesDep
 from service.api.document.operations import problems
+from service.arrays import JsonObject
 from service.contract.models import EngineStatus
 
 
@@ -81,8 +82,8 @@ async def docs() -> HTMLResponse:
 
 
 @router.get("/openapi.json", operation_id="openapi", include_in_schema=False)
-async def openapi(request: Request) -> dict[str, Any]:
-    document: dict[str, Any] = request.app.openapi()
+async def openapi(request: Request) -> JsonObject:
+    document: JsonObject = request.app.openapi()
     return document
 
 

@@ -11,6 +11,7 @@ from service.api.answering.services import ServicesDep, known_query, visible_mod
 from service.api.document.operations import problems
 from service.api.guarding.keys import caller_of, owner_of
 from service.api.guarding.scopes import READS
+from service.arrays import JsonObject
 from service.contract.questions import AskValidity
 from service.explainers import EXPLAINERS
 from service.explainers.base import Explainer, Photograph
@@ -42,7 +43,7 @@ async def list_methods(
     return {"methods": rows}
 
 
-def method_row(explainer: Explainer) -> dict[str, Any]:
+def method_row(explainer: Explainer) -> JsonObject:
     route = f"POST /v1/models/{{model_id}}/{explainer.name}"
     if explainer.photograph is Photograph.NONE:
         route = f"GET /v1/models/{{model_id}}/layers/{{layer}}/{explainer.name}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
@@ -34,17 +34,14 @@ LOADS = problems(401, 404, 409, 422, 503, 504)
     response_model=ModelList,
     responses=problems(401, 422),
 )
-async def list_models(request: Request, services: ServicesDep) -> Any:
+async def list_models(request: Request, services: ServicesDep) -> ModelList:
     """Every model that can be loaded, with its state. Answers while the engine starts."""
     authentication = "open" if owner_of(request) == NOBODY else "keys"
     owner = seen_by(request)
     seen, unreadable = services.uploads.visible(owner), services.uploads.unreadable(owner)
     uploads = services.uploads.why_off or "on"
-    return {
-        "models": await services.models.overview(seen, unreadable),
-        "authentication": authentication,
-        "uploads": uploads,
-    }
+    rows = await services.models.overview(seen, unreadable)
+    return ModelList(models=rows, authentication=authentication, uploads=uploads)
 
 
 @router.get(
@@ -55,7 +52,7 @@ async def list_models(request: Request, services: ServicesDep) -> Any:
     responses=LOADS,
     dependencies=VISIBLE,
 )
-async def describe_model(model_id: ModelId, request: Request, services: ServicesDep) -> Any:
+async def describe_model(model_id: ModelId, request: Request, services: ServicesDep) -> ModelDetails:
     """Input, preprocessing, head, labels, default CAM layer and digest. A cold model stays cold: its files are looked
     into once. One whose weights would have to be downloaded is described by its spec, all else being null."""
     return await services.models.describe(model_id, owner_of(request))
@@ -83,7 +80,7 @@ async def load_model(model_id: ModelId, request: Request, services: ServicesDep)
     responses=LOADS,
     dependencies=[*VISIBLE, Depends(may_unload)],
 )
-async def unload_model(model_id: ModelId, request: Request, services: ServicesDep) -> Any:
+async def unload_model(model_id: ModelId, request: Request, services: ServicesDep) -> Unloaded:
     """Frees the model's memory; `unloaded` is false when it is in use or was not warm. One that the
     operator keeps warm is unloaded for `admin` alone, an upload for its own key and `admin`."""
     return await services.models.ask(Unload(model=model_id), owner_of(request))
@@ -115,7 +112,7 @@ async def model_summary(
             "inputs on.",
         ),
     ] = None,
-) -> Any:
+) -> Summary | Response:
     """`model.summary()` as text, just as the Keras of the model prints it; with `Accept: application/json` its rows as
     well."""
     summary = await services.models.ask(
@@ -134,7 +131,7 @@ async def model_summary(
     responses=LOADS,
     dependencies=VISIBLE,
 )
-async def list_layers(model_id: ModelId, request: Request, services: ServicesDep) -> Any:
+async def list_layers(model_id: ModelId, request: Request, services: ServicesDep) -> LayerList:
     """Every layer in order of execution, those of nested models by path, with the methods it is valid for. Loads the
     model when it is cold."""
     return await services.models.ask(ListLayers(model=model_id), owner_of(request))
@@ -148,6 +145,6 @@ async def list_layers(model_id: ModelId, request: Request, services: ServicesDep
     responses=LOADS,
     dependencies=VISIBLE,
 )
-async def describe_layer(model_id: ModelId, layer: LayerPath, request: Request, services: ServicesDep) -> Any:
+async def describe_layer(model_id: ModelId, layer: LayerPath, request: Request, services: ServicesDep) -> LayerFound:
     """The layer's config and the statistics of its weights. Loads the model when it is cold."""
     return await services.models.ask(DescribeLayer(model=model_id, layer=layer), owner_of(request))

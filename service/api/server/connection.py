@@ -13,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from service.api.guarding.requests import harden
 from service.api.problems import STATUS, problem_response
+from service.arrays import Json
 from service.errors import HeadTooLarge, KerascopeError, MalformedBody, QueueFull, TooSlow, UrlTooLong
 
 # What a caller may go on sending after it has its answer before the connection is cut.
@@ -62,7 +63,7 @@ class _Parser(httptools.HttpRequestParser):
         """Whether what has been read ends with an offer; CONNECT is none."""
         return bool(self.should_upgrade()) and self.get_method() != b"CONNECT"
 
-    def feed_data(self, data: Any) -> None:
+    def feed_data(self, data: Json) -> None:
         try:
             super().feed_data(data)
         except httptools.HttpParserUpgrade as offer:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from service.arrays import Array, Function
+from service.arrays import Array, Function, Structure
 from service.engine.child.turns import Turns
 from service.models.backends.interface import CHUNK_S, Backend, Occluded, Plan, Signature, sized
 from service.models.backends.work import doing
@@ -56,7 +56,7 @@ class Around:
         compiled = Compiled(sized(key, signature), plan, shared, rows)
         return lambda *arrays: self.run(compiled, arrays)
 
-    def incremental(self, *grid: Any) -> Occluded:
+    def incremental(self, *grid: Structure) -> Occluded:
         """Prepares a grid as the backend does; its steps go through `alone`."""
         return self._backend.incremental(*grid).through(self.alone)
 
@@ -72,7 +72,7 @@ class Smaller(Around):
 
         self.chunk = chunk
 
-    def incremental(self, *grid: Any) -> Occluded:
+    def incremental(self, *grid: Structure) -> Occluded:
         """Computes a grid in smaller steps too."""
         found = super().incremental(*grid)
         found.chunk = max(1, found.chunk // SMALLER)

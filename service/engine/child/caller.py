@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any
 
 import structlog
 
@@ -37,7 +36,7 @@ class UntilDeadline(Progress):
         self.at = at
         self._where = "before its first step"
 
-    def __call__(self, done: int, total: int, *_: Any, **__: Any) -> None:
+    def __call__(self, done: int, total: int, *_: object, **__: object) -> None:
         self._where = f"at step {done} of {total}"
         self.require_wanted()
 

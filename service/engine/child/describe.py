@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from service.arrays import Array, JsonObject
+from service.arrays import Array, Json, JsonObject
 from service.contract.models import (
     HeadFound,
     InputFound,
@@ -135,7 +133,7 @@ def _statistics(values: Array) -> JsonObject:
     }
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Json) -> Json:
     """A config as JSON values, without the modules Keras writes beside its own classes."""
     if isinstance(value, dict):
         if "class_name" in value and "module" in value:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import suppress
-from typing import Any
 
 import numpy as np
 
 from service.arrays import Array, Arrays
 from service.contract.models import LayerList, Summary
 from service.contract.questions import (
+    AnyMethods,
     AnyQuestion,
     AskValidity,
     Describe,
@@ -18,7 +18,6 @@ from service.contract.questions import (
     Explain,
     ListLayers,
     MethodAsked,
-    Methods,
     Summarize,
 )
 from service.contract.results import Explained, MethodResult
@@ -58,7 +57,7 @@ class Operations:
     def explain(
         self,
         model: LoadedModel,
-        asked: Methods[Any],
+        asked: AnyMethods,
         arrays: Arrays,
         progress: Progress,
         backend: Backend,
@@ -102,13 +101,13 @@ class Operations:
             self.asked[name] -= 1
 
     @enough_memory("for this call")
-    def check(self, model: LoadedModel, asked: Methods[Any], arrays: Arrays, backend: Backend) -> None:
+    def check(self, model: LoadedModel, asked: AnyMethods, arrays: Arrays, backend: Backend) -> None:
         """Raises what `explain` would before its methods compute: unknown layers and classes, what is not valid for
         the model, too much work."""
         self._prepared(model, asked, arrays, backend)
 
     def _prepared(
-        self, model: LoadedModel, asked: Methods[Any], arrays: Arrays, backend: Backend
+        self, model: LoadedModel, asked: AnyMethods, arrays: Arrays, backend: Backend
     ) -> tuple[NetworkInput, list[Prepared]]:
         explainers = [BY_NAME[method.name] for method in asked.methods]
         if model.obstacle and any(explainer.photograph is not Photograph.NONE for explainer in explainers):

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 import structlog
@@ -19,6 +19,7 @@ import zmq.asyncio
 from service.arrays import Arrays
 from service.contract.models import EngineStatus, ModelStatus, Unloaded
 from service.contract.questions import (
+    AnyMethods,
     AnyQuestion,
     AskFingerprint,
     AskFitting,
@@ -29,7 +30,6 @@ from service.contract.questions import (
     ExplainFitted,
     GiveUp,
     Load,
-    Methods,
     Unload,
 )
 from service.contract.results import Changed, Explained
@@ -230,7 +230,7 @@ class Engine:
         return self._operations.tell(model, question), {}
 
     def _explain(
-        self, model: LoadedModel, asked: Methods[Any], arrays: Arrays, caller: Caller, progress: Progress
+        self, model: LoadedModel, asked: AnyMethods, arrays: Arrays, caller: Caller, progress: Progress
     ) -> tuple[Explained, Arrays]:
         """A call that the device has not enough memory for is tried once more, in smaller steps, with room made."""
         backend = Batched(model.backend, self._batches, caller)

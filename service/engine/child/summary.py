@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gc
 import re
-from typing import Any
 
+from service.arrays import KerasModel, Layer
 from service.errors import InvalidParameter
 from service.models.graph.graph import Graph, LayerEntry
 from service.models.loaded import LoadedModel
@@ -33,7 +33,7 @@ def summary_of(model: LoadedModel, width: int, until: str | None = None) -> tupl
     return text, [each for each in graph.layers if each in kept and each.path.startswith(prefix)]
 
 
-def _home(model: LoadedModel, entry: LayerEntry) -> tuple[str, Any, int]:
+def _home(model: LoadedModel, entry: LayerEntry) -> tuple[str, KerasModel, int]:
     """The path in front of a layer's own name, the innermost model that calls it, and which of its calls is meant."""
     dialect = model.graph.dialect
     around = [
@@ -47,5 +47,5 @@ def _home(model: LoadedModel, entry: LayerEntry) -> tuple[str, Any, int]:
     raise InvalidParameter(f"until: layer {entry.path!r} belongs to no model of its own")
 
 
-def _layer_at(graph: Graph, prefix: str) -> Any:
+def _layer_at(graph: Graph, prefix: str) -> Layer:
     return graph.entry(prefix.removesuffix("/")).layer

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import keras
 import numpy as np
@@ -32,7 +31,7 @@ def with_gradient(rule: ReluRule, node: Node) -> Function:
     if not node.is_relu:
         return node.op
 
-    def relu(x: Values) -> tuple[Any, Callable[[Values], Values]]:
+    def relu(x: Values) -> tuple[Values, Callable[[Values], Values]]:
         def backward(upstream: Values) -> Values:
             if rule == "redirected":
                 return redirected(x, upstream, node.ceiling)
@@ -255,7 +254,7 @@ class TensorFlowBackend:
         count = tf.shape(inputs[0])[0]
         found = [tf.TensorArray(tf.float32, size=count) for _ in range(outputs)]
 
-        def body(place: Values, values: Tensors, arrays: list[Values]) -> tuple[Any, Tensors, list[Values]]:
+        def body(place: Values, values: Tensors, arrays: list[Values]) -> tuple[Values, Tensors, list[Values]]:
             after, results = step(values, [item[place] for item in inputs])
             same = [tf.ensure_shape(new, old.shape) for new, old in zip(after, values, strict=True)]
             written = [array.write(place, result) for array, result in zip(arrays, results, strict=True)]

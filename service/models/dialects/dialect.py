@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.arrays import Function, JsonObject, KerasModel, Kwargs, Layer, Structure, Values
+from service.arrays import Fields, Function, JsonObject, KerasModel, Kwargs, Layer, Structure, Values
 from service.models.dialects.traits import Affine, Traits
 from service.models.dialects.weighted import Weighted
 
@@ -63,7 +63,7 @@ class Dialect(Protocol):
     def is_layer(self, operation: Layer) -> bool:
         """Whether it is a layer, and no bare operation or function."""
 
-    def context(self, operation: Layer, kwargs: Kwargs) -> Mapping[str, Any]:
+    def context(self, operation: Layer, kwargs: Kwargs) -> Fields:
         """The named arguments for a call that predicts: `training` is False wherever it is taken."""
 
     def fused_activation(self, operation: Layer) -> Function | None:

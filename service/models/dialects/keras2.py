@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import tensorflow as tf
@@ -12,7 +12,7 @@ import tf_keras
 from numpy.typing import NDArray
 from tf_keras import layers
 
-from service.arrays import Function, JsonObject, KerasModel, Kwargs, Layer, Structure, Values
+from service.arrays import Fields, Function, JsonObject, KerasModel, Kwargs, Layer, Structure, Values
 from service.models.dialects.dialect import Call, Shape, Symbol
 from service.models.dialects.reading import (
     FUSED,
@@ -102,7 +102,7 @@ class Keras2:
     def is_layer(self, operation: Layer) -> bool:
         return isinstance(operation, tf_keras.layers.Layer)
 
-    def context(self, operation: Layer, kwargs: Kwargs) -> Mapping[str, Any]:
+    def context(self, operation: Layer, kwargs: Kwargs) -> Fields:
         given = {name: value for name, value in kwargs.items() if name != "mask" or value is not None}
         if getattr(operation, "_expects_training_arg", False):
             given["training"] = False
@@ -195,7 +195,7 @@ def _symbol(item: Structure) -> Symbol:
     return Symbol(id(item), str(item.name), tuple(item.shape), item.dtype.name)
 
 
-def _filling(node: Any) -> Callable[[Mapping[int, Values]], tuple[Structure, Kwargs]]:
+def _filling(node: Structure) -> Callable[[Mapping[int, Values]], tuple[Structure, Kwargs]]:
     def fill(known: Mapping[int, Values]) -> tuple[Structure, Kwargs]:
         filled: tuple[Structure, Kwargs] = tf.nest.map_structure(
             lambda item: known.get(id(item), item), (node.call_args, node.call_kwargs)
@@ -209,7 +209,7 @@ def _own_kind(operation: Layer) -> str | None:
     return own_kind(operation, layers, "tf_keras.src.applications.")
 
 
-def _plain_name(function: Any) -> str:
+def _plain_name(function: Function) -> str:
     name = str(getattr(function, "__name__", type(function).__name__)).lower().removesuffix("_v2")
     return "silu" if name == "swish" else name
 
@@ -220,7 +220,7 @@ def _activation(layer: Layer, kind: str) -> str | None:
     return kind.lower() if kind in ("Softmax", "ReLU", "LeakyReLU") else None
 
 
-def _of_function(function: Any) -> Traits:
+def _of_function(function: Function) -> Traits:
     """Reads an activation that a layer applies: of Keras, of TensorFlow, or of somebody else; seldom a layer."""
     name = _plain_name(function)
     own = name if name in ("silu", "log_softmax") or hasattr(tf_keras.activations, name) else None

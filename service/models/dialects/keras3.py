@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from types import FunctionType, SimpleNamespace
-from typing import Any, Literal
+from typing import Literal
 
 import keras
 import numpy as np
@@ -15,7 +15,7 @@ from keras import layers
 from keras.src.utils import summary_utils
 from numpy.typing import NDArray
 
-from service.arrays import Function, JsonObject, KerasModel, Kwargs, Layer, Structure, Values
+from service.arrays import Fields, Function, JsonObject, KerasModel, Kwargs, Layer, Structure, Values
 from service.models.dialects.dialect import Call, Shape, Symbol
 from service.models.dialects.reading import (
     FUSED,
@@ -98,7 +98,7 @@ class Keras3:
     def is_layer(self, operation: Layer) -> bool:
         return isinstance(operation, keras.Layer)
 
-    def context(self, operation: Layer, kwargs: Kwargs) -> Mapping[str, Any]:
+    def context(self, operation: Layer, kwargs: Kwargs) -> Fields:
         # As `model(x, training=False)` does: augmentation layers are active by default.
         return {**kwargs, "training": False} if getattr(operation, "_call_has_training_arg", False) else kwargs
 
@@ -208,7 +208,7 @@ def _activation(operation: Layer) -> str | None:
     return name if hasattr(keras.activations, name) else None
 
 
-def _of_function(function: Any, activation: str | None) -> Traits:
+def _of_function(function: Function, activation: str | None) -> Traits:
     """Describes an activation that a layer applies: a function of Keras or of somebody else, seldom a layer."""
     own = bool(activation) and getattr(keras.activations, getattr(function, "__name__", ""), None) is function
     return Traits(

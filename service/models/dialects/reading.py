@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
-from service.arrays import Layer, Values
+from service.arrays import Function, Layer, Structure, Values
 from service.models.dialects.traits import (
     Affine,
     Cropping,
@@ -70,7 +70,7 @@ def scope_name(name: str) -> str:
     return plain if re.match(r"[A-Za-z0-9.]", plain) else f"layer{plain}"
 
 
-def own_kind(operation: Layer, namespace: Any, package: str) -> str | None:
+def own_kind(operation: Layer, namespace: Structure, package: str) -> str | None:
     """The name of a layer's class where that is Keras's own, and no class of somebody else.
 
     `namespace` is `keras.layers`, `package` where `keras.applications` keeps the classes that it does not export.
@@ -81,7 +81,7 @@ def own_kind(operation: Layer, namespace: Any, package: str) -> str | None:
     return kind if getattr(namespace, kind, None) is type(operation) else None
 
 
-def traits_of_layer(layer: Layer, kind: str, *, own: bool, activation: str | None, unpadded: Any) -> Traits:
+def traits_of_layer(layer: Layer, kind: str, *, own: bool, activation: str | None, unpadded: Function) -> Traits:
     """What a layer is. `own` says that its class is Keras's own; `unpadded` makes a twin without padding."""
     relu, ceiling = _relu(layer, kind) if own else (False, None)
     return Traits(
@@ -122,7 +122,7 @@ def _merge(kind: str) -> str | None:
     return _MERGING.get(kind)
 
 
-def _spatial(layer: Layer, kind: str, unpadded: Any) -> Spatial | None:
+def _spatial(layer: Layer, kind: str, unpadded: Function) -> Spatial | None:
     if getattr(layer, "data_format", None) == "channels_first":
         return None
     if kind in _CONVOLUTIONS:
@@ -229,7 +229,7 @@ def _multiplications(layer: Layer, kind: str) -> int:
     return int(math.prod(kernel.shape[:-1]))
 
 
-def is_channel_axis(axis: Any) -> bool:
+def is_channel_axis(axis: Values) -> bool:
     """Whether an axis, or a list of one, is the last of four."""
     axes = axis if isinstance(axis, (list, tuple)) else [axis]
     return list(axes) in ([-1], [3])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import keras
 
@@ -121,7 +120,7 @@ class _Builder:
             self.values[path] = outputs[0]
         return outputs
 
-    def _shapes(self, operation: Layer, args: Structure, kwargs: Any, symbols: Sequence[Symbol]) -> list[Shape]:
+    def _shapes(self, operation: Layer, args: Structure, kwargs: Structure, symbols: Sequence[Symbol]) -> list[Shape]:
         """The shapes the file states; inside nested models, where those are open, the ones that follow."""
         stated = [symbol.shape for symbol in symbols]
         if all(size is not None for shape in stated for size in shape[1:]):

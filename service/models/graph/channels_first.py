@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 
@@ -53,7 +52,7 @@ def _said(dialect: Dialect, functional: KerasModel) -> str | None:
 def _turned_first(dialect: Dialect, functional: KerasModel, symbol: Symbol) -> bool:
     """Whether what reads the input turns its axes before anything else."""
     # Of several inputs the others are nothing here; Keras 3 asks for each by its key.
-    known: defaultdict[int, Any] = defaultdict(lambda: None, {symbol.key: symbol})
+    known: defaultdict[int, Values] = defaultdict(lambda: None, {symbol.key: symbol})
     for call in dialect.calls(functional):
         args, kwargs = call.fill(known)
         if any(item is symbol for item in keras.tree.flatten((tuple(args), dict(kwargs)))):
@@ -108,7 +107,7 @@ class Turned:
     turns: tuple[bool, ...]
     gives_first: bool
 
-    def __call__(self, *args: Structure, **kwargs: Any) -> Values:
+    def __call__(self, *args: Structure, **kwargs: Structure) -> Values:
         given = (args, kwargs)
         # Constants of the file are in its own order already.
         values = [

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from service.arrays import Values
+from service.arrays import Fields, Values
 from service.errors import MethodNotValid
 from service.models.files.spec import HeadKind
 from service.models.graph.graph import Graph, Node, Tensor
@@ -117,7 +116,7 @@ def find_head(graph: Graph, stated: HeadKind | None = None, output: int = 0, tra
     return Head(kind, activation, before, last, classes, inferred=stated is None)
 
 
-def head_of_training(training: Mapping[str, Any] | None, names: Sequence[str], place: int) -> HeadKind | None:
+def head_of_training(training: Fields | None, names: Sequence[str], place: int) -> HeadKind | None:
     """What the loss says of an output that the file applies nothing to: `logits` for softmax or one unit, `sigmoid`.
 
     `training` is what `compile` was told, as JSON values; `names` are those of the outputs. None where no loss says

@@ -9,9 +9,8 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from service.arrays import JsonObject
+from service.arrays import Json, JsonObject
 from service.errors import ModelNotLoadable
 
 
@@ -70,7 +69,7 @@ def archive_with(path: Path, config: JsonObject | None) -> Iterator[Path]:
         yield packed
 
 
-def _members(path: Path) -> Iterator[tuple[str, Any]]:
+def _members(path: Path) -> Iterator[tuple[str, Json]]:
     if path.is_dir():
         for file in sorted(item for item in path.rglob("*") if item.is_file()):
             yield file.relative_to(path).as_posix(), file.open("rb")

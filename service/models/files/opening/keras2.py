@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import tensorflow as tf
 import tf_keras
 from tf_keras.src.saving.serialization_lib import SafeModeScope
 
-from service.arrays import Json, JsonObject, KerasModel, Layer, Structure
+from service.arrays import Fields, Json, JsonObject, KerasModel, Layer, Structure, Values
 from service.errors import ModelNotLoadable
 from service.models.dialects.reading import scope_name
 from service.models.files.opening.contents import Config, Contents, is_legacy_layout, without_top, without_training
@@ -24,7 +23,7 @@ _MOVED = ("keras.engine.", "keras.layers.", "keras.applications.", "keras.featur
 VERSION = str(tf_keras.__version__)
 
 
-def open_model(contents: Contents, objects: Mapping[str, Any], *, trusted: bool) -> KerasModel:
+def open_model(contents: Contents, objects: Fields, *, trusted: bool) -> KerasModel:
     """The model, with its weights, not compiled. `objects` are the operator's own classes and functions by name.
 
     Raises ModelNotLoadable, and what tf_keras raises for a file that it cannot read.
@@ -50,7 +49,7 @@ def _of_applications() -> JsonObject:
     }
 
 
-def build(config: Mapping[str, Any], *, trusted: bool = False) -> KerasModel:
+def build(config: Fields, *, trusted: bool = False) -> KerasModel:
     """The model of a config, with fresh weights. Raises ModelNotLoadable for one that states no input."""
     renamed: dict[str, str] = {}
     buildable = _with_scope_names(_with_calls_that_are_there(with_new_modules(without_training(config))), renamed)
@@ -163,8 +162,8 @@ def with_old_resizing(model: KerasModel, written_by: str) -> KerasModel:
     return model
 
 
-def _old_bilinear(layer: Layer) -> Any:
-    def call(inputs: Any) -> Any:
+def _old_bilinear(layer: Layer) -> Layer:
+    def call(inputs: Values) -> Values:
         sizes = tf.shape(inputs)[1:3] * tf.constant(layer.size)
         result = tf.compat.v1.image.resize_bilinear(inputs, sizes)
         static = [size and size * times for size, times in zip(inputs.shape[1:3], layer.size, strict=True)]

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import keras
 from keras.src import ops as operations
 from keras.src.saving.serialization_lib import SafeModeScope
 
-from service.arrays import KerasModel
+from service.arrays import Fields, KerasModel, Structure
 from service.errors import ModelNotLoadable
 from service.models.files.opening.contents import Config, Contents, is_legacy_layout, without_top, without_training
 from service.models.files.opening.files import archive_with, named
@@ -37,7 +35,7 @@ _OF_EVERY_LAYER = (
 _OPERATIONS = ("numpy", "nn", "core", "math", "image", "linalg", "einops")
 
 
-def open_model(contents: Contents, objects: Mapping[str, Any], *, trusted: bool) -> KerasModel:
+def open_model(contents: Contents, objects: Fields, *, trusted: bool) -> KerasModel:
     """The model, with its weights, not compiled. `objects` are the operator's own classes and functions by name.
 
     Raises ModelNotLoadable, and what Keras raises for a file that it cannot read.
@@ -132,7 +130,7 @@ def _unknown_keys(name: str, config: Config) -> set[str]:
     return {key for key, value in config.items() if key not in known and (is_random or value in (None, False))}
 
 
-def _bare(ends: Any) -> KerasModel:
+def _bare(ends: Structure) -> KerasModel:
     single = isinstance(ends, list) and len(ends) == 1 and isinstance(ends[0], list)
     return ends[0] if single else ends
 
