@@ -27,13 +27,13 @@ from service.api.routes import explain, explorer, health, kserve_v1, methods, mo
 from service.api.routes import jobs as job_routes
 from service.api.routes import uploads as upload_routes
 from service.api.routes.explorer import FILES, WEB, WebFiles
-from service.arrays import JsonObject
 from service.configuration import engine_config, ingest_limits, jobs_config
 from service.engine.host.pool import EnginePool
 from service.imaging.decode import DecodeLimits
 from service.ingest import sandbox
 from service.ingest.run import ingest
 from service.jobs.jobs import Jobs
+from service.json_types import JsonObject
 from service.keys.store import KeyStore
 from service.metrics import CallMetrics, Exposition
 from service.models.files.library import Library

@@ -1,4 +1,4 @@
-"""Names for what the libraries' own types leave open: arrays, tensors, layers, JSON."""
+"""Names for what the libraries' own types leave open: arrays, tensors, layers."""
 
 from __future__ import annotations
 
@@ -20,8 +20,3 @@ Kwargs = Mapping[str, Any]
 Layer = Any
 KerasModel = Any
 Ops = Any
-# What JSON can hold; and an object without a fixed shape: a layer's config, a method's statistics.
-Json = Any
-JsonObject = dict[str, Any]
-# Values by their names, to be read alone: what a caller gave, what a config says.
-Fields = Mapping[str, Any]

@@ -16,10 +16,10 @@ from starlette.routing import Match, Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import errors
-from service.arrays import Json, JsonObject
 from service.errors import FieldError, KerascopeError
 from service.errors.validation import field_errors, in_one
 from service.explainers import FAMILY_OF
+from service.json_types import Json, JsonObject
 
 log = structlog.get_logger(__name__)
 

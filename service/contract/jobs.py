@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from service.arrays import JsonObject
 from service.contract.message import Message
 from service.contract.options import AnswerOptions
 from service.contract.results import Explained
+from service.json_types import JsonObject
 
 
 class MethodCalled(Message):

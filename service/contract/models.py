@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from service.arrays import JsonObject
 from service.contract.message import Message
+from service.json_types import JsonObject
 from service.models.files.uploads.record import Visibility
 
 

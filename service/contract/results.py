@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from service.arrays import JsonObject
 from service.contract.message import Message
+from service.json_types import JsonObject
 
 
 class ModelRef(Message):

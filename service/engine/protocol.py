@@ -11,12 +11,13 @@ from typing import Literal, TypeVar
 import numpy as np
 from pydantic import Field
 
-from service.arrays import Array, Arrays, Json
+from service.arrays import Array, Arrays
 from service.contract.message import Message
 from service.contract.questions import AnyQuestion
 from service.errors import FieldError, KerascopeError
 from service.errors.naming import error_named
 from service.jobs.config import JobsConfig
+from service.json_types import Json
 
 Frame = bytes | memoryview
 DType = Literal["bool", "uint8", "int32", "int64", "float16", "float32", "float64"]

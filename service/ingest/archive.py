@@ -9,8 +9,8 @@ import zipfile
 import zlib
 from pathlib import Path
 
-from service.arrays import JsonObject
 from service.ingest.verdict import Refused
+from service.json_types import JsonObject
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 MEMBERS = {CONFIG, METADATA, WEIGHTS}

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from service.arrays import Json, JsonObject
 from service.ingest import pure_layers
 from service.ingest.operations import is_operation, why_not_pure
 from service.ingest.pure_functions import CODE_OPERATIONS
 from service.ingest.values import short
+from service.json_types import Json, JsonObject
 
 _WORDS = {
     "activation": pure_layers.ACTIVATIONS,

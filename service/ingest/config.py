@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from service.arrays import Json, JsonObject
 from service.ingest import pure_layers
 from service.ingest.code import PASSIVE
 from service.ingest.graph import Wiring, check_functional
@@ -26,6 +25,7 @@ from service.ingest.values import (
     short,
 )
 from service.ingest.verdict import Refused
+from service.json_types import Json, JsonObject
 from service.models.files.opening.contents import objects_in
 
 _OBJECT_KEYS = VALUE_KEYS | {"name", "inbound_nodes", "build_config"}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from service.arrays import Json, JsonObject
 from service.ingest.verdict import Refused
+from service.json_types import Json, JsonObject
 
 Node = tuple[str, int]
 _CONSTANT = "_CONSTANT_VALUE"

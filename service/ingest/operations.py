@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from service.arrays import Json, JsonObject
 from service.ingest.pure_functions import NODE_OPS, TF_FUNCTIONS
 from service.ingest.pure_layers import OP_LAYER_NAMES
 from service.ingest.values import MAX_NUMBERS, MAX_TEXT, check_dtype, check_name, check_plain, short
 from service.ingest.verdict import Refused
+from service.json_types import Json, JsonObject
 
 PURE_FUNCTIONS: frozenset[str] = frozenset().union(*TF_FUNCTIONS.values())
 _ATTRIBUTES = {"type", "i", "f", "b", "s", "shape", "list"}

@@ -13,12 +13,13 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from service.arrays import Array, Json, KerasModel, Values
+from service.arrays import Array, KerasModel, Values
 from service.errors import ModelNotLoadable
 from service.ingest import archive, hdf5
 from service.ingest.limits import IngestLimits
 from service.ingest.upload import Checked
 from service.ingest.verdict import Manifest, Refused
+from service.json_types import Json
 from service.models.files.loading import file_digest, open_contents
 from service.models.files.opening import keras3
 from service.models.files.opening.contents import contents_of_path

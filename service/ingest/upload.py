@@ -10,12 +10,12 @@ from typing import Literal, NoReturn
 
 import h5py
 
-from service.arrays import Json, JsonObject
 from service.errors import ModelNotLoadable
 from service.ingest import archive, hdf5
 from service.ingest.config import Config
 from service.ingest.limits import IngestLimits
 from service.ingest.verdict import Refused
+from service.json_types import Json, JsonObject
 from service.models.files.opening.contents import generation
 
 

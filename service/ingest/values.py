@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 
-from service.arrays import Json, JsonObject
 from service.ingest import pure_layers
 from service.ingest.verdict import Refused
+from service.json_types import Json, JsonObject
 
 VALUE_KEYS = {"module", "class_name", "config", "registered_name", "shared_object_id"}
 MAX_TEXT = 200

@@ -15,9 +15,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateTable
 
-from service.arrays import JsonObject
 from service.errors import ConfigurationError, JobsUnavailable
 from service.jobs.room import is_full, no_room_left, require_room
+from service.json_types import JsonObject
 
 RETRY_AFTER_S = 5
 IDLE_TRANSACTION_S = 5

@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
-from service.arrays import JsonObject
+from service.json_types import JsonObject
 
 
 class JobState(StrEnum):

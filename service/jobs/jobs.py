@@ -11,7 +11,6 @@ from uuid import uuid4
 from dbos import WorkflowStatus
 from dbos import error as dbos_error
 
-from service.arrays import JsonObject
 from service.errors import (
     IdempotencyKeyReused,
     JobsUnavailable,
@@ -30,6 +29,7 @@ from service.jobs.queue import Queue, state_of
 from service.jobs.record import job_of, new_job
 from service.jobs.retention import Retention
 from service.jobs.store import Store
+from service.json_types import JsonObject
 
 RETRY_AFTER_S = 10
 CONNECTIONS = 8

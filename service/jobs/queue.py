@@ -13,11 +13,11 @@ import structlog
 from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer, EnqueueOptions, WorkflowStatus
 from dbos import error as dbos_error
 
-from service.arrays import Json, JsonObject
 from service.errors import JobsUnavailable, KerascopeError, StorageFull
 from service.jobs.config import JobsConfig
 from service.jobs.database import Database, unavailable
 from service.jobs.job import JobState
+from service.json_types import Json, JsonObject
 
 log = structlog.get_logger(__name__)
 

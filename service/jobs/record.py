@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 import structlog
 from dbos import PortableWorkflowError, WorkflowStatus
 
-from service.arrays import Json, JsonObject
 from service.jobs.job import Failure, Job, JobState
 from service.jobs.progress import Progress
 from service.jobs.queue import STATES, state_of
+from service.json_types import Json, JsonObject
 
 log = structlog.get_logger(__name__)
 

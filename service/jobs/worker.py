@@ -13,7 +13,6 @@ import structlog
 from dbos import DBOS, DBOSPortableJSONSerializer
 from dbos import error as dbos_error
 
-from service.arrays import JsonObject
 from service.errors import JobsUnavailable, KerascopeError, StorageFull
 from service.jobs.blobs import Blobs
 from service.jobs.config import JobsConfig
@@ -26,6 +25,7 @@ from service.jobs.queue import APPLICATION, QUEUE, VERSION, WORKFLOW, Queue
 from service.jobs.retention import Retention
 from service.jobs.run import Handover, Run
 from service.jobs.store import Store
+from service.json_types import JsonObject
 
 log = structlog.get_logger(__name__)
 

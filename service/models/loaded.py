@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from service.arrays import Fields, KerasModel, Values
+from service.arrays import KerasModel, Values
 from service.errors import InvalidParameter, ModelNotLoadable, UnknownLayer
+from service.json_types import Fields
 from service.models.backends.gradients import OwnGradients, has_own_code
 from service.models.backends.tensorflow import CALL_BYTES, TensorFlowBackend
 from service.models.dialects import dialect_of

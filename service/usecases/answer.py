@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from service.arrays import Arrays, JsonObject
+from service.arrays import Arrays
 from service.contract.results import MethodResult, ModelRef
+from service.json_types import JsonObject
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from service.arrays import Array, Arrays, Json
+from service.arrays import Array, Arrays
 from service.contract.options import AnswerOptions
 from service.contract.results import MethodResult
 from service.errors import InvalidParameter, TooLarge, nearest
@@ -22,6 +22,7 @@ from service.imaging import grid, render
 from service.imaging.painting import Painting
 from service.imaging.png import encode_png
 from service.imaging.still import MOST_SIDE_PX, encode_animation, encode_still, shrunk, shrunk_size
+from service.json_types import Json
 from service.usecases.answer import Picture
 from service.usecases.draw_images import as_grid, coloured, image_pictures, moving_pictures, names_of
 

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from service.arrays import Arrays, Fields
+from service.arrays import Arrays
 from service.contract.results import MethodResult
 from service.explainers.maximization import MaximizationParams, displayed
 from service.imaging import grid, plot
+from service.json_types import Fields
 
 Pixels = NDArray[np.uint8]
 BLACK = (0, 0, 0)

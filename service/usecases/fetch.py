@@ -14,9 +14,9 @@ import socket
 from collections.abc import Awaitable, Callable, Collection
 from typing import TYPE_CHECKING
 
-from service.arrays import JsonObject
 from service.errors import BodyTooLarge, UnfetchableImage
 from service.imaging.formats import MEDIA_TYPES
+from service.json_types import JsonObject
 
 if TYPE_CHECKING:
     import httpx

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from service.arrays import Array, Json
+from service.arrays import Array
 from service.errors import InvalidParameter, KerascopeError
 from service.imaging.decode import decode_base64
+from service.json_types import Json
 from service.usecases import archive
 from service.usecases.request import ImageInput
 

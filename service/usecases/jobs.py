@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import orjson
 import structlog
 
-from service.arrays import Arrays, JsonObject
+from service.arrays import Arrays
 from service.contract.jobs import JobRequest, JobResult
 from service.contract.questions import Check
 from service.engine.host.deadline import Deadline
@@ -20,6 +20,7 @@ from service.imaging.decode import DecodeLimits
 from service.jobs.job import Job, JobEvent, JobState
 from service.jobs.jobs import Jobs
 from service.jobs.watch import Watch
+from service.json_types import JsonObject
 from service.models.files.library import Library
 from service.telemetry import request_id
 from service.usecases import archive

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from service.arrays import Array, JsonObject
+from service.arrays import Array
 from service.contract.jobs import JobRequest, MethodCalled
 from service.contract.options import PICTURES, AnswerOptions
 from service.contract.questions import Explain, MethodAsked
@@ -17,6 +17,7 @@ from service.explainers.base import Cost, Explainer, Warned
 from service.explainers.params import ExplainerParams
 from service.imaging.decode import DecodedImage, DecodeLimits, decode
 from service.imaging.npy import as_levels, decode_npy
+from service.json_types import JsonObject
 
 UNITS = {Cost.READ: 1, Cost.FORWARD: 1, Cost.BACKWARD: 2, Cost.SAMPLES: 8, Cost.ASCENT: 8}
 ARRAY_RANGE = "array_range"

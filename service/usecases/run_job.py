@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from service.arrays import Arrays, JsonObject
+from service.arrays import Arrays
 from service.contract.jobs import JobRequest, JobResult
 from service.contract.questions import Explain
 from service.contract.results import Explained
 from service.explainers.base import Progress, Snapshot
 from service.imaging.decode import DecodeLimits
 from service.jobs.context import JobContext
+from service.json_types import JsonObject
 from service.usecases import archive
 from service.usecases.draw import preview
 from service.usecases.request import ExplainRequest, decode_input, engine_question, from_job

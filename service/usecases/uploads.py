@@ -14,7 +14,6 @@ from typing import Any
 
 import structlog
 
-from service.arrays import Json, JsonObject
 from service.engine.host.pool import EnginePool
 from service.errors import (
     FieldError,
@@ -30,6 +29,7 @@ from service.errors import (
 )
 from service.ingest.verdict import Manifest, Verdict
 from service.jobs.room import is_full
+from service.json_types import Json, JsonObject
 from service.models.files.library import Library
 from service.models.files.spec import InputSpec, Preprocessing
 from service.models.files.uploads.record import Record, Unreadable, Visibility

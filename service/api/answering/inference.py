@@ -17,11 +17,11 @@ from service.api.answering.services import Services
 from service.api.guarding.deadlines import CallerGone, place_of, unless_gone
 from service.api.reading import body
 from service.api.reading.parameters import RequestOptions, parse_many
-from service.arrays import Fields, Json, JsonObject
 from service.contract.models import ModelDetails
 from service.contract.options import AnswerOptions
 from service.errors import InvalidParameter, nearest
 from service.errors.validation import field_errors, in_one
+from service.json_types import Fields, Json, JsonObject
 from service.models.files.uploads.record import split_id
 from service.usecases.answer import Answer
 from service.usecases.inference import class_vector, explain_each, own_output

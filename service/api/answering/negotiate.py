@@ -12,10 +12,11 @@ from fastapi import Response
 from starlette.types import Receive, Scope, Send
 
 from service.api.reading.parameters import FORMS_OF_MANY, STILL, forms_of, parse_result
-from service.arrays import Array, Fields, JsonObject
+from service.arrays import Array
 from service.contract.options import PICTURES, AnswerOptions, Format
 from service.contract.results import MethodSaid
 from service.errors import NotAcceptable
+from service.json_types import Fields, JsonObject
 from service.usecases import archive
 from service.usecases.answer import Answer, Result
 from service.usecases.forms import held_of, moves

@@ -6,10 +6,10 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from service.arrays import Json, JsonObject
 from service.contract.message import Message
 from service.contract.models import ModelRow, Validity
 from service.contract.results import MethodSaid, ModelRef
+from service.json_types import Json, JsonObject
 
 
 class Problem(BaseModel):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pydantic import Field
 
 from service.api.answering.schemas import ResultOut
-from service.arrays import Json, JsonObject
 from service.contract.message import Message
+from service.json_types import Json, JsonObject
 
 
 class InstancesRequest(Message):

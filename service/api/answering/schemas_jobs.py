@@ -8,10 +8,10 @@ from typing import Literal
 from pydantic import Field
 
 from service.api.problems import STATUS, problem_type
-from service.arrays import JsonObject
 from service.contract.message import Message
 from service.errors.naming import error_named
 from service.jobs.job import Job
+from service.json_types import JsonObject
 
 
 class JobError(Message):

@@ -6,8 +6,8 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.arrays import JsonObject
 from service.contract.message import Message
+from service.json_types import JsonObject
 from service.models.files.uploads.record import Record, Visibility
 
 

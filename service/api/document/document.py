@@ -15,7 +15,7 @@ from service.api.document.operations import inference_errors, problems
 from service.api.guarding.keys import OPEN_PATHS
 from service.api.guarding.scopes import state_scopes
 from service.api.problems import PREFIX
-from service.arrays import Json, JsonObject
+from service.json_types import Json, JsonObject
 
 TAGS = [
     {"name": "methods", "description": "What a network sees: every method on an image, alone or several at once."},

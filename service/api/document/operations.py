@@ -23,9 +23,9 @@ from service.api.reading.parameters import (
     options_of,
 )
 from service.api.reading.upload import ARCHITECTURE, MODEL, WEIGHTS, UploadForm
-from service.arrays import JsonObject
 from service.explainers.base import Explainer, Photograph
 from service.imaging.formats import MEDIA_TYPES
+from service.json_types import JsonObject
 from service.models.files.uploads.record import Visibility
 
 BINARY = {"schema": {"type": "string", "format": "binary"}}

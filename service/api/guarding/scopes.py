@@ -5,9 +5,9 @@ from __future__ import annotations
 from fastapi import Request
 
 from service.api.guarding.keys import caller_of, is_open
-from service.arrays import JsonObject
 from service.explainers import EXPLAINERS
 from service.explainers.base import Cost, Explainer
+from service.json_types import JsonObject
 from service.keys.scope import EVERY, Scope
 
 Need = tuple[frozenset[Scope], ...]

@@ -9,8 +9,8 @@ from itertools import chain
 
 import orjson
 
-from service.arrays import Json, JsonObject
 from service.errors import FieldError, MalformedBody
+from service.json_types import Json, JsonObject
 
 # Every name of an object ends so; within a text the same bytes may stand without being one.
 _NAME_END = re.compile(rb'"\s*:')

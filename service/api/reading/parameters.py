@@ -9,13 +9,13 @@ from typing import Annotated, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from service.arrays import Fields, Json
 from service.contract.options import ANIMATED, PICTURES, AnswerOptions, ArrayEncoding, Format, PictureFormat
 from service.errors import FieldError, InvalidParameter, UnknownMethod, nearest
 from service.errors.validation import MOST_TOLD, field_errors, in_one, short
 from service.explainers import BY_NAME, FAMILY_OF
 from service.explainers.base import Explainer, Photograph
 from service.explainers.params import ExplainerParams, TargetParams
+from service.json_types import Fields, Json
 from service.usecases.draw import split_names
 from service.usecases.forms import ANIMATION, moves
 from service.usecases.request import MethodCall

@@ -14,8 +14,8 @@ from fastapi.responses import HTMLResponse
 from service.api.answering.schemas import Health
 from service.api.answering.services import Services, ServicesDep
 from service.api.document.operations import problems
-from service.arrays import JsonObject
 from service.contract.models import EngineStatus
+from service.json_types import JsonObject
 
 
 async def readiness(request: Request, services: Services) -> str | None:

@@ -11,10 +11,10 @@ from service.api.answering.services import ServicesDep, known_query, visible_mod
 from service.api.document.operations import problems
 from service.api.guarding.keys import caller_of, owner_of
 from service.api.guarding.scopes import READS
-from service.arrays import JsonObject
 from service.contract.questions import AskValidity
 from service.explainers import EXPLAINERS
 from service.explainers.base import Explainer, Photograph
+from service.json_types import JsonObject
 
 router = APIRouter(prefix="/v1/methods", tags=["methods"], dependencies=[Depends(known_query)])
 

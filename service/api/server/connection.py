@@ -13,8 +13,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from service.api.guarding.requests import harden
 from service.api.problems import STATUS, problem_response
-from service.arrays import Json
 from service.errors import HeadTooLarge, KerascopeError, MalformedBody, QueueFull, TooSlow, UrlTooLong
+from service.json_types import Json
 
 # What a caller may go on sending after it has its answer before the connection is cut.
 LEFT_OVER_BYTES = 8 * 1024**2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from service.arrays import Array, Json, JsonObject
+from service.arrays import Array
 from service.contract.models import (
     HeadFound,
     InputFound,
@@ -20,6 +20,7 @@ from service.errors import KerascopeError
 from service.explainers import EXPLAINERS
 from service.explainers.base import Explainer, Photograph
 from service.explainers.cam import default_layer
+from service.json_types import Json, JsonObject
 from service.models.graph.graph import Graph, LayerEntry
 from service.models.loaded import LoadedModel
 

@@ -9,7 +9,8 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from service.arrays import Fields, Function, JsonObject, KerasModel, Kwargs, Layer, Structure, Values
+from service.arrays import Function, KerasModel, Kwargs, Layer, Structure, Values
+from service.json_types import Fields, JsonObject
 from service.models.dialects.traits import Affine, Traits
 from service.models.dialects.weighted import Weighted
 

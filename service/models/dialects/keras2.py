@@ -12,7 +12,8 @@ import tf_keras
 from numpy.typing import NDArray
 from tf_keras import layers
 
-from service.arrays import Fields, Function, JsonObject, KerasModel, Kwargs, Layer, Structure, Values
+from service.arrays import Function, KerasModel, Kwargs, Layer, Structure, Values
+from service.json_types import Fields, JsonObject
 from service.models.dialects.dialect import Call, Shape, Symbol
 from service.models.dialects.reading import (
     FUSED,

@@ -15,7 +15,8 @@ from keras import layers
 from keras.src.utils import summary_utils
 from numpy.typing import NDArray
 
-from service.arrays import Fields, Function, JsonObject, KerasModel, Kwargs, Layer, Structure, Values
+from service.arrays import Function, KerasModel, Kwargs, Layer, Structure, Values
+from service.json_types import Fields, JsonObject
 from service.models.dialects.dialect import Call, Shape, Symbol
 from service.models.dialects.reading import (
     FUSED,

@@ -11,9 +11,9 @@ from pathlib import Path
 import structlog
 from pydantic import ValidationError
 
-from service.arrays import JsonObject
 from service.errors import ModelNotLoadable
 from service.errors.validation import field_errors, in_one
+from service.json_types import JsonObject
 from service.models.files.opening.strangers import is_pointer, what_it_is
 from service.models.files.spec import ModelSpec
 

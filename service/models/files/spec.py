@@ -9,8 +9,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from service.arrays import JsonObject
 from service.errors.validation import Matching
+from service.json_types import JsonObject
 
 _NAME = "it must be 1 to 64 of a-z, 0-9, '.', '_' and '-', the first of them a letter or digit"
 ModelName = Annotated[str, Matching(r"^[a-z0-9][a-z0-9._-]{0,63}$", _NAME)]

@@ -10,8 +10,9 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from service.arrays import Fields, Values
+from service.arrays import Values
 from service.errors import MethodNotValid
+from service.json_types import Fields
 from service.models.files.spec import HeadKind
 from service.models.graph.graph import Graph, Node, Tensor
 

@@ -12,8 +12,8 @@ from typing import Literal
 
 import h5py
 
-from service.arrays import Json, JsonObject
 from service.errors import ModelNotLoadable
+from service.json_types import Json, JsonObject
 from service.models.files.opening.first_look import (
     HDF5_MAGIC,
     UNPACKED_WEIGHTS,

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from service.arrays import Json, JsonObject
 from service.errors import ModelNotLoadable
+from service.json_types import Json, JsonObject
 
 
 @contextmanager

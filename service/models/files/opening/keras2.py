@@ -11,8 +11,9 @@ import tensorflow as tf
 import tf_keras
 from tf_keras.src.saving.serialization_lib import SafeModeScope
 
-from service.arrays import Fields, Json, JsonObject, KerasModel, Layer, Structure, Values
+from service.arrays import KerasModel, Layer, Structure, Values
 from service.errors import ModelNotLoadable
+from service.json_types import Fields, Json, JsonObject
 from service.models.dialects.reading import scope_name
 from service.models.files.opening.contents import Config, Contents, is_legacy_layout, without_top, without_training
 from service.models.files.opening.files import archive_with, extracted, named, scratch

@@ -11,8 +11,9 @@ import keras
 from keras.src import ops as operations
 from keras.src.saving.serialization_lib import SafeModeScope
 
-from service.arrays import Fields, KerasModel, Structure
+from service.arrays import KerasModel, Structure
 from service.errors import ModelNotLoadable
+from service.json_types import Fields
 from service.models.files.opening.contents import Config, Contents, is_legacy_layout, without_top, without_training
 from service.models.files.opening.files import archive_with, named
 from service.models.files.opening.library_message import short_sentence

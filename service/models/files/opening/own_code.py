@@ -10,8 +10,8 @@ import types
 from pathlib import Path
 from typing import Literal
 
-from service.arrays import JsonObject
 from service.errors import ModelNotLoadable
+from service.json_types import JsonObject
 from service.models.files.spec import ModelSpec
 
 

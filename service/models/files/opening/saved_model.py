@@ -9,7 +9,7 @@ from pathlib import Path
 
 from google.protobuf.message import DecodeError
 
-from service.arrays import Json, JsonObject
+from service.json_types import Json, JsonObject
 from service.models.files.opening.first_look import NO_MODEL
 
 _MODEL = ("_tf_keras_model", "_tf_keras_network", "_tf_keras_sequential")

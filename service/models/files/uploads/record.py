@@ -13,8 +13,8 @@ from typing import Literal, Self
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from service.arrays import Json, JsonObject
 from service.errors import Unavailable, UnknownModel
+from service.json_types import Json, JsonObject
 
 log = structlog.get_logger(__name__)
 

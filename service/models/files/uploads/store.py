@@ -19,8 +19,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from service.arrays import JsonObject
 from service.errors import ModelExists, ModelNotLoadable, QuotaExceeded, Unavailable, UnknownModel
+from service.json_types import JsonObject
 from service.models.files.spec import ModelSpec
 from service.models.files.uploads.record import (
     PARTIAL,
