@@ -25,7 +25,7 @@ class Span(Protocol):
 
 
 def no_span(name: str, **attributes: str) -> AbstractContextManager[Any]:
-    """Where there are no traces."""
+    """Stands for `span` where there are no traces."""
     return nullcontext()
 
 
@@ -55,7 +55,7 @@ class Tracing:
         self._tracer = self.provider.get_tracer(SERVICE, __version__)
 
     def span(self, name: str, **attributes: str) -> AbstractContextManager[Any]:
-        """As `Span`; the attributes are named `kerascope.<name>`."""
+        """Opens a span as `Span` says; the attributes are named `kerascope.<name>`."""
         named = {f"{SERVICE}.{key}": value for key, value in attributes.items()}
         return self._tracer.start_as_current_span(name, attributes=named)
 

@@ -38,7 +38,7 @@ def names() -> re.Pattern[str]:
 
 
 def own_classes() -> set[str]:
-    """Of all modules that the api process may import; those of the engine would bring TensorFlow."""
+    """Gives the classes of all modules that the api process may import; those of the engine would bring TensorFlow."""
     for module in pkgutil.walk_packages(service.__path__, "service."):
         if module.name.startswith(
             ("service.api", "service.jobs", "service.usecases", "service.errors", "service.keys")

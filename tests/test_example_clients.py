@@ -217,7 +217,7 @@ def sent(client: httpx.Client, text: str, variables: dict[str, str]) -> httpx.Re
 
 
 def test_every_operation_has_an_example() -> None:
-    """By what is called: an example need not have the operation's name."""
+    """Operations are told by what is called: an example need not have the operation's name."""
     called = set()
     for name in NAMES:
         example = request_of(name)

@@ -88,7 +88,7 @@ def _check_gaps(path: Path, members: list[zipfile.ZipInfo], end: int) -> None:
 
 
 def _entry_bytes(info: zipfile.ZipInfo) -> int:
-    """Of its entry in the archive's directory."""
+    """Counts the bytes of its entry in the archive's directory."""
     return 46 + len(info.orig_filename.encode()) + len(info.extra) + len(info.comment)
 
 

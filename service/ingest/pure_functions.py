@@ -1,4 +1,4 @@
-"""Which operations and TensorFlow functions of a model file are pure (they compute, and nothing else), by name.
+"""The operations and TensorFlow functions of a model file that are pure (they compute, and nothing else), by name.
 
 What "pure" means is said in `pure_layers`. The tables hold what Keras 3.15 and TensorFlow 2.21 export; a test looks up
 every name. A name that is missing here counts as code, in the operator's folder as well.

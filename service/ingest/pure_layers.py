@@ -1,4 +1,4 @@
-"""Which layers and objects of a model file are pure (they compute, and nothing else), and which hold code, by name.
+"""The layers and objects of a model file that are pure (they compute, and nothing else), and those that hold code.
 
 "Pure" means: no Python function, lambda, byte code or class of somebody else; no file and no network; no other program;
 no effect on the process; no control flow that takes a function. A layer that changes pictures at random in training

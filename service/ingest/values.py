@@ -171,5 +171,5 @@ def forbidden(item: Json) -> Refused:
 
 
 def short(value: Json) -> str:
-    """At most 120 characters of it."""
+    """Gives at most 120 characters of it."""
     return repr(value)[:120]

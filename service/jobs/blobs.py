@@ -101,7 +101,7 @@ class Blobs:
             return {row.job: bytes(row.data) for row in connection.execute(query) if row.data is not None}
 
     def written_at(self, job: str, name: str) -> float | None:
-        """In s since 1970 by the database's clock; None when there is no such blob."""
+        """Gives the time in s since 1970 by the database's clock; None when there is no such blob."""
         with self._database.begin() as connection:
             return connection.execute(sa.select(BLOBS.c.updated).where(_named(job, [name]))).scalar_one_or_none()
 

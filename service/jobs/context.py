@@ -16,7 +16,7 @@ RESULT = "result"
 
 
 class JobContext:
-    """For the handler's thread alone.
+    """What the handler of a job may call, in its own thread alone.
 
     Any method may end the handler by an exception that is no `Exception`: the job was cancelled, or this worker is to
     stop, or another has taken over. Let it pass.
@@ -57,7 +57,7 @@ class JobContext:
         state: Callable[[], bytes] | None = None,
         preview: Callable[[], bytes] | None = None,
     ) -> None:
-        """To be called after each of `total` steps; cheap unless something is due.
+        """Tells that `done` of `total` steps are computed; it is cheap unless something is due.
 
         Progress is told 5 times a second, `preview` is asked for a picture twice a second, `state` for what `load`
         is to give, every `checkpoint_s` and when the worker stops. Raises StorageFull.

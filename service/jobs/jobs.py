@@ -38,7 +38,7 @@ Page = list[Job]
 
 
 class Jobs:
-    """For any number of threads. Connects when first used, and again by itself after an outage.
+    """The job queue, for any number of threads. It connects when first used, and again by itself after an outage.
 
     Every method raises JobsUnavailable while the database cannot be reached. An `owner` sees its own jobs only; None
     sees all.

@@ -20,7 +20,10 @@ OUTAGE_S = 60.0
 
 
 class Watch:
-    """For one event loop. An outage of the database is waited out for up to 60 s, then raised as JobsUnavailable."""
+    """Follows jobs, for one event loop.
+
+    An outage of the database is waited out for up to 60 s, then raised as JobsUnavailable.
+    """
 
     def __init__(self, jobs: Jobs) -> None:
         self._jobs = jobs

@@ -28,7 +28,7 @@ JOBS_FRESH_S = 1.0
 
 
 class Exposition:
-    """For one event loop. What does not answer in `LONGEST_S` has no rows."""
+    """Makes the page, for one event loop. What does not answer in `LONGEST_S` has no rows."""
 
     def __init__(self, registry: CollectorRegistry, engines: EnginePool, cache: AnswerCache, jobs: Jobs) -> None:
         self._registry = registry

@@ -53,8 +53,8 @@ def split_names(value: Json) -> Json:
 
 @dataclass(frozen=True)
 class Scene:
-    """Which part of the photograph the network saw (top, left, height, width), at which size in px; and which one or
-    three channels of it are drawn, None for the usual ones."""
+    """What a map lies on: the part of the photograph that the network saw (top, left, height, width), its size in px,
+    and the one or three channels that are drawn, None for the usual ones."""
 
     region: tuple[float, float, float, float]
     input_size: tuple[int, int]

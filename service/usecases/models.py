@@ -1,4 +1,4 @@
-"""Which models there are and what is known about them."""
+"""The models that there are, and what is known about them."""
 
 from __future__ import annotations
 

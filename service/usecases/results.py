@@ -1,4 +1,4 @@
-"""From what the engine computed to results a caller can look at; the same for a direct answer and for a job's."""
+"""Makes results that a caller can look at of what the engine computed; the same for a direct answer and for a job's."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def test_a_slow_failure_does_not_take_the_place_of_the_model_that_was_chosen_aft
 
 
 def test_only_problems_that_pass_by_themselves_are_waited_for(service: Service, visit: Visit) -> None:
-    """By their kind: a `Retry-After` alone makes none of the service's own problems one that passes."""
+    """They are told by their kind: a `Retry-After` alone makes none of the service's own problems one that passes."""
     kinds = [error for error, status in STATUS.items() if status in (429, 503, 507)]
     passing = visit(service, "/#model=shapes&view=model").page.evaluate(
         """async (problems) => {

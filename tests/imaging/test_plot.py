@@ -1,4 +1,4 @@
-"""Where a chart's lines and ticks are."""
+"""A chart's lines and ticks are where they belong."""
 
 import numpy as np
 import pytest

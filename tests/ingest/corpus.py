@@ -102,7 +102,7 @@ def with_lambda() -> keras.Model:
 
 
 def put(folder: Path, data: bytes, name: str | None = None) -> Path:
-    """As the service puts an upload into its folder."""
+    """Puts an upload into its folder as the service does."""
     kind = name or ("upload.keras" if data.startswith(b"PK") else "upload.h5")
     path = folder / kind
     path.write_bytes(data)

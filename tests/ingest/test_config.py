@@ -330,7 +330,7 @@ def test_anything_in_place_of_a_part_is_refused_or_harmless(value: Any, key: str
 
 
 def _without_modules(value: Any) -> Any:
-    """As Keras 2 would have written it."""
+    """Gives the config as Keras 2 would have written it."""
     if isinstance(value, list):
         return [_without_modules(item) for item in value]
     if isinstance(value, dict):

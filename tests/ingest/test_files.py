@@ -54,7 +54,7 @@ class TestM7Archive:
         assert {path.name for path in tmp_path.iterdir()} == {"upload.keras"}
 
     def test_a_member_twice(self, tmp_path: Path) -> None:
-        """Which of the two a reader takes is its own affair: a scanner the one, a loader the other."""
+        """It is a reader's own affair which of the two it takes: a scanner the one, a loader the other."""
 
         def change(file: zipfile.ZipFile) -> None:
             for text in (json.dumps(CONFIG), '{"class_name": "Lambda"}'):

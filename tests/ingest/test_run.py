@@ -138,7 +138,7 @@ class TestM12HonestModels:
 
     @pytest.mark.parametrize("kept", KEPT, ids=lambda kept: kept.id)
     def test_a_file_that_people_keep(self, kept: Kept, tmp_path: Path) -> None:
-        """Of either Keras and of every form: taken and computing the same, or refused for a reason that is true."""
+        """Files of either Keras and of every form are taken and compute the same, or are refused for a true reason."""
         if kept.path.suffix == ".json":
             shutil.copy(kept.path, tmp_path / "upload.json")
             shutil.copy(kept.path.parent / kept.about["weights"], tmp_path / "upload.weights.h5")

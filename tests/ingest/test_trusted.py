@@ -62,7 +62,7 @@ def small(first: Any, module: Any = tf_keras) -> Any:
 
 class TestHonest:
     def test_a_layer_that_no_table_knows(self, tmp_path: Path) -> None:
-        """As a later Keras will have some: it is for the loader to say that there is none."""
+        """A later Keras will have some: it is for the loader to say that there is none."""
         layer = dense("later") | {"class_name": "LayerOfTomorrow", "module": "keras.layers"}
         (tmp_path / "later.keras").write_bytes(archive(functional(layer)))
         allowed(tmp_path / "later.keras")
@@ -214,7 +214,7 @@ class TestAttacks:
         assert 'custom_objects = "layers.py:MyLayer"' in said
 
     def test_what_compile_was_told_is_never_deserialised(self, tmp_path: Path) -> None:
-        """Of a nested model Keras 3 makes an optimizer and a loss, whatever `compile=False` says."""
+        """Keras 3 makes an optimizer and a loss of a nested model, whatever `compile=False` says."""
         trace = tmp_path / "trace"
         inner = nets.pencil()
         x = keras.Input((2, 3, 1))

@@ -195,7 +195,7 @@ class Postgres:
 
 
 def _scratch() -> str:
-    """In memory where there is plenty; a folder that anybody may enter."""
+    """Makes a folder that anybody may enter, in memory where there is plenty."""
     memory = Path("/dev/shm")
     return str(memory) if memory.is_dir() and shutil.disk_usage(memory).free > 2 * 2**30 else "/tmp"
 

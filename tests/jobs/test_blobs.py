@@ -77,7 +77,7 @@ def test_up_to_20_mb_in_the_database_and_beyond_in_a_file(config: JobsConfig, da
 
 
 def test_a_reader_sees_old_or_new(sqlite_config: JobsConfig) -> None:
-    """With a file that is replaced while it is read."""
+    """The file is replaced while it is read."""
     database = Database(sqlite_config.database_url, connections=4)
     database.create_tables()
     blobs = Blobs(database, Store(sqlite_config.result_store))

@@ -33,7 +33,7 @@ class Kept:
 
     @property
     def id(self) -> str:
-        """As the service names it."""
+        """Gives the ID by which the service knows it."""
         stem = self.path.name if self.path.is_dir() else self.path.stem
         return stem.lower().replace(" ", "-")
 

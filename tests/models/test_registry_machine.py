@@ -23,7 +23,7 @@ names = st.sampled_from(IDS)
 
 @pytest.fixture(autouse=True, scope="module")
 def few_objects() -> Iterator[None]:
-    """As in an engine: what other tests have left is not looked at whenever a model goes."""
+    """Collections pass over what other tests have left, as in an engine, whenever a model goes."""
     gc.collect()
     gc.freeze()
     yield

@@ -49,7 +49,7 @@ class Outcomes:
 
 @dataclass(frozen=True)
 class Address:
-    """Where the service listens."""
+    """The address that the service listens on."""
 
     host: str
     port: int

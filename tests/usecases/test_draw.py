@@ -143,7 +143,7 @@ class TestHeatmap:
         assert np.abs(picture[0, :, 0] - np.array(levels)).max() <= 1
 
     def test_the_photograph_lies_under_the_map_at_the_inputs_size(self) -> None:
-        """Of 40×70 px the network saw the 35 px from column 17 on, at 7 px: a white square is where it was."""
+        """The network saw the 35 px from column 17 on of 40×70 px, at 7 px: a white square is where it was."""
         image = np.zeros((40, 70, 3), np.uint8)
         image[10:15, 27:32] = 255
         region = (0, 17, 40, 35)

@@ -138,7 +138,7 @@ def _outputs_of(answers: Sequence[Answer]) -> list[str]:
 
 
 def _about_ranges(answers: Sequence[Answer]) -> dict[str, str] | None:
-    """Which instances hold numbers that can hardly be levels, as V2's parameters; None when none does."""
+    """Names the instances that hold numbers which can hardly be levels, as V2's parameters; None when none does."""
     found = [
         f"instance {number}: {warning.detail}"
         for number, answer in enumerate(answers)

@@ -1,4 +1,4 @@
-"""Which form the answer takes, and the answer in that form: JSON, a picture, npy or npz."""
+"""An answer's form (JSON, a picture, npy or npz), chosen by what the caller says, and the answer in that form."""
 
 from __future__ import annotations
 

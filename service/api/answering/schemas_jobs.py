@@ -24,7 +24,7 @@ class JobError(Message):
 
 
 class JobLinks(Message):
-    """Where the job's parts are."""
+    """The addresses of a job's parts."""
 
     self: str
     events: str

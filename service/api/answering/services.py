@@ -79,7 +79,7 @@ async def visible_model(model_id: ModelId, request: Request, services: ServicesD
 
 
 async def visible_served_model(model: ServedModel, request: Request, services: ServicesDep) -> None:
-    """As `visible_model`."""
+    """Does what `visible_model` does."""
     await visible_model(model, request, services)
 
 

@@ -127,7 +127,7 @@ async def job_preview(job_id: JobId, request: Request, services: ServicesDep) ->
     openapi_extra={"parameters": query_parameters(ResultOptions)},
 )
 async def job_result(job_id: JobId, request: Request, services: ServicesDep) -> Response:
-    """As the method's route would have answered; in the form of the submission where none is asked for."""
+    """Answers as the method's route would have; in the form of the submission where none is asked for."""
     owner = seen_by(request)
     stored = await services.jobs.stored(job_id, owner)
     asked = answered_as(stored.request, body.query(request), request.headers.get("accept"))

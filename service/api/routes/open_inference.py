@@ -37,7 +37,7 @@ async def describe_server() -> ServerMetadata:
 
 @router.get("/health/live", operation_id="check_server_live", summary="Is the server alive?")
 async def check_server_live() -> ServerLiveness:
-    """As `/livez`."""
+    """Answers as `/livez` does."""
     return ServerLiveness(live=True)
 
 
@@ -48,7 +48,7 @@ async def check_server_live() -> ServerLiveness:
     responses={503: NOT_READY | {"model": ServerReadiness}},
 )
 async def check_server_ready(request: Request, services: ServicesDep, response: Response) -> ServerReadiness:
-    """As `/readyz`: 200 when it is, 503 when it is not."""
+    """Answers as `/readyz` does: 200 when it is, 503 when it is not."""
     ready = await readiness(request, services) is None
     response.status_code = 200 if ready else 503
     return ServerReadiness(live=True, ready=ready)

@@ -1,4 +1,4 @@
-"""Whose turn it is on the device: one computation at a time, and a light one beside it; callers before the job."""
+"""Turns on the device: one computation at a time, and a light one beside it; callers before the job."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which device TensorFlow uses and how; must run before TensorFlow initialises its devices."""
+"""The device that TensorFlow uses, and how; it must be set before TensorFlow initialises its devices."""
 
 from __future__ import annotations
 

@@ -179,7 +179,8 @@ def _affine(layer: Layer, kind: str) -> Affine | None:
 
 
 def _one_after_another(layers: Iterable[Values]) -> Affine | None:
-    """Of layers of which each moves pixels or is arithmetic with constants; None where another is among them."""
+    """Gives the arithmetic of layers of which each moves pixels or is arithmetic with constants; None where another is
+    among them."""
     scale, offset, found = np.ones(1), np.zeros(1), False
     for layer in layers:
         kind = type(layer).__name__
@@ -200,7 +201,8 @@ def affine(scale: Values, offset: Values) -> Affine | None:
 
 
 def affine_of(kind: str, constants: list[Values], *, reversed_: bool) -> Affine | None:
-    """That of `x + c`, `x - c`, `x * c`, `x / c`, and of `c - x` where `reversed_`; `kind` is the operation's word."""
+    """Gives the arithmetic of `x + c`, `x - c`, `x * c`, `x / c`, and of `c - x` where `reversed_`; `kind` is the
+    operation's word."""
     if len(constants) != 1 or constants[0] is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Which models can be loaded: the shipped catalogue, the operator's model folder, uploads. Reads no weights."""
+"""The models that can be loaded: the shipped catalogue, the operator's model folder, uploads. Reads no weights."""
 
 from __future__ import annotations
 

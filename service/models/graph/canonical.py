@@ -1,4 +1,4 @@
-"""From a model of either Keras to its canonical graph; see `graph.py`. Nothing of the model is copied or changed."""
+"""Makes the canonical graph of a model of either Keras; see `graph.py`. Nothing of the model is copied or changed."""
 
 from __future__ import annotations
 

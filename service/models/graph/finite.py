@@ -20,8 +20,8 @@ def is_finite(array: Array) -> bool:
 
 
 def bad_weights(graph: Graph, computing: Collection[Tensor] | None = None) -> str | None:
-    """Which weights are not finite, as a sentence, of the layers that compute these values, or of all; None where
-    every number is."""
+    """Names the weights that are not finite, as a sentence, of the layers that compute these values, or of all; None
+    where every number is finite."""
     for entry in graph.layers:
         if entry.is_model or (computing is not None and entry.output not in computing):
             continue

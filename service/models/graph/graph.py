@@ -62,7 +62,7 @@ class Node:
 
     @property
     def ceiling(self) -> float | None:
-        """Where a ReLU saturates: 6 for ReLU6; None where it does not."""
+        """Gives the value at which a ReLU saturates: 6 for ReLU6; None where it does not."""
         return self.traits.ceiling
 
 

@@ -1,4 +1,4 @@
-"""Which of a network's inputs is the image, and of what shape; or why there is none."""
+"""Finds the input of a network that is the image, and its shape; or why there is none."""
 
 from __future__ import annotations
 

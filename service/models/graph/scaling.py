@@ -63,7 +63,7 @@ def find_scaling(name: str, graph: Graph, image: Tensor, stated: Preprocessing |
 
 
 def own_scaling(graph: Graph, image: Tensor) -> PreprocessingMode | None:
-    """Of a network that scales pixels itself: the values that it wants of them. None for one that does not.
+    """Gives the values that a network which scales pixels itself wants of them. None for one that does not.
 
     Every way from the image to the first layer that has learned something is followed. On it a pixel may be moved,
     copied, cut out, or put through arithmetic with constants, and where that is known its range tells what was fed.
@@ -141,7 +141,8 @@ def _through(node: Node, before: Sequence[_Line]) -> _Line | None:
 
 
 def _family(name: str, graph: Graph) -> PreprocessingMode | None:
-    """That of a family of keras.applications: the network's own, a nested backbone's, or one known by its layers."""
+    """Gives the preprocessing of a family of keras.applications: the network's own, a nested backbone's, or one that is
+    known by its layers."""
     names = [name, *(entry.path.rsplit("/", 1)[-1] for entry in graph.layers if entry.is_model)]
     for each in names:
         for pattern, mode in KNOWN_FAMILIES:

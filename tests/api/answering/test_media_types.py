@@ -105,7 +105,7 @@ def test_the_pictures_in_json_are_what_they_say(service: Service) -> None:
 
 
 def test_304_is_named_where_it_is_given(service: Service) -> None:
-    """Where an answer has an `ETag`: never a job's."""
+    """It is where an answer has an `ETag`: never a job's."""
     for path, operations in openapi()["paths"].items():
         for method, operation in operations.items():
             header = any(item["name"] == "If-None-Match" for item in operation.get("parameters", ()))

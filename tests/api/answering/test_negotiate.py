@@ -1,4 +1,4 @@
-"""Which form an answer takes, and that every form says the same."""
+"""An answer takes the form that is asked for, and every form says the same."""
 
 from __future__ import annotations
 

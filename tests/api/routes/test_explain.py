@@ -145,7 +145,7 @@ class TestPictures:
 
 
 class TestTiming:
-    """Of questions that nobody has asked before, so that no kept answer is given."""
+    """These questions were never asked before, so that no kept answer is given."""
 
     def test_server_timing_parses_and_adds_up(self, service: Service) -> None:
         answer = post(service, CAM, alpha="0.31")

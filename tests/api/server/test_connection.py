@@ -52,7 +52,7 @@ def rest(connection: socket.socket) -> bytes:
 
 
 def one_answer(connection: socket.socket) -> bytes:
-    """To the end of its JSON body."""
+    """Reads an answer to the end of its JSON body."""
     received = b""
     while b"}" not in received:
         received += connection.recv(65536)

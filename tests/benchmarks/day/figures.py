@@ -64,7 +64,7 @@ def rows(day: Day) -> list[Row]:
 
 
 def _growth(samples: Sequence[Sample], name: str, value: Callable[[Sample], int]) -> Row:
-    """By a line of least squares."""
+    """Fits a line by least squares."""
     calls = np.array([sample.calls for sample in samples], np.float64)
     sizes = np.array([value(sample) for sample in samples], np.float64)
     slope = float(np.polyfit(calls, sizes, 1)[0]) / KIB if np.ptp(calls) else 0.0

@@ -45,7 +45,7 @@ def child_of(pid: int) -> int:
 
 
 def starts(bench: Bench) -> Row:
-    """From the start of `kerascope serve` to its first answer."""
+    """Measures the time from the start of `kerascope serve` to its first answer."""
     taken = []
     for number in range(bench.scale.starts):
         started = time.perf_counter()

@@ -14,7 +14,7 @@ MANIFEST: dict[str, Any] = {"upload_digest": "sha256:0", "canonical_digest": "sh
 
 
 def library(folder: Path, versions: int) -> tuple[Library, UploadStore]:
-    """With an upload `mine` of so many versions."""
+    """Makes a library with an upload `mine` of so many versions."""
     store = UploadStore(folder / "uploads", quota_bytes=2**20, most=10)
     for _ in range(versions):
         file = store.incoming() / "canonical.keras"

@@ -1,4 +1,4 @@
-"""Whose turn it is: one at a time, callers before the job, and the job not for ever last."""
+"""Turns come one at a time, callers before the job, and the job not for ever last."""
 
 from __future__ import annotations
 

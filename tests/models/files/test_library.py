@@ -1,4 +1,4 @@
-"""Which models there are: the catalogue and the operator's folder."""
+"""The models that there are: the catalogue and the operator's folder."""
 
 from __future__ import annotations
 

@@ -161,7 +161,7 @@ class TestM10Crashes:
         "how", ["unknown fields", "missing fields", "another type", "no such default", "cut off", "nested deeply"]
     )
     def test_no_start_deletes_what_a_record_cannot_say(self, tmp_path: Path, how: str) -> None:
-        """Of a newer service, of an older one after it, or damaged: its versions stay, and its ID is taken."""
+        """Its versions stay and its ID is taken, be it of a newer service, of an older one after it, or damaged."""
         where = store(tmp_path)
         add(where)
         add(where)
@@ -212,7 +212,7 @@ class TestM10Crashes:
         assert found.id == "mine@1"
 
     def test_a_record_that_the_disk_does_not_give_loses_nothing(self, tmp_path: Path) -> None:
-        """At address 0 the memory of a process is an input/output error."""
+        """The memory of a process gives an input/output error at address 0."""
         where = store(tmp_path)
         add(where)
         add(where, "other")

@@ -1,4 +1,4 @@
-"""Which values a network was trained to take, read from what it does with them."""
+"""The values that a network was trained to take are read from what it does with them."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_arithmetic_behind_the_first_weights_says_nothing() -> None:
 )
 @pytest.mark.parametrize("how", ["nested", "flat"])
 def test_a_backbone_under_a_head(family: str, cut: str, mode: str, how: str) -> None:
-    """Of a nested one the name counts, of one that was taken apart the names of its layers."""
+    """The name of a nested one counts, and the names of the layers of one that was taken apart."""
     whole = getattr(keras.applications, family)(weights=None, include_top=False, input_shape=(72, 72, 3))
     base = keras.Model(whole.input, whole.get_layer(cut).output, name=whole.name if how == "nested" else "mine")
     if how == "nested":

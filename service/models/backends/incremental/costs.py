@@ -20,7 +20,7 @@ CUT_PASSES = 4
 
 @dataclass(frozen=True)
 class Work:
-    """Of one image or window: floating-point operations, bytes read and written, and about how long it takes."""
+    """The cost of one image or window: floating-point operations, bytes read and written, about how long it takes."""
 
     flops: int
     bytes: int
@@ -28,14 +28,14 @@ class Work:
 
     @classmethod
     def of_node(cls, node: Node, shapes: Mapping[Tensor, Shape]) -> Work:
-        """Of one image, or of the parts of the node's inputs and outputs that `shapes` says."""
+        """Gives the cost of a node for one image, or for the parts of its inputs and outputs that `shapes` says."""
         flops = node_flops(node, shapes)
         moved = FLOAT_BYTES * sum(math.prod(shapes[tensor]) for tensor in (*node.inputs, *node.outputs))
         return cls(flops, moved, START_S + flops / FLOPS_PER_S + moved / BYTES_PER_S)
 
     @classmethod
     def of_cut(cls, shape: Shape) -> Work:
-        """Of cutting so much out of a map, or pasting it into one."""
+        """Gives the cost of cutting so much out of a map, or of pasting it into one."""
         moved = CUT_PASSES * math.prod(shape) * FLOAT_BYTES
         return cls(0, moved, CUT_START_S + moved / BYTES_PER_S)
 

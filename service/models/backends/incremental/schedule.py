@@ -1,4 +1,4 @@
-"""Which operations run on windows and which on whole maps, so that a window of the image costs least."""
+"""The choice of operations that run on windows and of those that run on whole maps: a window is to cost least."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Schedule:
 
     @property
     def clean_bytes(self) -> int:
-        """At most so much of the clean image's pass is kept."""
+        """Counts the most bytes of the clean image's pass that are kept."""
         return FLOAT_BYTES * sum(math.prod(self.shapes[tensor]) for tensor in self.spans)
 
     @property

@@ -182,7 +182,7 @@ def _contents(form: Form, path: Path, config: Json, version: Json, training: Jso
 
 
 def generation(version: str, config: Config) -> Literal[2, 3]:
-    """Which Keras understands a config: what its version says (`2.2.4-tf` is one too), else how it is written.
+    """Tells which Keras understands a config: what its version says (`2.2.4-tf` is one too), else how it is written.
 
     Raises ModelNotLoadable for Keras 1.
     """

@@ -69,7 +69,10 @@ def build(config: Fields, *, trusted: bool = False) -> KerasModel:
 
 
 def load_weights(model: KerasModel, path: Path) -> None:
-    """Of any layout: of HDF5, of Keras 2.12 to 2.14, of later ones. Raises ModelNotLoadable where they do not fit."""
+    """Loads weights of any layout: of HDF5, of Keras 2.12 to 2.14, of later ones.
+
+    Raises ModelNotLoadable where they do not fit.
+    """
     require_own_storage(path)
     legacy = is_legacy_layout(path)
     if legacy or not is_old_layout(path):

@@ -65,7 +65,7 @@ def build(config: Config) -> KerasModel:
 
 
 def load_weights(model: KerasModel, path: Path) -> None:
-    """Of the layout of HDF5, or of `.weights.h5`. Raises ModelNotLoadable where they do not fit."""
+    """Loads weights of the layout of HDF5, or of `.weights.h5`. Raises ModelNotLoadable where they do not fit."""
     try:
         with named(path, ".h5" if is_legacy_layout(path) else ".weights.h5") as link:
             model.load_weights(link)

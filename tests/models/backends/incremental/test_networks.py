@@ -91,7 +91,7 @@ def test_one_trace_serves_all_batches_and_images() -> None:
 
 
 def test_one_trace_serves_grids_of_a_kind() -> None:
-    """Where the windows stand is read from tables; how many cells they change in each layer is part of the plan."""
+    """Tables say where the windows stand; how many cells they change in each layer is part of the plan."""
     model = application("MobileNet")
     image = picture(SIDE)
     for patch, stride, traces in ((24, 12, 2), (24, 6, 2), (24, 8, 3), (24, 12, 3)):

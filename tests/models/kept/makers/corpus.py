@@ -22,7 +22,7 @@ SIGNED = "-1..1"
 
 
 def path(name):
-    """Where a file of the corpus lies."""
+    """Gives the path of a file of the corpus."""
     return os.path.join(FOLDER, name)
 
 
