@@ -51,14 +51,15 @@ class TestSource:
 
 
 def endpoints() -> Iterator[tuple[str, ast.AsyncFunctionDef]]:
-    """Functions that a router's decorator, or the call of one, registers."""
+    """Gives the functions that a router's decorator, or the call of one, registers; what routes share is none."""
     for path in ROUTES:
-        for outer in parsed(path).body:
-            # A route of each method is registered inside a function; what routes share stands beside them.
-            inside = ast.walk(outer) if isinstance(outer, ast.FunctionDef) else [outer]
-            for node in inside:
-                if isinstance(node, ast.AsyncFunctionDef) and (node is not outer or node.decorator_list):
-                    yield f"{path.stem}.{node.name}", node
+        nodes = list(ast.walk(parsed(path)))
+        calls = [node for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Call)]
+        called = {argument.id for call in calls for argument in call.args if isinstance(argument, ast.Name)}
+        made = {inner for node in nodes if isinstance(node, ast.FunctionDef) for inner in ast.walk(node)}
+        for node in nodes:
+            if isinstance(node, ast.AsyncFunctionDef) and (node.decorator_list or node.name in called or node in made):
+                yield f"{path.stem}.{node.name}", node
 
 
 @pytest.mark.parametrize("function", [pytest.param(node, id=label) for label, node in endpoints()])
@@ -89,3 +90,13 @@ print(*sorted({"tensorflow", "keras", "h5py", "torch", "jax", "matplotlib", "ric
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, "\n", "")
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name)
+def test_the_database_is_used_in_the_job_queue_alone(path: Path) -> None:
+    if path.is_relative_to(SERVICE / "jobs"):
+        return
+    for node in ast.walk(parsed(path)):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        assert not {found.split(".")[0] for found in names} & {"dbos", "sqlalchemy", "psycopg", "fsspec"}

@@ -13,8 +13,8 @@ import tensorflow as tf
 from keras import layers
 
 from service.demo.shapes import KINDS, SIZE_PX, dataset
+from service.imaging.encoding import encode_png
 from service.imaging.plot import line_plot
-from service.imaging.png import encode_png
 
 TRAINING, VALIDATION, TEST = range(3)
 LEARNING_RATE = 5e-4

@@ -18,10 +18,9 @@ from service.explainers.base import Picture as Kind
 from service.explainers.forms import require_drawable
 from service.explainers.maximization import MaximizationParams, displayed
 from service.explainers.params import ExplainerParams, HeatmapParams, TileParams
-from service.imaging import grid, render
-from service.imaging.painting import Painting
-from service.imaging.png import encode_png
-from service.imaging.still import MOST_SIDE_PX, encode_animation, encode_still, shrunk, shrunk_size
+from service.imaging import grid
+from service.imaging.encoding import MOST_SIDE_PX, encode_animation, encode_png, encode_still, shrunk, shrunk_size
+from service.imaging.painting import Painting, Region, resize_map, scale_unit, shown
 from service.json_types import Json
 from service.usecases.answer import Picture
 from service.usecases.draw_images import as_grid, coloured, image_pictures, moving_pictures, names_of
@@ -145,7 +144,7 @@ def visible(image: Array, channels: Sequence[int] | None = None) -> Pixels:
         return np.ascontiguousarray(colours)
     low, high = colours.min(), colours.max()
     levels = low >= 0 and (1 < high <= 255 or high == 0)
-    unit = colours / 255 if levels else render.scale_unit(colours, "minmax")
+    unit = colours / 255 if levels else scale_unit(colours, "minmax")
     return np.asarray(np.rint(unit * 255), np.uint8)
 
 
@@ -167,15 +166,15 @@ def _heatmap_pictures(
             canvases[shape] = _canvas(params, scene, image, shape, max_side)
         photograph, size, region = canvases[shape]
         values = clipped(arrays[name], effective.get("clip"))
-        painting = Painting.of(values, size, region, effective["normalize"])
+        painted = Painting.of(values, size, region, effective["normalize"])
         mask = arrays.get(f"mask{which}")
         for output in outputs:
             if output == "heatmap":
-                picture = painting.on(None, effective["colormap"])
+                picture = painted.on(None, effective["colormap"])
             elif output == "overlay":
-                picture = painting.on(photograph, effective["colormap"], params.alpha)
+                picture = painted.on(photograph, effective["colormap"], params.alpha)
             elif mask is not None:
-                kept = render.resize_map(mask.astype(np.float32), size, region) >= 0.5
+                kept = resize_map(mask.astype(np.float32), size, region) >= 0.5
                 grey = np.repeat(kept[..., None], 3, axis=2)
                 picture = grey.astype(np.uint8) * 255 if output == "mask" else np.where(grey, photograph, np.uint8(0))
             else:
@@ -192,7 +191,7 @@ def clipped(values: NDArray[np.float32], percentile: float | None) -> NDArray[np
     return np.clip(values, -limit, limit) if limit > 0 else values
 
 
-_Canvas = tuple[Pixels, tuple[int, int], render.Region | None]
+_Canvas = tuple[Pixels, tuple[int, int], Region | None]
 
 
 def _canvas(
@@ -207,7 +206,7 @@ def _canvas(
         return smaller, (smaller.shape[0], smaller.shape[1]), region
     size = scene.input_size if params.size == "input" else (map_size[0], map_size[1])
     size = shrunk_size(size, max_side)
-    return render.shown(photograph, scene.region, size), size, None
+    return shown(photograph, scene.region, size), size, None
 
 
 def _tile_pictures(params: TileParams, titles: Mapping[str, str], arrays: Arrays) -> dict[str, Pixels]:

@@ -13,8 +13,8 @@ import structlog
 from service.arrays import Arrays
 from service.contract.jobs import JobRequest, JobResult
 from service.contract.questions import Check
-from service.engine.host.deadline import Deadline
 from service.engine.host.pool import EnginePool
+from service.engine.host.queue import Deadline
 from service.errors import JobWithoutResult
 from service.imaging.decode import DecodeLimits
 from service.jobs.job import Job, JobEvent, JobState

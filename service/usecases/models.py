@@ -8,8 +8,8 @@ from typing import TypeVar
 
 from service.contract.models import EngineStatus, ModelDetails, ModelFound, ModelRow, ModelStatus
 from service.contract.questions import Describe, Question
-from service.engine.host.deadline import Deadline
 from service.engine.host.pool import EnginePool, Place
+from service.engine.host.queue import Deadline
 from service.engine.protocol import engine_of
 from service.errors import KerascopeError, UnknownModel
 from service.models.files.library import Library

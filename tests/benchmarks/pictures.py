@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from service.imaging.png import encode_png
+from service.imaging.encoding import encode_png
 
 PHOTOGRAPH = Path(__file__).parents[2] / "openapi_examples" / "cat.png"
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.imaging.still import FRAME_MS, LAST_FRAME_MS, encode_animation
+from service.imaging.encoding import FRAME_MS, LAST_FRAME_MS, encode_animation
 
 LEVELS = (0, 90, 180, 250)
 FRAMES = [np.full((20, 30, 3), level, np.uint8) for level in LEVELS]

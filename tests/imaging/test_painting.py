@@ -5,8 +5,7 @@ import pytest
 
 from service import strips
 from service.imaging.colormaps import lookup
-from service.imaging.painting import Painting
-from service.imaging.render import Region, Scale, inside, resize_map, scale_unit
+from service.imaging.painting import Painting, Region, Scale, inside, resize_map, scale_unit
 
 
 def painted(values: np.ndarray, colormap: str = "gray", scale: Scale = "max") -> np.ndarray:

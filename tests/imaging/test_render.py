@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from service.imaging.render import Scale, inside, resize_map, scale_unit, shown
+from service.imaging.painting import Scale, inside, resize_map, scale_unit, shown
 
 
 @pytest.mark.parametrize(

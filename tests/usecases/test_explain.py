@@ -17,8 +17,8 @@ from service.configuration import engine_config
 from service.contract.models import Unloaded
 from service.contract.options import AnswerOptions
 from service.contract.questions import Load, Unload
-from service.engine.host.deadline import Deadline
 from service.engine.host.pool import EnginePool, Place
+from service.engine.host.queue import Deadline
 from service.errors import ImageTooLarge, InvalidParameter, TooLarge, UndecodableImage, UnknownModel
 from service.explainers import BY_NAME
 from service.imaging.decode import DecodeLimits

@@ -12,8 +12,8 @@ from fastapi import Request
 from starlette.datastructures import Headers
 
 from service.api.guarding.keys import NOBODY, owner_of
-from service.engine.host.deadline import Deadline
 from service.engine.host.pool import Place
+from service.engine.host.queue import Deadline
 from service.errors import InvalidParameter
 
 TIMEOUT_HEADER = "X-Timeout"

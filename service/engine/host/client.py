@@ -17,9 +17,8 @@ import zmq.asyncio
 from service.arrays import Array, Arrays
 from service.contract.models import EngineStatus
 from service.contract.questions import AnyQuestion, AskStatus, GiveUp, Load, Question
-from service.engine.host.deadline import Deadline
 from service.engine.host.quarantine import Quarantine
-from service.engine.host.queue import FairQueue
+from service.engine.host.queue import Deadline, FairQueue
 from service.engine.host.shared_memory import SharedMemory
 from service.engine.host.supervisor import EngineState, Supervisor
 from service.engine.protocol import Call, EngineConfig, NotTaken, Reply, error_of, pack, unpack

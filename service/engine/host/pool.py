@@ -11,7 +11,7 @@ from service.arrays import Arrays
 from service.contract.models import EngineStatus
 from service.contract.questions import AskFingerprint, AskFitting, Question, Unload
 from service.engine.host.client import EngineClient, EngineReply
-from service.engine.host.deadline import Deadline
+from service.engine.host.queue import Deadline
 from service.engine.protocol import EngineConfig, engine_of
 from service.models.graph.preprocess import Fitting
 

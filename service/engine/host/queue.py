@@ -1,4 +1,4 @@
-"""Who may go to the engine next: a bounded queue in cost units, the callers in turns."""
+"""Who may go to the engine next, and until when: a bounded queue in cost units, the callers in turns."""
 
 from __future__ import annotations
 
@@ -10,8 +10,25 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from service.engine.host.deadline import Deadline
 from service.errors import DeadlineExceeded, QueueFull, TooManyCalls
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """`at` is a moment of the monotonic clock, `given_s` how long the caller was to wait in all."""
+
+    at: float
+    given_s: float
+
+    @classmethod
+    def after(cls, seconds: float) -> Deadline:
+        return cls(time.monotonic() + seconds, seconds)
+
+    @property
+    def left_s(self) -> float:
+        """Seconds until then, 0 once it has passed."""
+        return max(0.0, self.at - time.monotonic())
+
 
 # What one caller may take of the queue while there are others to come; the rest is kept for those.
 OWN_SHARE = 0.75

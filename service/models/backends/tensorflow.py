@@ -17,12 +17,11 @@ import tensorflow as tf
 from service.arrays import Array, Function, Ops, Values
 from service.errors import OutOfMemory
 from service.models.backends.gradients import OwnGradients
-from service.models.backends.incremental.costs import Work
 from service.models.backends.incremental.occluded import Occluded
 from service.models.backends.incremental.schedule import schedule
 from service.models.backends.interface import CHUNK_S, Plan, ReluRule, Signature, Tensors, sized
 from service.models.backends.plans import PlanCache
-from service.models.graph.cost import activation_bytes, flops, largest_bytes, shapes_at
+from service.models.graph.cost import Work, activation_bytes, flops, largest_bytes, shapes_at
 from service.models.graph.graph import Graph, Node, Tensor
 
 

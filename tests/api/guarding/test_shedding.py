@@ -10,8 +10,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.app import create_app
-from service.engine.host.deadline import Deadline
 from service.engine.host.pool import Place, engine_of
+from service.engine.host.queue import Deadline
 from service.settings import Settings
 from tests import nets
 from tests.conftest import start_service

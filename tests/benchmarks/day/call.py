@@ -8,7 +8,7 @@ from typing import Literal
 
 import cv2
 
-from service.imaging.png import encode_png
+from service.imaging.encoding import encode_png
 from tests.benchmarks.pictures import Pictures
 
 Media = Literal["image/png", "image/jpeg"]

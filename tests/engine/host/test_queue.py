@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.engine.host.deadline import Deadline
-from service.engine.host.queue import FairQueue
+from service.engine.host.queue import Deadline, FairQueue
 from service.errors import DeadlineExceeded, QueueFull, TooManyCalls
 
 LONG = Deadline.after(1e9)

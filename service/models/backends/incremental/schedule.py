@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.models.backends.incremental.cells import Cut
-from service.models.backends.incremental.costs import Work
 from service.models.backends.incremental.locality import Locality, Repeated, Shapes, Shifted, Sliding, locality
 from service.models.backends.incremental.spans import Crop, Span
-from service.models.graph.cost import FLOAT_BYTES, Shape, shapes_at
+from service.models.graph.cost import FLOAT_BYTES, Shape, Work, shapes_at
 from service.models.graph.graph import Graph, Node, Tensor
 
 LEAST_SAVED = 0.005

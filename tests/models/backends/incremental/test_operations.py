@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from keras import layers
 
 from service.explainers.occlusion_windows import window_axes, windows_of
-from service.models.backends.incremental import costs
 from service.models.backends.incremental.locality import locality
 from service.models.backends.incremental.occluded import Occluded
 from service.models.backends.tensorflow import TensorFlowBackend
+from service.models.graph import cost
 from service.models.graph.canonical import canonical
 
 Array = np.ndarray
@@ -28,7 +28,7 @@ SIZE = (13, 10)
 def windows_wherever_they_can(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tiny networks would be run whole for the sake of speed."""
     for name in ("START_S", "CUT_START_S", "CUT_PASSES"):
-        monkeypatch.setattr(costs, name, 0)
+        monkeypatch.setattr(cost, name, 0)
 
 
 def flat(ops: Any, value: Any) -> Any:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from service import strips
-from service.imaging.png import encode_png
+from service.imaging.encoding import encode_png
 
 
 def test_png_gives_back_the_pixels_and_nothing_else() -> None:
