@@ -23,10 +23,10 @@ from service.api.document.document import TAGS, finished
 from service.api.guarding.keys import Keys
 from service.api.guarding.scopes import allowed
 from service.api.guarding.stack import surround
-from service.api.routes import explain, explorer, health, kserve_v1, methods, models, open_inference
+from service.api.routes import explain, health, kserve_v1, methods, models, open_inference, pages
 from service.api.routes import jobs as job_routes
 from service.api.routes import uploads as upload_routes
-from service.api.routes.explorer import FILES, WEB, WebFiles
+from service.api.routes.pages import FILES, WEB, WebFiles
 from service.configuration import engine_config, ingest_limits, jobs_config
 from service.engine.host.pool import EnginePool
 from service.imaging.decode import DecodeLimits
@@ -59,7 +59,7 @@ ROUTERS = (
     open_inference.router,
     upload_routes.router,
     job_routes.router,
-    explorer.router,
+    pages.router,
 )
 # Threads that decode and draw let the event loop go first; on Linux each has a niceness of its own.
 RENDER_NICENESS = 5
@@ -196,7 +196,7 @@ def add_routes(app: FastAPI) -> None:
     for router in ROUTERS:
         app.include_router(router)
     app.mount(FILES, WebFiles(directory=WEB))
-    app.mount(health.DOCS_ASSETS, StaticFiles(packages=[("fastapi_swagger", "resources")]))
+    app.mount(pages.DOCS_ASSETS, StaticFiles(packages=[("fastapi_swagger", "resources")]))
 
 
 def prepare_routes(app: FastAPI) -> None:

@@ -17,9 +17,8 @@ from service.json_types import Fields
 from service.models.backends.gradients import OwnGradients, has_own_code
 from service.models.backends.tensorflow import CALL_BYTES, TensorFlowBackend
 from service.models.dialects import dialect_of
-from service.models.files.labels import labels_of
 from service.models.files.loading import load
-from service.models.files.spec import ModelSpec, Preprocessing
+from service.models.files.spec import ModelSpec, Preprocessing, labels_of
 from service.models.graph.canonical import canonical
 from service.models.graph.finite import bad_weights
 from service.models.graph.graph import LISTED, Graph

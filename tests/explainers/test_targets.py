@@ -11,8 +11,7 @@ import pytest
 
 from service.errors import InvalidParameter, MethodNotValid, UnknownClass, UnknownLayer
 from service.explainers.targets import class_targets, parse_targets
-from service.models.files.labels import labels_of
-from service.models.files.spec import ModelSpec
+from service.models.files.spec import ModelSpec, labels_of
 from service.models.loaded import LoadedModel
 
 LABELS = ("tabby", "Egyptian_cat", "T-shirt", "crane")

@@ -33,9 +33,9 @@ _WITH_A_BODY = (408, 413, 415)
 REQUESTS = (InstancesRequest, InferenceRequest, ModelChange)
 
 
-def finished(document: JsonObject) -> JsonObject:
-    """With scopes, and with the problems of what stands around the routes; a problem has one media type."""
-    for path, operations in document["paths"].items():
+def finished(openapi: JsonObject) -> JsonObject:
+    """Adds scopes, and the problems of what stands around the routes; a problem has one media type."""
+    for path, operations in openapi["paths"].items():
         for operation in operations.values():
             answers = operation["responses"]
             if path not in OPEN_PATHS:
@@ -48,9 +48,9 @@ def finished(document: JsonObject) -> JsonObject:
             operation["responses"] = dict(sorted(answers.items()))
     requests: list[tuple[type[BaseModel], Literal["validation"]]] = [(model, "validation") for model in REQUESTS]
     _, extra = models_json_schema(requests, ref_template="#/components/schemas/{model}")
-    document["components"]["schemas"] |= extra["$defs"]
-    _name_values(document)
-    return state_scopes(document)
+    openapi["components"]["schemas"] |= extra["$defs"]
+    _name_values(openapi)
+    return state_scopes(openapi)
 
 
 def _name_values(node: Json) -> None:

@@ -86,10 +86,10 @@ def in_words(need: Need) -> str:
     return " and ".join("any" if group == EVERY else " or ".join(sorted(group)) for group in need) or "none"
 
 
-def state_scopes(document: JsonObject) -> JsonObject:
+def state_scopes(openapi: JsonObject) -> JsonObject:
     """The OpenAPI document with the key and the scopes of each operation in `x-scope`, and a 403 where it has a 401."""
-    document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
-    for path, operations in document["paths"].items():
+    openapi["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+    for path, operations in openapi["paths"].items():
         for operation in operations.values():
             operation["x-scope"] = in_words(need_of(operation["operationId"]))
             operation["security"] = [] if is_open(path) else [{"key": []}, {}]
@@ -97,4 +97,4 @@ def state_scopes(document: JsonObject) -> JsonObject:
                 said = "The key lacks a scope; while the service is open, a page of another origin asks."
                 answers = operation["responses"] | {"403": refused | {"description": said}}
                 operation["responses"] = dict(sorted(answers.items()))
-    return document
+    return openapi

@@ -1,21 +1,15 @@
-"""Whether the service lives and is ready, what Prometheus scrapes, and the documentation page."""
+"""Whether the service lives and is ready, and what Prometheus scrapes."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import re
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse
 
 from service.api.answering.schemas import Health
 from service.api.answering.services import Services, ServicesDep
 from service.api.document.operations import problems
 from service.contract.models import EngineStatus
-from service.json_types import JsonObject
 
 
 async def readiness(request: Request, services: Services) -> str | None:
@@ -43,7 +37,6 @@ def not_up(statuses: list[EngineStatus | None]) -> str | None:
 
 
 router = APIRouter(tags=["health"])
-DOCS_ASSETS = "/docs/assets"
 
 
 @router.get("/livez", operation_id="check_liveness", summary="Is the process alive?", response_model=Health)
@@ -65,36 +58,6 @@ async def readyz(request: Request, services: ServicesDep, response: Response) ->
     missing = await readiness(request, services)
     response.status_code = 503 if missing else 200
     return {"status": missing or "ok", "engines": [client.state.value for client in services.engines.clients]}
-
-
-@router.get("/docs", operation_id="docs", include_in_schema=False)
-async def docs() -> HTMLResponse:
-    """Swagger UI, from this service and nowhere else."""
-    page = get_swagger_ui_html(
-        openapi_url="/openapi.json",
-        title="Kerascope",
-        swagger_js_url=f"{DOCS_ASSETS}/swagger-ui-bundle.js",
-        swagger_css_url=f"{DOCS_ASSETS}/swagger-ui.css",
-        swagger_favicon_url=f"{DOCS_ASSETS}/favicon-32x32.png",
-    )
-    page.headers["Content-Security-Policy"] = page_policy(bytes(page.body).decode())
-    return page
-
-
-@router.get("/openapi.json", operation_id="openapi", include_in_schema=False)
-async def openapi(request: Request) -> JsonObject:
-    document: JsonObject = request.app.openapi()
-    return document
-
-
-def page_policy(page: str) -> str:
-    """A policy under which a page runs its own inline scripts, each by its hash, and loads from this service alone."""
-    digests = [hashlib.sha256(script.encode()).digest() for script in re.findall("<script>(.*?)</script>", page, re.S)]
-    hashes = "".join(f" 'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
-    return (
-        f"default-src 'self'; script-src 'self'{hashes}; style-src 'self'; img-src 'self' data: blob:; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    )
 
 
 # Prometheus' own text, or OpenMetrics where it is accepted.

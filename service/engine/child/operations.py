@@ -23,8 +23,7 @@ from service.contract.questions import (
 from service.contract.results import Explained, MethodResult
 from service.engine.child.answer import answer, check_finite, explained, network_input, with_model_defaults
 from service.engine.child.around import SharedPasses
-from service.engine.child.describe import layer_found, layer_row, method_validity, model_found
-from service.engine.child.summary import summary_of
+from service.engine.child.describe import layer_found, layer_row, method_validity, model_found, summary_of
 from service.errors import MethodNotValid, TooCostly
 from service.explainers import BY_NAME, EXPLAINERS
 from service.explainers.base import Explainer, Photograph, Progress

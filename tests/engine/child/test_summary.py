@@ -15,7 +15,7 @@ import pytest
 import tf_keras
 from keras import layers
 
-from service.engine.child.summary import summary_of
+from service.engine.child.describe import summary_of
 from service.errors import UnknownLayer
 from service.models.dialects.keras2 import KERAS_2
 from service.models.dialects.keras3 import KERAS_3

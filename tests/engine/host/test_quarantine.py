@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from service.engine.host.quarantine import Quarantine
+from service.engine.host.client import Quarantine
 from service.errors import ModelQuarantined
 
 

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from service.errors import ModelNotLoadable
-from service.models.files.labels import imagenet_labels, labels_of
-from service.models.files.spec import ModelSpec
+from service.models.files.spec import ModelSpec, imagenet_labels, labels_of
 
 
 def spec(folder: Path, labels: object) -> ModelSpec:

@@ -9,8 +9,8 @@ import pytest
 
 from service.errors import ModelNotLoadable, UnknownModel
 from service.models.files.entries import spec_of_file
-from service.models.files.labels import labels_of
 from service.models.files.library import Library, read_catalogue
+from service.models.files.spec import labels_of
 
 
 def write(folder: Path, *names: str, text: str = "") -> None:

@@ -22,9 +22,8 @@ from PIL import Image
 from service.errors import ModelNotLoadable, WeightsUnavailable
 from service.ingest.trusted import Trust, require_allowed
 from service.models.files.entries import spec_of_file
-from service.models.files.labels import imagenet_labels
 from service.models.files.loading import load
-from service.models.files.spec import InputSpec, ModelSpec, Preprocessing
+from service.models.files.spec import InputSpec, ModelSpec, Preprocessing, imagenet_labels
 from service.models.graph.preprocess import prepare
 from service.models.loaded import LoadedModel, load_model
 

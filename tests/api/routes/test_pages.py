@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from service.api.routes.explorer import WEB
+from service.api.routes.pages import WEB
 from tests.conftest import Service
 
 
