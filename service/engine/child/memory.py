@@ -32,6 +32,8 @@ class Memory:
         self._models = models
         self._most = most
         self._seen: list[int] = []
+        self.ended = 0
+        """Counts what has ended that may have left memory to be given back: calls, loads, what was compiled."""
 
     @property
     def held_bytes(self) -> int:

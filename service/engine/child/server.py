@@ -10,7 +10,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
 import structlog
 import zmq
@@ -37,9 +36,9 @@ from service.engine.child.around import BetweenCalls, Smaller
 from service.engine.child.batching import LARGEST, Batched, Batches
 from service.engine.child.caller import Caller, UntilDeadline, fault_for
 from service.engine.child.memory import Memory
-from service.engine.child.preload import Preload
 from service.engine.child.segments import Segments
 from service.engine.child.turns import Turns
+from service.engine.child.warming import Preload, Warming
 from service.engine.protocol import Call, EngineConfig, Places, Reply, pack, unpack
 from service.errors import KerascopeError, OutOfMemory
 from service.explainers.base import Progress
@@ -56,8 +55,6 @@ log = structlog.get_logger(__name__)
 
 # As many light ones as may run as one, and the few heavy ones beside them.
 CALLS_AT_A_TIME = LARGEST + 8
-# What there must be room for before plans are compiled that nobody asked for yet.
-WARM_UP_ROOM = 100_000_000
 # How long nobody computes before memory is given back; taking it again costs a call some ms.
 IDLE_S = 1.0
 
@@ -117,9 +114,9 @@ class Engine:
         gc.collect()
         gc.freeze()
         self._memory = Memory(self._registry, resident_bytes() or 0, config.registry_bytes)
-        self._ended_calls = 0
-        # The usual methods that were compiled for each warm model.
-        self._compiled: WeakKeyDictionary[LoadedModel, set[str]] = WeakKeyDictionary()
+        self.warming = Warming(
+            self._operations, self._registry, self._memory, self._batches, work, config.registry_bytes
+        )
 
     async def serve(self) -> None:
         """Answers until the process ends."""
@@ -253,7 +250,7 @@ class Engine:
 
     def _ended(self) -> None:
         """A call has ended: what its steps left to be used again goes back to the system where that is too much."""
-        self._ended_calls += 1
+        self._memory.ended += 1
         self._memory.trim()
 
     async def _tidy(self) -> None:
@@ -264,20 +261,20 @@ class Engine:
         while True:
             await asyncio.sleep(IDLE_S)
             try:
-                if self._ended_calls != seen and self._registry.idle:
-                    seen = self._ended_calls
+                if self._memory.ended != seen and self._registry.idle:
+                    seen = self._memory.ended
                     await in_thread(self._loads, self._memory.give_back)
                 elif self._memory.lasts():
                     await in_thread(self._loads, self._memory.make_room)
-                while self._registry.idle and (coming := self._next_to_compile()):
-                    await in_thread(self._calls, self._warm_up, *coming)
+                while self._registry.idle and (coming := self.warming.next()):
+                    await in_thread(self._calls, self.warming.compile, *coming)
             except Exception:
                 log.exception("tidying failed")
 
     def _warm(self, model_id: str, again: bool = False) -> None:
         with self._registry.use(model_id, again=again):
             # Reading a model leaves memory to be given back, as a call does.
-            self._ended_calls += 1
+            self._memory.ended += 1
 
     def closing(self) -> None:
         """The process ends soon: a job that runs gets to its next tick before anything else."""
@@ -292,43 +289,7 @@ class Engine:
             return
         self._preloads.ended(model_id, warm=True)
         for name in self._operations.usual():
-            await in_thread(self._calls, self._warm_up, model_id, name)
-
-    def _next_to_compile(self) -> tuple[str, str] | None:
-        """The ID of the model used last that lacks a usual method, and the method; None where none does, or there is no
-        room."""
-        if self._registry.warm_bytes + self._memory.library_bytes + WARM_UP_ROOM > self._config.registry_bytes:
-            return None
-        for model in self._registry.warm_models():
-            for name in self._operations.usual():
-                if not model.obstacle and name not in self._compiled.get(model, ()):
-                    return model.spec.id, name
-        return None
-
-    def _warm_up(self, model_id: str, name: str) -> None:
-        """Compiles a usual method in the background: calls are answered meanwhile."""
-        started, model = time.monotonic(), self._registry.peek(model_id)
-        if model is None:
-            return
-        # Whatever comes of it, it is not tried again.
-        self._compiled.setdefault(model, set()).add(name)
-        try:
-            with part_of(self._work, model_id, "warm-up"):
-                self._operations.warm_up(model, Batched(model.backend, self._batches, Caller("warm-up")), name)
-        except KerascopeError as error:
-            log.warning("warm-up failed", model=model_id, method=name, reason=error.detail)
-        except Exception:
-            log.exception("warm-up failed", model=model_id, method=name)
-        else:
-            log.info("method ready", model=model_id, method=name, seconds=round(time.monotonic() - started, 2))
-        finally:
-            del model
-            if not self._registry.is_warm(model_id):
-                from service.models.memory import release_memory
-
-                # It was unloaded meanwhile, and is held by nobody any longer.
-                release_memory()
-            self._ended_calls += 1
+            await in_thread(self._calls, self.warming.compile, model_id, name)
 
     def _status(self) -> EngineStatus:
         return EngineStatus(

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from service.contract.questions import AskFitting, Explain, ExplainFitted, Fitted
 from service.contract.results import Changed, Explained
-from service.engine.child import memory, server
+from service.engine.child import memory, server, warming
 from service.engine.child.caller import Caller, UntilDeadline
 from service.engine.child.server import Engine
 from service.engine.protocol import Call
@@ -96,7 +96,7 @@ def test_still_too_little_is_told(engine: Engine, shapes: LoadedModel, monkeypat
 def test_usual_calls_find_their_plans_compiled(engine: Engine, shapes: LoadedModel) -> None:
     shapes.backend.plans.release()
     for name in engine._operations.usual():
-        engine._warm_up("shapes", name)
+        engine.warming.compile("shapes", name)
     traces = shapes.backend.traces
     for name in ("predict", "cam", "saliency"):
         engine._explain(shapes, asked(name), IMAGE, Caller("a"), Progress())
@@ -106,7 +106,7 @@ def test_usual_calls_find_their_plans_compiled(engine: Engine, shapes: LoadedMod
 def test_what_is_compiled_and_folded_is_counted(engine: Engine, shapes: LoadedModel) -> None:
     shapes.backend.plans.release()
     for name in ("predict", "cam", "saliency"):
-        engine._warm_up("shapes", name)
+        engine.warming.compile("shapes", name)
     assert len(shapes.backend.plans) == 3
     found = engine._registry.status()["shapes"]
     assert found.plan_bytes == shapes.backend.plans.bytes > 3 * 50 * OPERATION_BYTES
@@ -122,7 +122,7 @@ def test_at_rest_the_process_holds_no_more_than_it_may(engine: Engine, monkeypat
         model.backend.plans.release()
         kept = engine._registry.warm_bytes
     for name in ("predict", "cam", "saliency"):
-        engine._warm_up("shapes", name)
+        engine.warming.compile("shapes", name)
     beside = kept // 2
 
     def resident() -> int:
@@ -139,7 +139,7 @@ def test_at_rest_the_process_holds_no_more_than_it_may(engine: Engine, monkeypat
     assert engine._registry.is_warm("shapes")
     # What libraries keep beyond half of the budget takes no model's room: dropping them would not help.
     monkeypatch.setattr(engine._registry, "_budget", 10**9)
-    engine._warm_up("shapes", "predict")
+    engine.warming.compile("shapes", "predict")
     beside = 2 * engine._registry.warm_bytes
     monkeypatch.setattr(engine._memory, "_most", beside)
     monkeypatch.setattr(engine._registry, "_budget", beside)
@@ -154,7 +154,7 @@ def test_nor_does_it_for_long_where_callers_leave_no_pause(
     """The model is in use at every look, and what lies beside it leaves no room for one of its three plans."""
     shapes.backend.plans.release()
     for name in ("predict", "cam", "saliency"):
-        engine._warm_up("shapes", name)
+        engine.warming.compile("shapes", name)
     beside = engine._registry.warm_bytes // 2
     most = engine._registry.warm_bytes + beside - 1
     monkeypatch.setattr(
@@ -217,33 +217,33 @@ def test_an_image_that_was_resized_for_another_model_is_not_taken(engine: Engine
 
 
 def test_what_is_asked_most_is_compiled_first_and_once(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "_compiled", WeakKeyDictionary())
+    monkeypatch.setattr(engine.warming, "_compiled", WeakKeyDictionary())
     monkeypatch.setattr(engine._operations, "asked", Counter(saliency=3, occlusion=9))
     assert engine._operations.usual() == ["saliency", "predict", "cam", "activations"]
     with engine._registry.use("shapes") as model:
         model.backend.plans.release()
     done = []
-    while coming := engine._next_to_compile():
+    while coming := engine.warming.next():
         assert coming[0] == "shapes"
         done.append(coming[1])
-        engine._warm_up(*coming)
+        engine.warming.compile(*coming)
     assert done == ["saliency", "predict", "cam", "activations"]
     assert len(model.backend.plans) == 4
     assert engine._operations.asked == Counter(saliency=3, occlusion=9), "its own calls are none of a caller's"
 
 
 def test_nothing_is_compiled_beforehand_without_room(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "_compiled", WeakKeyDictionary())
+    monkeypatch.setattr(engine.warming, "_compiled", WeakKeyDictionary())
     with engine._registry.use("shapes"):
         pass
     warm = engine._registry.warm_bytes
     beside = 1000
     monkeypatch.setattr(engine._registry, "beside_bytes", beside)
-    enough = server.WARM_UP_ROOM + beside
+    enough = warming.WARM_UP_ROOM + beside
     for room, coming in ((enough, ("shapes", "predict")), (enough - 1, None)):
         monkeypatch.setattr(engine._operations, "asked", Counter())
-        monkeypatch.setattr(engine, "_config", engine._config.model_copy(update={"registry_bytes": warm + room}))
-        assert engine._next_to_compile() == coming
+        monkeypatch.setattr(engine.warming, "_budget_bytes", warm + room)
+        assert engine.warming.next() == coming
 
 
 def test_a_model_that_is_compiled_for_can_be_unloaded_and_stays_cold(
@@ -257,8 +257,8 @@ def test_a_model_that_is_compiled_for_can_be_unloaded_and_stays_cold(
         unloaded.append(engine._registry.unload("shapes"))
 
     monkeypatch.setattr(engine._operations, "warm_up", warm_up)
-    engine._warm_up("shapes", "predict")
+    engine.warming.compile("shapes", "predict")
     assert unloaded == [True]
-    engine._warm_up("shapes", "cam")
+    engine.warming.compile("shapes", "cam")
     assert unloaded == [True], "a cold model is not loaded for it"
     assert not engine._registry.is_warm("shapes")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from service.engine.child.preload import Preload
+from service.engine.child.warming import Preload
 from service.engine.host.pool import engine_of
 from service.models.files.library import Library
 from service.models.files.uploads.store import UploadStore
