@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hmac
 import os
 import tempfile
@@ -12,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
+from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from service.errors import InvalidParameter, KeysUnavailable, UnknownKey
@@ -101,9 +101,8 @@ class KeyStore:
     @contextmanager
     def _changing(self) -> Iterator[dict[str, Key]]:
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with os.fdopen(os.open(self._folder / f"{NAME}.lock", os.O_CREAT | os.O_WRONLY, 0o600), "wb") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
+            # A soft lock is none of the kernel's: it would stay when its holder is killed.
+            with FileLock(self._folder / f"{NAME}.lock", mode=0o600, fallback_to_soft=False):
                 keys = _read(self._path)
                 yield keys
                 _write(self._path, keys)

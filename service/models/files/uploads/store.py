@@ -6,18 +6,18 @@ wrote becomes a name on disk. A version appears at once and whole: its folder is
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from pydantic import ValidationError
 
 from service.errors import ModelExists, ModelNotLoadable, QuotaExceeded, Unavailable, UnknownModel
@@ -278,9 +278,6 @@ class UploadStore:
     def _place(self, name: str) -> Path:
         return self._folder / hashlib.sha256(name.encode()).hexdigest()[:32]
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with (self._folder / "lock").open("wb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+    def _locked(self) -> FileLock:
+        # A soft lock is none of the kernel's: it would stay when its holder is killed.
+        return FileLock(self._folder / "lock", fallback_to_soft=False)
