@@ -21,9 +21,9 @@ from filelock import FileLock
 from pydantic import ValidationError
 
 from service.errors import ModelExists, ModelNotLoadable, QuotaExceeded, Unavailable, UnknownModel
+from service.files import FRESH, sync
 from service.models.files.spec import ModelSpec
 from service.models.files.uploads.record import (
-    PARTIAL,
     RECORD,
     Record,
     Unreadable,
@@ -32,7 +32,6 @@ from service.models.files.uploads.record import (
     canonical_name,
     read_record,
     split_id,
-    sync_folder,
     write_record,
 )
 
@@ -194,7 +193,7 @@ class UploadStore:
             place.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(place / str(number), ignore_errors=True)
             os.replace(ready, place / str(number))
-            sync_folder(place)
+            sync(place)
             made = Record(
                 id=model_id,
                 owner=owner,
@@ -265,7 +264,7 @@ class UploadStore:
         with suppress(OSError):
             return [
                 path for path in place.iterdir()
-                if (path.name.isdecimal() and path.name not in kept) or path.suffix == PARTIAL
+                if (path.name.isdecimal() and path.name not in kept) or path.name.startswith(FRESH)
             ]  # fmt: skip
         return []
 
