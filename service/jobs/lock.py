@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import fcntl
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import IO
+
+from filelock import FileLock, Timeout
 
 
-def acquire(folder: Path, name: str) -> IO[bytes] | None:
-    """The file that holds the worker's `name` until it is closed; None while another process holds it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    file = (folder / f"{name}.lock").open("wb")
+def acquire(folder: Path, name: str) -> AbstractContextManager[object] | None:
+    """Takes the lock on the worker's `name`, which the exit of what it gives lets go; None while another holds it.
+
+    Any thread may let it go. Raises OSError where the lock file cannot be made or locked.
+    """
+    # A soft lock is none of the kernel's: it would stay when its holder is killed.
+    lock = FileLock(folder / f"{name}.lock", blocking=False, thread_local=False, fallback_to_soft=False)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
+        return lock.acquire()
+    except Timeout:
         return None
-    return file
 
 
 def is_held(folder: Path, name: str) -> bool:
     """Whether a live process holds the worker's `name`."""
-    file = acquire(folder, name)
-    if file is None:
+    lock = acquire(folder, name)
+    if lock is None:
         return True
-    file.close()
-    return False
+    with lock:
+        return False

@@ -136,8 +136,8 @@ class Worker:
         while not self._stopping.is_set():
             try:
                 for name in self._names() if time.monotonic() > patient_until else [self._own_name]:
-                    if file := acquire(self._config.data_dir, name):
-                        stack.enter_context(file)
+                    if held := acquire(self._config.data_dir, name):
+                        stack.enter_context(held)
                         self._named(name)
                         return True
             except OSError as error:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import fcntl
 import hmac
-import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
+from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from service.errors import InvalidParameter, KeysUnavailable, UnknownKey
 from service.errors.validation import field_errors, in_one
+from service.files import replacing
 from service.keys.key import Key, digest_of, id_of
 
 log = structlog.get_logger(__name__)
@@ -101,12 +100,12 @@ class KeyStore:
     @contextmanager
     def _changing(self) -> Iterator[dict[str, Key]]:
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with os.fdopen(os.open(self._folder / f"{NAME}.lock", os.O_CREAT | os.O_WRONLY, 0o600), "wb") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
+            # A soft lock is none of the kernel's: it would stay when its holder is killed.
+            with FileLock(self._folder / f"{NAME}.lock", mode=0o600, fallback_to_soft=False):
                 keys = _read(self._path)
                 yield keys
-                _write(self._path, keys)
+                with replacing(self._path, mode=0o600) as fresh:
+                    fresh.write_bytes(KeyFile(keys=list(keys.values())).model_dump_json(indent=1).encode())
         except OSError as error:
             raise KeysUnavailable(f"the key file {str(self._path)!r} cannot be written: {error.strerror}") from None
 
@@ -123,17 +122,3 @@ def _read(path: Path) -> dict[str, Key]:
         wrong = in_one(field_errors(error.errors(include_input=False), KeyFile)[:1])
         raise KeysUnavailable(f"the key file {str(path)!r} is damaged: {wrong}") from None
     return {key.id: key for key in found}
-
-
-def _write(path: Path, keys: Mapping[str, Key]) -> None:
-    """Whole or not at all: `mkstemp` makes a file of mode 0600, which then takes the old one's name."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(KeyFile(keys=list(keys.values())).model_dump_json(indent=1).encode())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

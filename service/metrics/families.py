@@ -72,7 +72,7 @@ def of_cache(cache: AnswerCache) -> Iterator[Metric]:
     """Kept answers."""
     yield CounterMetricFamily("kerascope_answer_cache_hits", "Answers given from those kept.", value=cache.hits)
     yield CounterMetricFamily("kerascope_answer_cache_misses", "Calls whose answer was not kept.", value=cache.misses)
-    yield GaugeMetricFamily("kerascope_answer_cache_bytes", "Bytes of kept answers.", value=cache.bytes)
+    yield GaugeMetricFamily("kerascope_answer_cache_bytes", "Bytes of kept answers.", value=cache.kept_bytes)
 
 
 def of_jobs(counts: Mapping[JobState, int] | None) -> Iterator[Metric]:

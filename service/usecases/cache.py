@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
 from dataclasses import asdict, dataclass
 
 import orjson
+from cachetools import LRUCache
 
 from service import __version__
 from service.usecases.request import ExplainRequest
@@ -29,14 +29,18 @@ class AnswerCache:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._kept: OrderedDict[str, Kept] = OrderedDict()
-        self.bytes = 0
+        self._kept: LRUCache[str, Kept] = LRUCache(limit, getsizeof=lambda kept: len(kept.content))
         self.hits = 0
         self.misses = 0
 
     @property
     def on(self) -> bool:
         return self._limit > 0
+
+    @property
+    def kept_bytes(self) -> int:
+        """How many bytes the kept answers have in all."""
+        return int(self._kept.currsize)
 
     def __contains__(self, question: str) -> bool:
         """Whether some model's answer is kept, be it today's model or not."""
@@ -49,7 +53,6 @@ class AnswerCache:
             self.misses += 1
             return None
         self.hits += 1
-        self._kept.move_to_end(question)
         return kept
 
     def takes(self, size: int) -> bool:
@@ -59,14 +62,8 @@ class AnswerCache:
     def put(self, question: str, content: bytes | memoryview, media_type: str, fingerprint: str) -> None:
         """Keeps a copy: what was written piece by piece may lie in a buffer several times as large, of which the bound
         would know nothing."""
-        if not self.takes(len(content)):
-            return
-        if old := self._kept.pop(question, None):
-            self.bytes -= len(old.content)
-        self._kept[question] = Kept(bytes(memoryview(content)), media_type, fingerprint)
-        self.bytes += len(content)
-        while self.bytes > self._limit:
-            self.bytes -= len(self._kept.popitem(last=False)[1].content)
+        if self.takes(len(content)):
+            self._kept[question] = Kept(bytes(memoryview(content)), media_type, fingerprint)
 
 
 def question_of(request: ExplainRequest) -> str:

@@ -1,4 +1,4 @@
-"""Messages survive the way unchanged, malformed ones are refused with ValueError, and nothing is ever unpickled."""
+"""Messages survive the way unchanged, malformed ones are refused with ValueError, and no message is unpickled."""
 
 from __future__ import annotations
 
@@ -230,6 +230,10 @@ def test_messages_are_frozen() -> None:
         ArrayHeader(name="x", dtype="uint8", shape=(1,)).name = "y"  # type: ignore[misc]
 
 
+# It unpickles one file, whose sha256 the source names, and lets that file ask for four names.
+UNPICKLES = Path(service.__file__).parent / "models" / "files" / "torch_file.py"
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
 def test_no_pickle(path: Path) -> None:
     modules: set[str] = set()
@@ -241,4 +245,5 @@ def test_no_pickle(path: Path) -> None:
         elif isinstance(node, ast.keyword) and node.arg == "allow_pickle":
             assert isinstance(node.value, ast.Constant)
             assert node.value.value is False
-    assert not modules & {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve", "joblib", "multiprocessing"}
+    found = modules & {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve", "joblib", "multiprocessing"}
+    assert found == ({"pickle"} if path == UNPICKLES else set())

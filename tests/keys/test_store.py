@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -31,6 +32,13 @@ def test_the_file_holds_no_key_and_is_the_owners(tmp_path: Path) -> None:
     assert text.rpartition(key.id)[2] not in content
     assert (tmp_path / NAME).stat().st_mode & 0o777 == 0o600
     assert sorted(path.name for path in tmp_path.iterdir()) == [NAME, f"{NAME}.lock"]
+    assert (tmp_path / f"{NAME}.lock").stat().st_mode & 0o777 == 0o600
+
+
+def test_keys_that_are_added_at_the_same_time_are_all_kept(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        added = list(pool.map(lambda _: made(tmp_path)[1].id, range(16)))
+    assert sorted(key.id for key in KeyStore(tmp_path).all()) == sorted(added)
 
 
 def test_a_running_store_sees_every_change(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def test_the_least_recently_used_go_first() -> None:
     assert cache.get("a", "f") is not None
     keep(cache, "e", 20)
     assert [name for name in "abcde" if cache.get(name, "f")] == ["a", "c", "d", "e"]
-    assert cache.bytes == 95
+    assert cache.kept_bytes == 95
     assert (cache.hits, cache.misses) == (5, 1)
 
 
@@ -32,13 +32,13 @@ def test_the_same_again_counts_once() -> None:
     cache = AnswerCache(100)
     keep(cache, "a", 20)
     keep(cache, "a", 25)
-    assert cache.bytes == 25
+    assert cache.kept_bytes == 25
 
 
 def test_what_is_too_large_is_not_kept() -> None:
     cache = AnswerCache(100)
     keep(cache, "a", 26)
-    assert (cache.get("a", "f"), cache.bytes) == (None, 0)
+    assert (cache.get("a", "f"), cache.kept_bytes) == (None, 0)
 
 
 def test_what_is_kept_holds_no_larger_buffer() -> None:
@@ -48,14 +48,14 @@ def test_what_is_kept_holds_no_larger_buffer() -> None:
     del buffer[:]
     found = cache.get("a", "f")
     assert found is not None
-    assert (found.content, cache.bytes) == (b"234", 3)
+    assert (found.content, cache.kept_bytes) == (b"234", 3)
 
 
 def test_off() -> None:
     cache = AnswerCache(0)
     keep(cache, "a", 1)
     assert not cache.on
-    assert cache.bytes == 0
+    assert cache.kept_bytes == 0
 
 
 def cam(**params: Any) -> MethodCall:
@@ -98,7 +98,7 @@ def test_the_answer_of_another_model_is_none() -> None:
     keep(cache, "a", 25, "new")
     found = cache.get("a", "new")
     assert found is not None
-    assert (found.content, found.fingerprint, cache.bytes) == (bytes(25), "new", 25)
+    assert (found.content, found.fingerprint, cache.kept_bytes) == (bytes(25), "new", 25)
     assert tag_of("a", "old") != tag_of("a", "new")
 
 

@@ -192,9 +192,7 @@ def answered_as(submitted: ExplainRequest, given: Fields, accept: str | None) ->
     wanted = parse_result(given)
     stated = wanted.format or (submitted.options.format if accept in ANYTHING else None)
     forms = FORMS_OF_MANY if submitted.many else forms_of(submitted.methods[0].explainer)
-    anew = {
-        name: getattr(wanted, name) for name in ("outputs", "arrays", "picture", "quality", "max_side") if name in given
-    }
+    anew = {name: getattr(wanted, name) for name in ANEW if name in given}
     form = choose(stated, accept, forms)
     moving = any(moves(call.explainer, form) for call in submitted.methods)
     held = held_of(submitted.options, form, moving=moving)

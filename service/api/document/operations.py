@@ -114,6 +114,8 @@ def as_job_responses() -> dict[int | str, JsonObject]:
 
 def query_parameters(*models: type[BaseModel], leave_out: tuple[str, ...] = ()) -> list[JsonObject]:
     """Each field as a query parameter; lists are written comma-separated."""
+    # FastAPI's parameter models describe another contract, and keep it: what the body may give they want in the query,
+    # lists they want repeated and not with commas, and of a single value that is repeated they take the last.
     found = []
     for model in models:
         schema = model.model_json_schema(by_alias=True)

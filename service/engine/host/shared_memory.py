@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import mmap
 import os
 import re
@@ -12,6 +11,7 @@ import uuid
 from pathlib import Path
 
 import structlog
+from filelock import lock_descriptor
 
 log = structlog.get_logger(__name__)
 
@@ -86,11 +86,9 @@ class SharedMemory:
     def _claimed(self, name: str) -> bool:
         """Makes the lock; False where another service, which starts too, took it for one that was left."""
         lock = os.open(self._folder / name, _OURS | os.O_CREAT | os.O_EXCL, 0o600)
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(lock).st_nlink:
-                self._lock, self._name = lock, name
-                return True
+        if lock_descriptor(lock, blocking=False) and os.fstat(lock).st_nlink:
+            self._lock, self._name = lock, name
+            return True
         os.close(lock)
         return False
 
@@ -107,7 +105,8 @@ def sweep_ended(folder: Path) -> None:
             with contextlib.suppress(FileNotFoundError):
                 lock = os.open(folder / owner, _OURS)
                 held.callback(os.close, lock)
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if not lock_descriptor(lock, blocking=False):
+                    continue
             _remove_segments(folder, owner)
             (folder / owner).unlink(missing_ok=True)
 

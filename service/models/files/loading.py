@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import zipfile
 from pathlib import Path
@@ -12,6 +11,7 @@ import structlog
 
 from service.arrays import KerasModel
 from service.errors import KerascopeError, ModelNotLoadable, WeightsUnavailable, nearest
+from service.files import replacing
 from service.models.files import efficientnet_lite0
 from service.models.files.opening import keras3
 from service.models.files.opening.contents import Config, Contents, contents_of
@@ -116,16 +116,13 @@ def _efficientnet_lite0(cache_dir: Path) -> tuple[KerasModel, str]:
         except (ValueError, OSError, zipfile.BadZipFile, KeyError):
             cached.unlink(missing_ok=True)
     model = efficientnet_lite0.convert(efficientnet_lite0.find_checkpoint())
-    partial = cached.with_name(f".{cached.stem}.partial.keras")
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
-        model.save(partial)
-        partial.replace(cached)
+        with replacing(cached) as fresh:
+            model.save(fresh)
     except OSError as error:
         # A full or read-only disk costs the conversion at the next start, and nothing else.
         log.warning("converted model not kept", folder=str(cache_dir), reason=error.strerror)
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
     return model, f"sha256:{digest}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -91,8 +92,13 @@ def test_top_classes(model: Any, name: str, expected: dict[int, float]) -> None:
 
 
 def test_weights_are_transposed_as_keras_wants_them(model: Any, checkpoint: Path) -> None:
-    state = read_state_dict(checkpoint.read_bytes())
+    state = read_state_dict(checkpoint.read_bytes(), efficientnet_lite0.SHA256)
     assert len(state) == 296
+    read = hashlib.sha256()
+    for name, values in state.items():
+        read.update(f"{name} {values.dtype.str} {values.shape}".encode() + values.tobytes())
+    # As they were read by a reader of opcodes that unpickled nothing.
+    assert read.hexdigest() == "5cd1277bb2fa700432e06715d2cd971cdb459ad8db4dad7c2da41bec008d9700"
     kernel = model.get_layer("stem_conv").get_weights()[0]
     assert kernel[2, 1, 0, 31] == state["_conv_stem.weight"][31, 0, 2, 1]
     depthwise = model.get_layer("block7a_dwconv").get_weights()[0]
@@ -106,7 +112,7 @@ def test_weights_are_transposed_as_keras_wants_them(model: Any, checkpoint: Path
 
 
 def test_a_checkpoint_that_does_not_fit_is_refused_before_any_weight_is_set(fresh: Any, checkpoint: Path) -> None:
-    state = read_state_dict(checkpoint.read_bytes())
+    state = read_state_dict(checkpoint.read_bytes(), efficientnet_lite0.SHA256)
     before = fresh.get_layer("stem_conv").get_weights()[0]
     without = {name: value for name, value in state.items() if name != "_bn1.bias"}
     for wrong, message in (

@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import ModelExists, ModelNotLoadable, QuotaExceeded, Unavailable, UnknownModel
+from service.files import FRESH
 from service.models.files.library import Library
 from service.models.files.uploads.record import Record, split_id
 from service.models.files.uploads.store import UploadStore
@@ -139,6 +140,7 @@ class TestM10Crashes:
         (place,) = [path.parent for path in (tmp_path / "uploads").glob("*/record.json")]
         (place / "2").mkdir()
         (place / "2" / "canonical.keras").write_bytes(b"half")
+        (place / f"{FRESH}0-record.json").write_bytes(b"half")
         old = where.incoming()
         os.utime(old, (0, 0))
         fresh = where.incoming()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,12 +13,12 @@ import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from service.errors import Unavailable, UnknownModel
+from service.files import replacing
 from service.json_types import Json, JsonObject
 
 log = structlog.get_logger(__name__)
 
 RECORD = "record.json"
-PARTIAL = ".new"
 Visibility = Literal["private", "shared"]
 
 
@@ -135,19 +134,5 @@ def _unreadable(path: Path, data: bytes, error: ValidationError) -> Unreadable:
 
 def write_record(path: Path, record: Record) -> None:
     """Writes the record at once and whole, also when the power goes."""
-    fresh = path.with_suffix(PARTIAL)
-    with fresh.open("wb") as file:
-        file.write(record.model_dump_json().encode())
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(fresh, path)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """What was renamed in it stays so when the power goes."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with replacing(path) as fresh:
+        fresh.write_bytes(record.model_dump_json().encode())

@@ -6,24 +6,24 @@ wrote becomes a name on disk. A version appears at once and whole: its folder is
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from filelock import FileLock
 from pydantic import ValidationError
 
 from service.errors import ModelExists, ModelNotLoadable, QuotaExceeded, Unavailable, UnknownModel
+from service.files import FRESH, sync
 from service.json_types import JsonObject
 from service.models.files.spec import ModelSpec
 from service.models.files.uploads.record import (
-    PARTIAL,
     RECORD,
     Record,
     Unreadable,
@@ -32,7 +32,6 @@ from service.models.files.uploads.record import (
     canonical_name,
     read_record,
     split_id,
-    sync_folder,
     write_record,
 )
 
@@ -194,7 +193,7 @@ class UploadStore:
             place.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(place / str(number), ignore_errors=True)
             os.replace(ready, place / str(number))
-            sync_folder(place)
+            sync(place)
             made = Record(
                 id=model_id,
                 owner=owner,
@@ -265,7 +264,7 @@ class UploadStore:
         with suppress(OSError):
             return [
                 path for path in place.iterdir()
-                if (path.name.isdecimal() and path.name not in kept) or path.suffix == PARTIAL
+                if (path.name.isdecimal() and path.name not in kept) or path.name.startswith(FRESH)
             ]  # fmt: skip
         return []
 
@@ -278,9 +277,6 @@ class UploadStore:
     def _place(self, name: str) -> Path:
         return self._folder / hashlib.sha256(name.encode()).hexdigest()[:32]
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with (self._folder / "lock").open("wb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+    def _locked(self) -> FileLock:
+        # A soft lock is none of the kernel's: it would stay when its holder is killed.
+        return FileLock(self._folder / "lock", fallback_to_soft=False)
