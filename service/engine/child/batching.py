@@ -128,16 +128,21 @@ def _compute(asks: list[_Ask]) -> None:
 
 
 class Batched(Around):
-    """A model's backend for one call: its plans run in turn, and together with what other calls ask of them."""
+    """A model's backend for one call: its plans run in turn, and together with what other calls ask of them.
 
-    def __init__(self, backend: Backend, batches: Batches, caller: Caller) -> None:
+    Where it does not `joins`, each run is alone: what runs in one batch with others rounds otherwise.
+    """
+
+    def __init__(self, backend: Backend, batches: Batches, caller: Caller, *, joins: bool = True) -> None:
         super().__init__(backend)
+        self._joins = joins
         self._batches = batches
         self._caller = caller
 
     def run(self, compiled: Compiled, arrays: tuple[Array, ...]) -> list[Array]:
         """Runs in turn, with single images of others that wait for the same plan."""
-        return self._batches.run(self._caller, (self._backend, compiled.key), compiled.plan, arrays, compiled.rows)
+        most = compiled.rows if self._joins else 1
+        return self._batches.run(self._caller, (self._backend, compiled.key), compiled.plan, arrays, most)
 
     def alone(self, compute: Callable[[], T], /) -> T:
         """Runs in turn, and alone."""

@@ -116,7 +116,9 @@ class Warming:
         self._compiled.setdefault(model, set()).add(name)
         try:
             with part_of(self._work, model_id, "warm-up"):
-                self._operations.warm_up(model, Batched(model.backend, self._batches, Caller("warm-up")), name)
+                # Nobody's answer is to round otherwise for having met it.
+                backend = Batched(model.backend, self._batches, Caller("warm-up"), joins=False)
+                self._operations.warm_up(model, backend, name)
         except KerascopeError as error:
             log.warning("warm-up failed", model=model_id, method=name, reason=error.detail)
         except Exception:

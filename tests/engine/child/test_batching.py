@@ -71,6 +71,21 @@ def test_others_plans_and_larger_batches_stay_alone() -> None:
     assert batches.sizes == {1: 3}
 
 
+def test_what_is_compiled_beforehand_joins_nobody() -> None:
+    """A call that meets a warm-up of its own plan must round as it does alone."""
+    turns = Turns()
+    batches, backend = Batches(turns), TensorFlowBackend()
+
+    def call(number: int) -> float:
+        around = Batched(backend, batches, Caller(str(number)), joins=number != 1)
+        return float(
+            around.compiled("sum", lambda x: x * 2, ROWS, rows=32)(np.full((1, 2), number, np.float32))[0][0, 0]
+        )
+
+    assert after_a_busy_device(turns, 3, call) == [0.0, 2.0, 4.0]
+    assert batches.sizes == {1: 1, 2: 1}
+
+
 def test_who_is_part_of_a_run_beside_takes_no_turn_meanwhile() -> None:
     """The one that had the device is done before the run beside it is, and another waits for no plan."""
     turns = Turns()
