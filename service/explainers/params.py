@@ -73,8 +73,20 @@ def _layer_names(value: Any) -> Any:
     return names
 
 
+def _sides(value: object) -> Any:
+    """`16`, `"16"`, `"16,24"` and `[16, 24]` as (height, width)."""
+    parts = value.split(",") if isinstance(value, str) else value if isinstance(value, (list, tuple)) else [value]
+    if len(parts) not in (1, 2) or not all(re.fullmatch(r"\d{1,6}", str(part).strip()) for part in parts):
+        raise ValueError("write one side in px, or height,width")
+    sides = [int(str(part)) for part in parts]
+    if min(sides) < 1:
+        raise ValueError("a side must be at least 1 px")
+    return sides[0], sides[-1]
+
+
 Indices = Annotated[tuple[int, ...], BeforeValidator(_indices)]
 LayerNames = Annotated[tuple[str, ...], BeforeValidator(_layer_names)]
+Sides = Annotated[tuple[int, int], BeforeValidator(_sides)]
 LayerName = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from service.engine.child.answer import network_input
 from service.explainers import BY_NAME
 from service.explainers.base import Progress
 from service.explainers.passes import scores_plan
+from service.explainers.subject import Subject
 from service.explainers.targets import class_targets, parse_targets
 from service.models.files.entries import spec_of_file
 from service.models.loaded import LoadedModel, load_model
@@ -42,7 +44,7 @@ def estimate(model: LoadedModel, method: str, /, **params: Any) -> int:
         targets = parse_targets(getattr(parsed, "target", "top1"), model.graph, model.head, ())
     shape = model.input_shape
     image = network_input(model, np.zeros((shape.height, shape.width, shape.channels), np.float32), False)
-    return explainer.passes(parsed, model.graph, image, targets, model.backend)
+    return explainer.passes(Subject(model.backend, model.graph, image, targets, Progress()), parsed)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +110,8 @@ def test_within_a_factor_of_two_of_this_machine(
     explainer = BY_NAME[method]
     parsed = explainer.Params.model_validate(params)
     targets = parse_targets("top1", model.graph, model.head, ())
-    plan = scores_plan(model.backend, model.graph, image, class_targets(model.head))
+    subject = Subject(model.backend, model.graph, image, targets, Progress())
+    plan = scores_plan(replace(subject, targets=class_targets(model.head)))
     batch = np.repeat(image.batch, 16, axis=0)
 
     def seconds(run: Callable[[], object]) -> float:
@@ -117,10 +120,10 @@ def test_within_a_factor_of_two_of_this_machine(
         return time.perf_counter() - began
 
     def call() -> object:
-        return explainer.explain(model.backend, model.graph, image, targets, parsed, Progress())
+        return explainer.explain(subject, parsed)
 
     for run in (lambda: plan(batch), call):
         run()
     taken = [seconds(call) / (seconds(lambda: plan(batch)) / len(batch)) for _ in range(5)]
-    estimated = explainer.passes(parsed, model.graph, image, targets, model.backend)
+    estimated = explainer.passes(subject, parsed)
     assert 0.5 < estimated / float(np.median(taken)) < 2, (estimated, taken)

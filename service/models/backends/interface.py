@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 Plan = Callable[..., list[Array]]
 Signature = Sequence[tuple[tuple[int | None, ...], str]]
 ReluRule = Literal["guided", "deconvnet", "redirected"]
-Tensors = list[Any]
+# Inside a plan: a tensor of the library that computes, and the functions that take one.
+Value = Any
+Ops = Any
+Tensors = list[Value]
 # About how long one step of a call may take, so that it can be stopped and others get their turn.
 CHUNK_S = 0.1
 

@@ -12,8 +12,8 @@ import tensorflow as tf
 from keras import layers
 
 from service.errors import MethodNotValid, UnknownLayer
-from service.explainers.cam import default_layer
-from service.explainers.cam_maps import gradcam
+from service.explainers.cam.gradients import gradcam
+from service.explainers.layers import default_layer
 from service.models.graph.canonical import canonical
 from service.models.loaded import LoadedModel
 
@@ -200,7 +200,7 @@ def test_arithmetic() -> None:
     activations = np.array([[[1, 2], [3, 4]]], np.float32)
     gradients = np.array([[[2, -4], [4, 0]]], np.float32)
     # Weights (3, -2): 3 - 4 = -1 and 9 - 8 = 1.
-    assert gradcam(activations, gradients).tolist() == [[0, 1]]
+    assert gradcam.formula(activations, gradients).tolist() == [[0, 1]]
 
 
 @pytest.mark.parametrize("layer", ["gap", "scores", "2"])

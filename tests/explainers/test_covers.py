@@ -8,9 +8,9 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
+from service.explainers.covers import covering
 from service.explainers.maximization.colours import colour_map
-from service.explainers.occlusion_cover import covering
-from service.explainers.saliency_paths import Baseline, baseline_of
+from service.explainers.saliency.paths import Baseline, baseline_of
 from service.models.files.spec import InputSpec, Preprocessing, PreprocessingMode
 from service.models.graph.preprocess import InputShape, NetworkInput, as_is, nothing, prepare
 
