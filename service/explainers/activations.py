@@ -26,7 +26,7 @@ DEFAULT_LAYERS = 12
 
 
 class ActivationParams(TileParams):
-    """Which feature maps, and how they are drawn."""
+    """Says which feature maps, and how they are drawn."""
 
     layers: LayerNames | None = Field(
         None,

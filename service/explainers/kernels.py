@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class KernelParams(TileParams):
-    """Which kernels of which layer, and how they are drawn."""
+    """Says which kernels of which layer, and how they are drawn."""
 
     layer: LayerName = Field(max_length=300, description="Name, path or index of a convolution.")
     channels: Indices | None = Field(

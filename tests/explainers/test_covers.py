@@ -38,7 +38,7 @@ IDS = [f"{mode.mode}{len(mode.mean) or ''}-{order}-{channels}" for mode, order, 
 
 
 def photograph(colour: tuple[int, int, int], shape: InputShape, spec: InputSpec, mode: Preprocessing) -> NetworkInput:
-    """Of one colour, as a file would be."""
+    """An image of one colour, as a file would be."""
     return prepare(np.full((shape.height, shape.width, 3), colour, np.uint8), shape, spec, mode)
 
 

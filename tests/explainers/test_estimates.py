@@ -76,7 +76,7 @@ def test_of_a_row_of_equal_convolutions(row: LoadedModel, method: str, params: d
 
 
 def test_windows_that_are_computed_incrementally_take_a_part_of_a_pass(row: LoadedModel) -> None:
-    """Of 16 px in 64: at least 18², 20², 22² and 24² of 64² cells in the four convolutions, and the cutting."""
+    """A window of 16 px in 64 takes at least 18², 20², 22² and 24² of 64² cells in the convolutions, and cutting."""
     share = sum(side**2 for side in (18, 20, 22, 24)) / (4 * SIDE**2)
     whole = estimate(row, "occlusion", patch="16", stride="4", strategy="full")
     part = estimate(row, "occlusion", patch="16", stride="4", strategy="incremental")

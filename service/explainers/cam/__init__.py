@@ -42,7 +42,7 @@ def _plus_signs(value: object) -> object:
 
 
 class CamParams(HeatmapParams):
-    """Which map of which layer."""
+    """Says which map of which layer."""
 
     method: Annotated[str, OneOf(names_of(VARIANTS)), BeforeValidator(_plus_signs)] = Field(
         VARIANTS[0].name, description="The definition of the map."

@@ -1,4 +1,4 @@
-"""From a gradient to a step, and what an image loses for not looking like one."""
+"""A gradient becomes a step; and what an image loses for not looking like one."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ VARIANTS: tuple[MapVariant, ...] = (
 
 
 class SaliencyParams(HeatmapParams):
-    """Which gradient, and how colour channels become one map."""
+    """Says which gradient, and how colour channels become one map."""
 
     method: Annotated[str, OneOf(names_of(VARIANTS))] = Field(
         VARIANTS[0].name, description="The definition of the map."
