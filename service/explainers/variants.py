@@ -126,6 +126,11 @@ def taken_by_some(variants: tuple[Variant, ...]) -> dict[str, tuple[str, ...]]:
     return {name: names_of(each for each in variants if name in each.takes) for name in parameters}
 
 
+def takers(variants: tuple[Variant, ...], parameter: str) -> str:
+    """The names of the variants that take a parameter, for its description."""
+    return ", ".join(taken_by_some(variants)[parameter])
+
+
 @dataclass(frozen=True)
 class OneOf:
     """Marks a text parameter, `Annotated[str, OneOf(names)]`, that takes one of `names`: they are its enum."""

@@ -16,7 +16,7 @@ from service.explainers.families import MapFamily
 from service.explainers.heatmaps import map_names, map_warnings
 from service.explainers.layers import lacks_map, why_no_map
 from service.explainers.params import HeatmapParams, LayerName
-from service.explainers.variants import MapVariant, OneOf, in_words, names_of
+from service.explainers.variants import MapVariant, OneOf, in_words, names_of, takers
 
 if TYPE_CHECKING:
     from service.explainers.subject import Subject
@@ -53,7 +53,11 @@ class CamParams(HeatmapParams):
         description="Name, path or index of the layer. By default the last one with a spatial map that is no pooling.",
     )
     max_channels: int | None = Field(
-        128, ge=1, le=65536, description="scorecam only: channels to weigh, those of the largest spatial deviation."
+        128,
+        ge=1,
+        le=65536,
+        description=f"{takers(VARIANTS, 'max_channels')} only: channels to weigh, those of the largest spatial "
+        "deviation.",
     )
 
 

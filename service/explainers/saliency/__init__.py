@@ -15,7 +15,7 @@ from service.explainers.saliency.guided import deconvnet, guided_backprop, guide
 from service.explainers.saliency.noise import smoothgrad, squaregrad, vargrad
 from service.explainers.saliency.paths import Baseline, integrated_gradients
 from service.explainers.saliency.plain import gradient, gradient_x_input
-from service.explainers.variants import MapVariant, OneOf, in_words, names_of
+from service.explainers.variants import MapVariant, OneOf, in_words, names_of, takers
 
 if TYPE_CHECKING:
     from service.explainers.subject import Subject
@@ -44,18 +44,20 @@ class SaliencyParams(HeatmapParams):
         "absolute",
         description="`absolute` values, `positive` ones alone, or `signed` ones (max keeps the largest magnitude).",
     )
-    samples: int = Field(25, ge=2, le=1000, description="smoothgrad, squaregrad, vargrad: noisy copies.")
+    samples: int = Field(25, ge=2, le=1000, description=f"{takers(VARIANTS, 'samples')}: noisy copies.")
     noise: float = Field(0.15, gt=0, le=2, description="Their deviation, as a share of the image's range.")
     seed: int = Field(
         0, ge=0, le=2**31 - 1, description="Of the noise: copy i is drawn by NumPy's `default_rng([seed, i])`."
     )
-    steps: int = Field(50, ge=2, le=1000, description="integrated_gradients: points on the path.")
+    steps: int = Field(50, ge=2, le=1000, description=f"{takers(VARIANTS, 'steps')}: points on the path.")
     baseline: Baseline = Field(
         "zero",
         description="Its start: `zero` (preprocessed), `black`, the image's `mean`, or `blur`, by a Gaussian whose "
         "deviation is the 16th part of the input's longer side.",
     )
-    layer: LayerName | None = Field(None, max_length=300, description="guided_gradcam: the Grad-CAM layer.")
+    layer: LayerName | None = Field(
+        None, max_length=300, description=f"{takers(VARIANTS, 'layer')}: the Grad-CAM layer."
+    )
     colormap: Colormap | None = Field(None, description="Colours; by default inferno, and coolwarm for signed maps.")  # type: ignore[assignment]
     alpha: float = Field(0.6, ge=0, le=1, description="Share of the colours in the overlay.")
     clip: float = Field(99.5, gt=50, le=100, description="Percentile of magnitudes drawn in the last colour.")
