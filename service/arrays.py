@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 # Of any shape and type; with their names where there are several.
 Array = NDArray[Any]
 Arrays = Mapping[str, Array]
+Floats = NDArray[np.float32]
 # A tensor of whatever library, there already or still a symbol; and a function of tensors.
-Values = Any
+Value = Any
 Function = Callable[..., Any]
 # Nested tuples, lists and dictionaries of such.
 Structure = Any

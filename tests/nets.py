@@ -19,6 +19,7 @@ from keras import layers
 
 from service.explainers import BY_NAME
 from service.explainers.base import Explanation, Progress
+from service.explainers.subject import Subject
 from service.explainers.targets import class_targets, parse_targets
 from service.models.backends.tensorflow import TensorFlowBackend
 from service.models.dialects.keras3 import KERAS_3
@@ -250,8 +251,9 @@ def explain(
         targets = parse_targets(getattr(parsed, "target", "top1"), model.graph, head, model.labels_for(head))
     backend = model.backend if chunk is None else _Cut(model.backend, chunk)
     given = network_input(model, image)
-    explainer.check(parsed, model.graph, given, targets, backend)
-    return explainer.explain(backend, model.graph, given, targets, parsed, progress or Progress())
+    subject = Subject(backend, model.graph, given, targets, progress or Progress())
+    explainer.check(subject, parsed)
+    return explainer.explain(subject, parsed)
 
 
 class _Cut:

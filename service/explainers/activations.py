@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
-from service.arrays import Array
+from service.arrays import Array, Floats
 from service.errors import InvalidParameter, MethodNotValid
-from service.explainers.base import Cost, Explainer, Explanation, Picture, Progress, Variant, Warned, is_map
+from service.explainers.base import Cost, Explainer, Explanation, Picture
+from service.explainers.layers import is_map
 from service.explainers.params import Indices, LayerNames, TileParams, written_beyond
 from service.explainers.passes import batch_of
-from service.explainers.targets import Targets
+from service.explainers.variants import Variant, Warned
 
 if TYPE_CHECKING:
-    from service.models.backends.interface import Backend
+    from service.arrays import Ops, Value
+    from service.explainers.subject import Subject
     from service.models.graph.graph import Graph, LayerEntry, Tensor
-    from service.models.graph.preprocess import NetworkInput
 
 DEFAULT_LAYERS = 12
 
 
 class ActivationParams(TileParams):
-    """Which feature maps, and how they are drawn."""
+    """Says which feature maps, and how they are drawn."""
 
     layers: LayerNames | None = Field(
         None,
@@ -35,7 +36,7 @@ class ActivationParams(TileParams):
     )
 
 
-class Activations(Explainer):
+class Activations(Explainer[ActivationParams]):
     """Feature maps of one or many layers from one forward pass that stops at the deepest of them."""
 
     name = "activations"
@@ -46,7 +47,7 @@ class Activations(Explainer):
     outputs = ("activations",)
     variants = (
         Variant(
-            "activations",
+            name,
             "The layer's output itself.",
             "",
             caution="A high activation says that a pattern is there, not that any class depends on it.",
@@ -54,49 +55,31 @@ class Activations(Explainer):
     )
     Params = ActivationParams
 
-    def explain(
-        self,
-        backend: Backend,
-        graph: Graph,
-        image: NetworkInput,
-        targets: Targets,
-        params: ActivationParams,
-        progress: Progress,
-    ) -> Explanation:
+    def explain(self, subject: Subject, params: ActivationParams) -> Explanation:
         """Gives for each layer an array named by its path, (h, w, channels) float32, the channels asked for only."""
-        tensors = _tensors(params, graph)
-        found = _forward(backend, graph, image, tensors, statistics=True)
-        statistics: dict[str, Any] = {}
+        tensors = _tensors(params, subject.graph)
+        found = _forward(subject, tensors, statistics=True)
+        statistics: dict[str, Mapping[str, object]] = {}
         warnings: list[Warned] = []
         for tensor, numbers in zip(tensors, found[len(tensors) :], strict=True):
-            statistics[tensor.path] = channel_statistics(numbers[0], params.channels)
-            dead = statistics[tensor.path]["dead_channels"]
-            if dead:
+            said = channel_statistics(numbers[0], params.channels)
+            statistics[tensor.path] = said
+            if dead := said["dead_channels"]:
                 warnings.append(
                     Warned("dead_channels", f"{len(dead)} channels of {tensor.path!r} are 0 everywhere: {dead[:32]}")
                 )
         maps = found[: len(tensors)]
         return replace(_explanation(tensors, maps, params), statistics=statistics, warnings=tuple(warnings))
 
-    def explain_raw(
-        self,
-        backend: Backend,
-        graph: Graph,
-        image: NetworkInput,
-        targets: Targets,
-        params: ActivationParams,
-        progress: Progress,
-    ) -> Explanation:
+    def explain_raw(self, subject: Subject, params: ActivationParams) -> Explanation:
         """Gives the arrays alone: of the first layers of a network their statistics take as long as computing them."""
-        tensors = _tensors(params, graph)
-        return _explanation(tensors, _forward(backend, graph, image, tensors, statistics=False), params)
+        tensors = _tensors(params, subject.graph)
+        return _explanation(tensors, _forward(subject, tensors, statistics=False), params)
 
     @classmethod
-    def check(
-        cls, params: ActivationParams, graph: Graph, image: NetworkInput, targets: Targets, backend: Backend
-    ) -> None:
+    def check(cls, subject: Subject, params: ActivationParams) -> None:
         """Raises UnknownLayer, MethodNotValid for a layer without maps, InvalidParameter for a channel it has not."""
-        for tensor in _tensors(params, graph):
+        for tensor in _tensors(params, subject.graph):
             if len(tensor.shape) not in (2, 4):
                 raise MethodNotValid(
                     f"layer {tensor.path!r} has the output shape {tensor.shape[1:]}; feature maps need (height, width, "
@@ -111,14 +94,14 @@ class Activations(Explainer):
         return len(params.layers or (1,))
 
     @classmethod
-    def arrays_of(cls, params: ActivationParams, graph: Graph, targets: Targets) -> int:
-        return len(_tensors(params, graph))
+    def arrays_of(cls, subject: Subject, params: ActivationParams) -> int:
+        return len(_tensors(params, subject.graph))
 
     @classmethod
-    def channel_pictures(cls, params: ActivationParams, graph: Graph) -> int:
+    def channel_pictures(cls, subject: Subject, params: ActivationParams) -> int:
         if params.view != "channel":
             return 0
-        counts = [1 if len(tensor.shape) == 2 else tensor.shape[-1] or 0 for tensor in _tensors(params, graph)]
+        counts = [1 if len(tensor.shape) == 2 else tensor.shape[-1] or 0 for tensor in _tensors(params, subject.graph)]
         return sum(count if params.channels is None else len(params.channels) for count in counts)
 
     @classmethod
@@ -130,12 +113,11 @@ def _tensors(params: ActivationParams, graph: Graph) -> list[Tensor]:
     return [graph.value(name) for name in params.layers or default_layers(graph)]
 
 
-def _forward(
-    backend: Backend, graph: Graph, image: NetworkInput, tensors: list[Tensor], *, statistics: bool
-) -> list[Array]:
+def _forward(subject: Subject, tensors: list[Tensor], *, statistics: bool) -> list[Array]:
     """The maps (1, h, w, k) of each tensor, then, where they are asked for, what is `measured` of each."""
+    backend, graph, image = subject.backend, subject.graph, subject.image
 
-    def forward(batch: object) -> object:
+    def forward(batch: Value) -> list[Value]:
         values = graph.run({graph.inputs[0]: batch}, tensors)
         maps = [backend.ops.cast(as_maps(value), "float32") for value in values]
         return [*maps, *(measured(backend.ops, each) for each in maps if statistics)]
@@ -158,24 +140,24 @@ def _explanation(tensors: list[Tensor], maps: list[Array], params: ActivationPar
     )
 
 
-def choose(maps: NDArray[np.float32], channels: Indices | None) -> NDArray[np.float32]:
+def choose(maps: Floats, channels: Indices | None) -> Floats:
     """The channels asked for, in that order."""
     return maps if channels is None else np.ascontiguousarray(maps[..., list(channels)])
 
 
-def as_maps(value: Any) -> Any:
+def as_maps(value: Value) -> Value:
     """Maps (b, h, w, k) as they are; units (b, k) as one map (b, 1, k, 1)."""
     return value if len(value.shape) == 4 else value[:, None, :, None]
 
 
-def measured(ops: Any, maps: Any) -> Any:
+def measured(ops: Ops, maps: Value) -> Value:
     """Maps (b, h, w, k) → (b, 5, k): mean, standard deviation, max, the share of cells above 0 and of those not 0."""
     axes = (1, 2)
     above, other = (ops.mean(ops.cast(held, "float32"), axis=axes) for held in (maps > 0, maps != 0))
     return ops.stack([ops.mean(maps, axis=axes), ops.std(maps, axis=axes), ops.max(maps, axis=axes), above, other], 1)
 
 
-def channel_statistics(numbers: NDArray[np.float32], channels: Indices | None) -> dict[str, Any]:
+def channel_statistics(numbers: Floats, channels: Indices | None) -> dict[str, list[int] | list[float]]:
     """What is said of the channels asked for, from `measured` (5, k); which are 0 everywhere."""
     chosen = list(range(numbers.shape[1]) if channels is None else channels)
     mean, std, highest, active, other = numbers[:, chosen].tolist()

@@ -6,20 +6,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Generic
 
-import numpy as np
-from numpy.typing import NDArray
-
-from service.arrays import Arrays
+from service.arrays import Arrays, Floats
 from service.explainers.params import ExplainerParams
 from service.explainers.targets import Targets, stated_targets
+from service.explainers.variants import P, Variant, Warned, taken_by_some
 
 if TYPE_CHECKING:
-    from service.models.backends.interface import Backend
-    from service.models.graph.graph import Graph, LayerEntry, Tensor
+    from service.explainers.subject import Subject
+    from service.models.graph.graph import Graph, LayerEntry
     from service.models.graph.head import Head
-    from service.models.graph.preprocess import NetworkInput
 
 
 class Cost(StrEnum):
@@ -58,25 +55,6 @@ class Scale(StrEnum):
 
 
 @dataclass(frozen=True)
-class Variant:
-    """One definition within a method's family: the paper it is taken from, what it costs, when not to trust it."""
-
-    name: str
-    summary: str
-    paper: str
-    passes: str = "1 forward"
-    caution: str = ""
-
-
-@dataclass(frozen=True)
-class Warned:
-    """Something the caller should know about an otherwise good answer."""
-
-    code: str
-    detail: str
-
-
-@dataclass(frozen=True)
 class Explanation:
     """Raw results, never normalised. `primary` names the array that `format=npy` gives.
 
@@ -87,19 +65,19 @@ class Explanation:
 
     arrays: Arrays
     primary: str
-    scores: NDArray[np.float32] | None = None
+    scores: Floats | None = None
     targets: Targets | None = None
     maps: tuple[str, ...] = ()
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, object] = field(default_factory=dict)
     scale: Scale = Scale.MAX
     titles: Mapping[str, str] = field(default_factory=dict)
-    statistics: Mapping[str, Any] = field(default_factory=dict)
+    statistics: Mapping[str, object] = field(default_factory=dict)
     warnings: tuple[Warned, ...] = ()
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Where a long computation stands: `state` is all it needs to go on from here, `preview` what it would give now."""
+    """A long computation as it stands: `state` is all it needs to go on from here, `preview` what it would give now."""
 
     state: Arrays
     preview: Explanation
@@ -121,8 +99,8 @@ class Progress:
         return None
 
 
-class Explainer(ABC):
-    """A method. The class says everything about itself; route, schema, drawing and catalogue follow from it."""
+class Explainer(ABC, Generic[P]):
+    """A method with parameters P. The class says everything about itself: route, schema, drawing, catalogue follow."""
 
     name: ClassVar[str]
     title: ClassVar[str]
@@ -132,34 +110,22 @@ class Explainer(ABC):
     outputs: ClassVar[tuple[str, ...]]
     variants: ClassVar[tuple[Variant, ...]]
     only: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-    """Parameters that some variants alone take, with the names of these."""
+    """Parameters that some variants alone take, with the names of these; it follows from the variants."""
     targeted: ClassVar[bool] = False
     photograph: ClassVar[Photograph] = Photograph.REQUIRED
     Params: ClassVar[type[ExplainerParams]]
 
+    def __init_subclass__(cls) -> None:
+        if "variants" in vars(cls):
+            cls.only = taken_by_some(cls.variants)
+
     @abstractmethod
-    def explain(
-        self,
-        backend: Backend,
-        graph: Graph,
-        image: NetworkInput,
-        targets: Targets,
-        params: Any,
-        progress: Progress,
-    ) -> Explanation:
+    def explain(self, subject: Subject, params: P) -> Explanation:
         """Raw results for one image. Raises a KerascopeError."""
 
-    def explain_raw(
-        self,
-        backend: Backend,
-        graph: Graph,
-        image: NetworkInput,
-        targets: Targets,
-        params: Any,
-        progress: Progress,
-    ) -> Explanation:
+    def explain_raw(self, subject: Subject, params: P) -> Explanation:
         """The same arrays for an answer that holds nothing else: statistics of them may be left out."""
-        return self.explain(backend, graph, image, targets, params, progress)
+        return self.explain(subject, params)
 
     @classmethod
     def why_not(cls, entry: LayerEntry) -> str | None:
@@ -167,24 +133,24 @@ class Explainer(ABC):
         return "the method takes no layer"
 
     @classmethod
-    def passes(cls, params: Any, graph: Graph, image: NetworkInput, targets: Targets, backend: Backend) -> int:
+    def passes(cls, subject: Subject, params: P) -> int:
         """An estimate of how many forward passes of one image take as long, made before any work; a backward pass
         counts as two, and a part of a pass as its share."""
         return 1
 
     @classmethod
-    def stated_arrays(cls, params: Any) -> int:
+    def stated_arrays(cls, params: P) -> int:
         """How many arrays of equal standing the parameters ask for, such as a map a target; 1 where only the model
         tells."""
-        return stated_targets(params.target) if cls.targeted else 1
+        return stated_targets(getattr(params, "target", "")) if cls.targeted else 1
 
     @classmethod
-    def arrays_of(cls, params: Any, graph: Graph, targets: Targets) -> int:
+    def arrays_of(cls, subject: Subject, params: P) -> int:
         """How many arrays of equal standing the answer will have."""
-        return len(targets.pairs) if cls.targeted else 1
+        return len(subject.targets.pairs) if cls.targeted else 1
 
     @classmethod
-    def channel_pictures(cls, params: Any, graph: Graph) -> int:
+    def channel_pictures(cls, subject: Subject, params: P) -> int:
         """How many pictures of single channels the answer will have."""
         return 0
 
@@ -194,7 +160,7 @@ class Explainer(ABC):
         return None
 
     @classmethod
-    def check(cls, params: Any, graph: Graph, image: NetworkInput, targets: Targets, backend: Backend) -> None:
+    def check(cls, subject: Subject, params: P) -> None:
         """Raises every KerascopeError that `explain` would, but those that only its numbers show.
 
         It is asked before any method of a call computes, and before a job is accepted.
@@ -202,34 +168,32 @@ class Explainer(ABC):
         return None
 
     @classmethod
-    def wants_image(cls, params: Any) -> bool:
+    def wants_image(cls, params: P) -> bool:
         """Whether a call with these parameters needs an image."""
         return cls.photograph is Photograph.REQUIRED
 
     @classmethod
-    def for_outputs(cls, params: Any, outputs: tuple[str, ...]) -> Any:
+    def for_outputs(cls, params: P, outputs: tuple[str, ...]) -> P:
         """The parameters with what it takes to draw `outputs`."""
         return params
 
     @classmethod
-    def takes_cam_layer(cls, params: Any) -> bool:
+    def takes_cam_layer(cls, params: P) -> bool:
         """Whether the model's CAM layer is taken where the caller names no layer."""
         return False
 
     @classmethod
-    def unused(cls, params: ExplainerParams) -> list[str]:
+    def unused(cls, params: P) -> list[str]:
         """Parameters that the variant `params` chooses does not take."""
         name = cls.variant(params).name
         return [parameter for parameter, variants in cls.only.items() if name not in variants]
 
     @classmethod
-    def variant(cls, params: ExplainerParams) -> Variant:
+    def variant(cls, params: P) -> Variant:
         """The variant `params` chooses; the only one where there is no choice."""
-        wanted = getattr(params, "method", cls.variants[0].name)
-        return next(variant for variant in cls.variants if variant.name == wanted)
+        return cls.named(getattr(params, "method", cls.variants[0].name))
 
-
-def is_map(output: Tensor) -> bool:
-    """Whether a value is a stack of maps (batch, h, w, channels) with more than one cell."""
-    shape = output.shape
-    return len(shape) == 4 and (None in shape[1:3] or int(shape[1] or 1) * int(shape[2] or 1) > 1)
+    @classmethod
+    def named(cls, variant: str) -> Variant:
+        """The variant of that name."""
+        return next(each for each in cls.variants if each.name == variant)

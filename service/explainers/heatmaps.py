@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from service.explainers.base import Warned
+from service.arrays import Floats
 from service.explainers.targets import NOTHING, Targets
+from service.explainers.variants import Warned
 
 SATURATED = 0.999
 
@@ -18,7 +18,7 @@ def map_names(targets: Targets, name: str) -> list[str]:
     return [f"{name}:{a}" if b == NOTHING else f"{name}:{a}-{b}" for a, b in targets.pairs]
 
 
-def map_warnings(name: str, values: NDArray[np.float32], *, coarse: bool = False) -> list[Warned]:
+def map_warnings(name: str, values: Floats, *, coarse: bool = False) -> list[Warned]:
     """Warns of a map (h, w) that is 0 everywhere, constant, or, where it is as coarse as a layer, smaller than 3×3."""
     found = []
     if not values.any():
@@ -34,7 +34,7 @@ def map_warnings(name: str, values: NDArray[np.float32], *, coarse: bool = False
     return found
 
 
-def reduce_colours(values: NDArray[np.float32], how: str, sign: str) -> NDArray[np.float32]:
+def reduce_colours(values: Floats, how: str, sign: str) -> Floats:
     """(h, w, c) signed → (h, w): absolute or positive values >= 0, or signed; the largest, the mean, or the norm."""
     if sign == "signed":
         if how == "mean":
@@ -49,7 +49,7 @@ def reduce_colours(values: NDArray[np.float32], how: str, sign: str) -> NDArray[
     return np.asarray(np.sqrt(np.square(amounts, dtype=np.float64).sum(axis=-1)), np.float32)
 
 
-def saturation_warnings(targets: Targets, scores: NDArray[np.float32]) -> list[Warned]:
+def saturation_warnings(targets: Targets, scores: Floats) -> list[Warned]:
     """Warns where a probability is measured that is at its ceiling and hardly moves."""
     probabilities = targets.probabilities(scores)
     if probabilities is None or float(probabilities.max()) < SATURATED:

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
+from service.arrays import Floats
 from service.errors import InvalidParameter, MethodNotValid
 from service.errors.validation import Matching
-from service.explainers.base import Cost, Explainer, Explanation, Photograph, Picture, Progress, Variant
+from service.explainers.base import Cost, Explainer, Explanation, Photograph, Picture
 from service.explainers.params import Indices, LayerName, TileParams, written_beyond
-from service.explainers.targets import Targets
+from service.explainers.variants import Variant
 
 if TYPE_CHECKING:
-    from service.models.backends.interface import Backend
-    from service.models.graph.graph import Graph, LayerEntry
-    from service.models.graph.preprocess import NetworkInput
+    from service.explainers.subject import Subject
+    from service.models.graph.graph import LayerEntry
 
 
 class KernelParams(TileParams):
-    """Which kernels of which layer, and how they are drawn."""
+    """Says which kernels of which layer, and how they are drawn."""
 
     layer: LayerName = Field(max_length=300, description="Name, path or index of a convolution.")
     channels: Indices | None = Field(
@@ -33,7 +32,7 @@ class KernelParams(TileParams):
     )
 
 
-class Kernels(Explainer):
+class Kernels(Explainer[KernelParams]):
     """Kernels of a layer as pictures: no pass through the network."""
 
     name = "kernels"
@@ -44,7 +43,7 @@ class Kernels(Explainer):
     outputs = ("kernels",)
     variants = (
         Variant(
-            "kernels",
+            name,
             "The layer's weights themselves.",
             "",
             passes="none",
@@ -54,17 +53,9 @@ class Kernels(Explainer):
     photograph = Photograph.NONE
     Params = KernelParams
 
-    def explain(
-        self,
-        backend: Backend,
-        graph: Graph,
-        image: NetworkInput,
-        targets: Targets,
-        params: KernelParams,
-        progress: Progress,
-    ) -> Explanation:
+    def explain(self, subject: Subject, params: KernelParams) -> Explanation:
         """Gives `kernels` (h, w, filters) float32, or (h, w, 3, filters) for `rgb`; unit: that of the weights."""
-        entry = graph.entry(params.layer)
+        entry = subject.graph.entry(params.layer)
         kernels = kernel_of(entry.layer)
         count = kernels.shape[-1]
         slices = _slice(kernels, params.input_channel)
@@ -75,10 +66,10 @@ class Kernels(Explainer):
         return Explanation({"kernels": chosen}, "kernels", parameters={"layer": entry.path}, titles={"kernels": title})
 
     @classmethod
-    def check(cls, params: KernelParams, graph: Graph, image: NetworkInput, targets: Targets, backend: Backend) -> None:
+    def check(cls, subject: Subject, params: KernelParams) -> None:
         """Raises UnknownLayer, MethodNotValid for a layer without a two-dimensional kernel, InvalidParameter for a
         filter or a slice there is not."""
-        entry = graph.entry(params.layer)
+        entry = subject.graph.entry(params.layer)
         problem = cls.why_not(entry)
         if problem:
             raise MethodNotValid(f"layer {entry.path!r} has no kernels to draw: {problem}")
@@ -94,28 +85,30 @@ class Kernels(Explainer):
             raise InvalidParameter(f"layer {entry.path!r} has the input channels 0 to {inputs - 1}, not {which}")
 
     @classmethod
-    def channel_pictures(cls, params: KernelParams, graph: Graph) -> int:
+    def channel_pictures(cls, subject: Subject, params: KernelParams) -> int:
         if params.view != "channel":
             return 0
-        return kernel_of(graph.entry(params.layer).layer).shape[-1] if params.channels is None else len(params.channels)
+        if params.channels is not None:
+            return len(params.channels)
+        return int(kernel_of(subject.graph.entry(params.layer).layer).shape[-1])
 
     @classmethod
     def why_not(cls, entry: LayerEntry) -> str | None:
         return None if kernel_variable(entry.layer) is not None else "it is no convolution over height and width"
 
 
-def kernel_variable(layer: Any) -> Any | None:
+def kernel_variable(layer: object) -> object | None:
     """The layer's kernel variable (h, w, in, out), or None when it has none with two spatial axes."""
     for name in ("depthwise_kernel", "kernel"):
-        variable = getattr(layer, name, None)
-        if variable is not None and len(variable.shape) == 4:
+        variable: object = getattr(layer, name, None)
+        if len(getattr(variable, "shape", ())) == 4:
             return variable
     return None
 
 
-def kernel_of(layer: Any) -> NDArray[np.float32]:
+def kernel_of(layer: object) -> Floats:
     """(h, w, in, filters) float32. A depthwise kernel (h, w, in, multiplier) is (h, w, 1, in·multiplier)."""
-    values: NDArray[np.float32] = np.asarray(kernel_variable(layer), np.float32)
+    values: Floats = np.asarray(kernel_variable(layer), np.float32)
     if "Depthwise" in type(layer).__name__ or hasattr(layer, "depthwise_kernel"):
         return values.reshape(*values.shape[:2], 1, -1)
     if "Transpose" in type(layer).__name__:
@@ -123,7 +116,7 @@ def kernel_of(layer: Any) -> NDArray[np.float32]:
     return values
 
 
-def _slice(kernels: NDArray[np.float32], which: str) -> NDArray[np.float32]:
+def _slice(kernels: Floats, which: str) -> Floats:
     if which == "mean":
         return np.asarray(kernels.mean(axis=2), np.float32)
     return kernels if which == "rgb" else kernels[:, :, int(which)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -19,7 +19,7 @@ class ExplainerParams(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
 
 
-def _split(value: Any) -> Any:
+def _split(value: object) -> object:
     """`"a,b"` and `3` as lists; an empty text as none."""
     if isinstance(value, int) and not isinstance(value, bool):
         return [str(value)]
@@ -30,11 +30,13 @@ def _split(value: Any) -> Any:
     return value
 
 
-def _indices(value: Any) -> Any:
+def _indices(value: object) -> object:
     """`"0,4,8-11"`, `5` or `[0, 4]` as a list of indices."""
     parts = _split(value)
-    if not isinstance(parts, list):
-        return parts
+    return _written_out(parts) if isinstance(parts, list) else parts
+
+
+def _written_out(parts: list[object]) -> list[int]:
     found: list[int] = []
     for part in parts:
         match = re.fullmatch(r"(\d{1,6})(?:-(\d{1,6}))?", str(part))
@@ -61,25 +63,37 @@ def written_beyond(indices: Sequence[int], count: int) -> str:
     return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs if last >= count)
 
 
-def _layer_names(value: Any) -> Any:
+def _layer_names(value: object) -> object:
     """Names, paths and indices; a range of indices such as `0-7` is written out."""
     parts = _split(value)
     if not isinstance(parts, list):
         return parts
-    names: list[Any] = []
+    names: list[object] = []
     for part in parts:
         is_range = isinstance(part, str) and re.fullmatch(r"\d{1,6}-\d{1,6}", part)
-        names.extend(str(index) for index in _indices(part)) if is_range else names.append(part)
+        names.extend(str(index) for index in _written_out([part])) if is_range else names.append(part)
     return names
+
+
+def _sides(value: object) -> tuple[int, int]:
+    """`16`, `"16"`, `"16,24"` and `[16, 24]` as (height, width)."""
+    parts = value.split(",") if isinstance(value, str) else value if isinstance(value, (list, tuple)) else [value]
+    if len(parts) not in (1, 2) or not all(re.fullmatch(r"\d{1,6}", str(part).strip()) for part in parts):
+        raise ValueError("write one side in px, or height,width")
+    sides = [int(str(part)) for part in parts]
+    if min(sides) < 1:
+        raise ValueError("a side must be at least 1 px")
+    return sides[0], sides[-1]
 
 
 Indices = Annotated[tuple[int, ...], BeforeValidator(_indices)]
 LayerNames = Annotated[tuple[str, ...], BeforeValidator(_layer_names)]
+Sides = Annotated[tuple[int, int], BeforeValidator(_sides)]
 LayerName = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
 
 
 class OutputParams(ExplainerParams):
-    """Which output of a model with several."""
+    """Says which output of a model with several."""
 
     output: LayerName | None = Field(
         None, max_length=300, description="Name or index of the output, for models with several; the first when absent."

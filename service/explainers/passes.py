@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from service.explainers.targets import Targets
+from service.arrays import Floats
 
 if TYPE_CHECKING:
+    from service.arrays import Value
     from service.explainers.base import Progress
+    from service.explainers.subject import Subject
     from service.models.backends.interface import Backend, Plan, ReluRule
-    from service.models.graph.graph import Graph, Tensor
+    from service.models.graph.graph import Tensor
     from service.models.graph.preprocess import NetworkInput
 
 CHOSEN = ((None, None, 2), "int32")
@@ -24,29 +25,39 @@ def batch_of(image: NetworkInput) -> tuple[tuple[int | None, ...], str]:
     return (None, *image.shape), "float32"
 
 
-def scores_plan(backend: Backend, graph: Graph, image: NetworkInput, targets: Targets) -> Plan:
-    """batch (b, h, w, c) → scores (b, n) float32."""
+def scores_plan(subject: Subject) -> Plan:
+    """A plan: batch (b, h, w, c) → scores (b, n) float32."""
+    backend, graph, image, targets = subject.backend, subject.graph, subject.image, subject.targets
 
-    def forward(batch: Any) -> Any:
+    def forward(batch: Value) -> Value:
         (value,) = graph.run({graph.inputs[0]: batch}, [targets.tensor])
         return targets.matrix(backend.ops, value)
 
     return backend.compiled(("scores", targets.key), forward, [batch_of(image)], rows=backend.rows(graph, image.size))
 
 
-def gradients_plan(
-    backend: Backend,
-    graph: Graph,
-    image: NetworkInput,
-    targets: Targets,
-    layer: Tensor,
-    rule: ReluRule | None = None,
-) -> Plan:
-    """batch, chosen (b, targets, 2) → the layer's values (b, …), gradients (b, targets, …), scores (b, n), float32."""
+def values_at(subject: Subject, layer: Tensor) -> tuple[Floats, Floats]:
+    """The layer's values (h, w, k) and the scores (n,) of the image, both float32, from one forward pass."""
+    backend, graph, image, targets = subject.backend, subject.graph, subject.image, subject.targets
+
+    def forward(batch: Value) -> tuple[Value, Value]:
+        maps, value = graph.run({graph.inputs[0]: batch}, [layer, targets.tensor])
+        return backend.ops.cast(maps, "float32"), targets.matrix(backend.ops, value)
+
+    rows = backend.rows(graph, image.size)
+    plan = backend.compiled(("values", layer.path, targets.key), forward, [batch_of(image)], rows=rows)
+    maps, scores = plan(image.batch)
+    return maps[0], scores[0]
+
+
+def gradients_plan(subject: Subject, layer: Tensor, rule: ReluRule | None = None) -> Plan:
+    """A plan: batch (b, h, w, c), chosen (b, targets, 2) → the layer's values (b, …), gradients (b, targets, …), scores
+    (b, n), all float32."""
+    backend, graph, image, targets = subject.backend, subject.graph, subject.image, subject.targets
     ops = backend.ops
 
-    def passes(batch: Any, chosen: Any) -> Any:
-        def scores(value: Any) -> list[Any]:
+    def passes(batch: Value, chosen: Value) -> tuple[Value, Value, Value]:
+        def scores(value: Value) -> list[Value]:
             return targets.scores(ops, targets.matrix(ops, value), chosen)
 
         feeds = {graph.inputs[0]: batch}
@@ -66,10 +77,10 @@ def chunks(total: int, size: int, progress: Progress) -> Iterator[slice]:
         yield slice(start, min(start + size, total))
 
 
-def resized(backend: Backend, maps: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+def resized(backend: Backend, maps: Floats, size: tuple[int, int]) -> Floats:
     """Maps (n, h, w) at another size (n, H, W), bilinear between half-pixel centres."""
 
-    def resize(values: Any) -> Any:
+    def resize(values: Value) -> Value:
         return backend.ops.image.resize(values[..., None], size, interpolation="bilinear")[..., 0]
 
     (result,) = backend.compiled(("resize", maps.shape[1:], size), resize, [((None, *maps.shape[1:]), "float32")])(maps)

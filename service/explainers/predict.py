@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from service.explainers.base import Cost, Explainer, Explanation, Picture, Progress, Variant
+from service.explainers.base import Cost, Explainer, Explanation, Picture
 from service.explainers.params import OutputParams
 from service.explainers.passes import scores_plan
-from service.explainers.targets import Targets
+from service.explainers.variants import Variant
 
 if TYPE_CHECKING:
-    from service.models.backends.interface import Backend
+    from service.explainers.subject import Subject
     from service.models.graph.graph import Graph
     from service.models.graph.head import Head
-    from service.models.graph.preprocess import NetworkInput
 
 
-class Predict(Explainer):
+class Predict(Explainer[OutputParams]):
     """Class scores: one forward pass."""
 
     name = "predict"
@@ -27,7 +26,7 @@ class Predict(Explainer):
     outputs = ()
     variants = (
         Variant(
-            "predict",
+            name,
             "Scores of the model's own head.",
             "",
             caution="A softmax probability is no calibrated confidence: far from the training data it is often near 1.",
@@ -35,18 +34,10 @@ class Predict(Explainer):
     )
     Params = OutputParams
 
-    def explain(
-        self,
-        backend: Backend,
-        graph: Graph,
-        image: NetworkInput,
-        targets: Targets,
-        params: OutputParams,
-        progress: Progress,
-    ) -> Explanation:
+    def explain(self, subject: Subject, params: OutputParams) -> Explanation:
         """Gives `logits` (classes,) float32, one a target; for a single sigmoid unit [-z, +z]."""
-        (scores,) = scores_plan(backend, graph, image, targets)(image.batch)
-        return Explanation({"logits": scores[0]}, "logits", scores=scores[0], targets=targets)
+        (scores,) = scores_plan(subject)(subject.image.batch)
+        return Explanation({"logits": scores[0]}, "logits", scores=scores[0], targets=subject.targets)
 
     @classmethod
     def problem(cls, variant: str, graph: Graph, head: Head) -> str | None:

@@ -1,18 +1,20 @@
-"""From the text a caller writes to the scores that are explained."""
+"""Targets: the scores that are explained, as read from the text that a caller writes."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from service.arrays import Floats
 from service.errors import InvalidParameter, MethodNotValid, UnknownClass, nearest
 
 if TYPE_CHECKING:
+    from service.arrays import Ops, Value
     from service.models.graph.graph import Graph, Tensor
     from service.models.graph.head import Head
 
@@ -33,7 +35,7 @@ class Targets:
     """
 
     tensor: Tensor
-    matrix: Callable[[Any, Any], Any]
+    matrix: Callable[[Ops, Value], Value]
     key: str
     pairs: tuple[tuple[int, int], ...] = ((-1, NOTHING),)
     head: Head | None = None
@@ -49,7 +51,7 @@ class Targets:
         """The pairs as (count, targets, 2) int32, the same for each of `count` images, for a compiled plan."""
         return np.broadcast_to(np.array(self.pairs, np.int32), (count, len(self.pairs), 2))
 
-    def scores(self, ops: Any, matrix: Any, chosen: Any) -> list[Any]:
+    def scores(self, ops: Ops, matrix: Value, chosen: Value) -> list[Value]:
         """(batch, n) scores and the (batch, targets, 2) pairs as tensors → for each target its (batch,) scores."""
         count = matrix.shape[1]
         _, ranking = ops.top_k(matrix, min(count, MAX_TARGETS))
@@ -62,13 +64,13 @@ class Targets:
             found.append(value - ops.sum(matrix * ops.one_hot(second, count, dtype="float32"), axis=1))
         return found
 
-    def resolved(self, scores: NDArray[np.float32]) -> Targets:
+    def resolved(self, scores: Floats) -> Targets:
         """Replaces every rank by the index it has in the (n,) `scores`."""
         order = np.argsort(-scores, kind="stable")
         pairs = tuple((int(order[-first - 1]) if first < 0 else first, second) for first, second in self.pairs)
         return replace(self, pairs=pairs)
 
-    def values(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    def values(self, scores: Floats) -> Floats:
         """(…, n) scores → (…, targets): each target's own score. Ranks must be resolved."""
         first = scores[..., [first for first, _ in self.pairs]]
         second = [scores[..., b] if b != NOTHING else np.zeros_like(scores[..., 0]) for _, b in self.pairs]
@@ -80,7 +82,7 @@ class Targets:
         head = self.head
         return head is not None and head.kind != "values" and all(second == NOTHING for _, second in self.pairs)
 
-    def probabilities(self, scores: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    def probabilities(self, scores: Floats) -> Floats | None:
         """Gives as `values` does the probabilities; None where the target has none."""
         if self.head is None or not self.has_probability:
             return None
@@ -187,7 +189,7 @@ def _neuron(text: str, graph: Graph) -> Targets:
 
     count = int(np.prod([size or 1 for size in shape]))
 
-    def matrix(ops: Any, value: Any) -> Any:
+    def matrix(ops: Ops, value: Value) -> Value:
         values = ops.cast(value, "float32")
         return ops.mean(values, axis=(1, 2)) if mean else ops.reshape(values, (-1, count))
 

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from service.arrays import Array, KerasModel, Values
+from service.arrays import Array, KerasModel, Value
 from service.errors import ModelNotLoadable
 from service.ingest import archive, hdf5
 from service.ingest.limits import IngestLimits
@@ -180,7 +180,7 @@ def _images(graph: Graph) -> list[NDArray[np.float32]]:
 def _outputs(graph: Graph, images: list[NDArray[np.float32]]) -> list[Array]:
     feeds = [tf.constant(image, tensor.dtype) for image, tensor in zip(images, graph.inputs, strict=True)]
 
-    def run(*values: Values) -> list[Json]:
+    def run(*values: Value) -> list[Json]:
         return graph.run(dict(zip(graph.inputs, values, strict=True)), graph.outputs)
 
     try:

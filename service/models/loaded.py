@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from service.arrays import KerasModel, Values
+from service.arrays import KerasModel, Value
 from service.errors import InvalidParameter, ModelNotLoadable, UnknownLayer
 from service.json_types import Fields
 from service.models.backends.gradients import OwnGradients, has_own_code
@@ -187,6 +187,6 @@ def _check_cam_layer(graph: Graph, spec: ModelSpec) -> None:
         raise ModelNotLoadable(f"{said} the output of {entry.path!r} has the shape {shape[1:]} and is no spatial map")
 
 
-def _item_bytes(variable: Values) -> int:
+def _item_bytes(variable: Value) -> int:
     """Says how many bytes one number of a variable takes, of either Keras."""
     return int(np.dtype(getattr(variable.dtype, "as_numpy_dtype", variable.dtype)).itemsize)

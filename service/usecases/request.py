@@ -13,8 +13,9 @@ from service.contract.options import PICTURES, AnswerOptions
 from service.contract.questions import Explain, MethodAsked
 from service.errors import InvalidParameter
 from service.explainers import BY_NAME
-from service.explainers.base import Cost, Explainer, Warned
+from service.explainers.base import Cost, Explainer
 from service.explainers.params import ExplainerParams
+from service.explainers.variants import Warned
 from service.imaging.decode import DecodedImage, DecodeLimits, decode
 from service.imaging.npy import as_levels, decode_npy
 from service.json_types import JsonObject

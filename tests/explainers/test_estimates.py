@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from service.engine.child.answer import network_input
 from service.explainers import BY_NAME
 from service.explainers.base import Progress
 from service.explainers.passes import scores_plan
+from service.explainers.subject import Subject
 from service.explainers.targets import class_targets, parse_targets
 from service.models.files.entries import spec_of_file
 from service.models.loaded import LoadedModel, load_model
@@ -42,7 +44,7 @@ def estimate(model: LoadedModel, method: str, /, **params: Any) -> int:
         targets = parse_targets(getattr(parsed, "target", "top1"), model.graph, model.head, ())
     shape = model.input_shape
     image = network_input(model, np.zeros((shape.height, shape.width, shape.channels), np.float32), False)
-    return explainer.passes(parsed, model.graph, image, targets, model.backend)
+    return explainer.passes(Subject(model.backend, model.graph, image, targets, Progress()), parsed)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +76,7 @@ def test_of_a_row_of_equal_convolutions(row: LoadedModel, method: str, params: d
 
 
 def test_windows_that_are_computed_incrementally_take_a_part_of_a_pass(row: LoadedModel) -> None:
-    """Of 16 px in 64: at least 18², 20², 22² and 24² of 64² cells in the four convolutions, and the cutting."""
+    """A window of 16 px in 64 takes at least 18², 20², 22² and 24² of 64² cells in the convolutions, and cutting."""
     share = sum(side**2 for side in (18, 20, 22, 24)) / (4 * SIDE**2)
     whole = estimate(row, "occlusion", patch="16", stride="4", strategy="full")
     part = estimate(row, "occlusion", patch="16", stride="4", strategy="incremental")
@@ -108,7 +110,8 @@ def test_within_a_factor_of_two_of_this_machine(
     explainer = BY_NAME[method]
     parsed = explainer.Params.model_validate(params)
     targets = parse_targets("top1", model.graph, model.head, ())
-    plan = scores_plan(model.backend, model.graph, image, class_targets(model.head))
+    subject = Subject(model.backend, model.graph, image, targets, Progress())
+    plan = scores_plan(replace(subject, targets=class_targets(model.head)))
     batch = np.repeat(image.batch, 16, axis=0)
 
     def seconds(run: Callable[[], object]) -> float:
@@ -117,10 +120,10 @@ def test_within_a_factor_of_two_of_this_machine(
         return time.perf_counter() - began
 
     def call() -> object:
-        return explainer.explain(model.backend, model.graph, image, targets, parsed, Progress())
+        return explainer.explain(subject, parsed)
 
     for run in (lambda: plan(batch), call):
         run()
     taken = [seconds(call) / (seconds(lambda: plan(batch)) / len(batch)) for _ in range(5)]
-    estimated = explainer.passes(parsed, model.graph, image, targets, model.backend)
+    estimated = explainer.passes(subject, parsed)
     assert 0.5 < estimated / float(np.median(taken)) < 2, (estimated, taken)

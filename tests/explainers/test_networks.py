@@ -13,7 +13,7 @@ import tensorflow as tf
 from keras import layers
 
 from service.errors import MethodNotValid
-from service.explainers.cam import default_layer
+from service.explainers.layers import default_layer
 from service.models.loaded import LoadedModel
 
 

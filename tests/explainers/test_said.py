@@ -63,7 +63,7 @@ def test_by_what_ablation_divides(pencil: LoadedModel) -> None:
 
 
 def test_which_channels_scorecam_leaves_out() -> None:
-    """Of three channels one is 0 everywhere."""
+    """One of three channels is 0 everywhere."""
     image = keras.Input((2, 3, 1), name="image")
     convolution = layers.Conv2D(3, 1, activation="relu", use_bias=False, name="conv")
     pooled = layers.GlobalAveragePooling2D(name="gap")(convolution(image))

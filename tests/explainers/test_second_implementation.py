@@ -84,7 +84,7 @@ def reference(model: LoadedModel) -> Reference:
 
 
 def close(found: Array, expected: Array) -> None:
-    """To 1e-4 of the largest value."""
+    """Compares to 1e-4 of the largest value."""
     assert np.abs(expected).max() > 1e-4
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 

@@ -1,4 +1,4 @@
-"""From the caller's text to a class score."""
+"""Targets: a class score from the caller's text."""
 
 from __future__ import annotations
 

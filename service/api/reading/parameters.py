@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Annotated, Literal, TypeVar, get_args
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -15,6 +15,7 @@ from service.errors.validation import MOST_TOLD, field_errors, in_one, short
 from service.explainers import BY_NAME, FAMILY_OF
 from service.explainers.base import Explainer, Photograph
 from service.explainers.params import ExplainerParams, TargetParams
+from service.explainers.variants import choices_of
 from service.json_types import Fields, Json
 from service.usecases.draw import split_names
 from service.usecases.forms import ANIMATION, moves
@@ -224,7 +225,7 @@ def _meant(name: str, value: Json, params: type[ExplainerParams]) -> str:
     if params is SharedParams:
         return f"; 'methods' takes it: methods={value}" if value in callable_names() else ""
     chooser = params.model_fields.get("method")
-    variants = get_args(chooser.annotation) if chooser else ()
+    variants = choices_of(chooser) if chooser else ()
     if value in variants:
         return f"; 'method' chooses the variant: method={value}"
     return f"; 'method' chooses the variant, one of {', '.join(variants)}" if variants and name == VARIANT else ""

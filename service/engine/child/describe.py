@@ -22,7 +22,7 @@ from service.contract.models import (
 from service.errors import InvalidParameter, KerascopeError
 from service.explainers import EXPLAINERS
 from service.explainers.base import Explainer, Photograph
-from service.explainers.cam import default_layer
+from service.explainers.layers import default_layer
 from service.json_types import Json, JsonObject
 from service.models.graph.graph import Graph, LayerEntry
 from service.models.loaded import LoadedModel

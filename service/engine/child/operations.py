@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 
@@ -29,13 +30,14 @@ from service.explainers import BY_NAME, EXPLAINERS
 from service.explainers.base import Explainer, Photograph, Progress
 from service.explainers.forms import RAW_FORMS, require_drawable, require_one_array
 from service.explainers.params import ExplainerParams
+from service.explainers.subject import Subject
 from service.explainers.targets import Targets, class_targets, parse_targets
 from service.models.backends.interface import Backend
 from service.models.graph.preprocess import NetworkInput
 from service.models.loaded import LoadedModel
 from service.models.memory import enough_memory
 
-Prepared = tuple[Explainer, ExplainerParams, Targets]
+Prepared = tuple[Explainer, ExplainerParams, Subject]
 
 # What is compiled before anybody asks; in the order of use, and this one where that says nothing.
 USUAL_METHODS = ("predict", "cam", "saliency", "activations")
@@ -65,19 +67,19 @@ class Operations:
 
         `backend` stands around the model's own.
         """
-        image, calls = self._prepared(model, asked, arrays, backend)
+        image, calls = self._prepared(model, asked, arrays, backend, progress)
         backend = backend if len(calls) == 1 else SharedPasses(backend)
         # A job's result may be asked for in any form, whatever its submission said.
         raw = asked.form in RAW_FORMS and not asked.background
         results: list[MethodResult] = []
         found: dict[str, Array] = {}
-        for place, (explainer, params, targets) in enumerate(calls):
+        for place, (explainer, params, subject) in enumerate(calls):
             progress.begin(place, len(calls))
             self.asked[explainer.name] += 1
             # What overflows is told by check_finite, with the layer where it began.
             with np.errstate(all="ignore"):
                 explain = explainer.explain_raw if raw else explainer.explain
-                explanation = explain(backend, model.graph, image, targets, params, progress)
+                explanation = explain(replace(subject, backend=backend), params)
             check_finite(model.graph, image, explanation)
             found |= {f"{len(results)}/{name}": array for name, array in explanation.arrays.items()}
             results.append(answer(model, explainer, params, explanation, asked.top))
@@ -103,28 +105,32 @@ class Operations:
     def check(self, model: LoadedModel, asked: AnyMethods, arrays: Arrays, backend: Backend) -> None:
         """Raises what `explain` would before its methods compute: unknown layers and classes, what is not valid for
         the model, too much work."""
-        self._prepared(model, asked, arrays, backend)
+        self._prepared(model, asked, arrays, backend, Progress())
 
     def _prepared(
-        self, model: LoadedModel, asked: AnyMethods, arrays: Arrays, backend: Backend
+        self, model: LoadedModel, asked: AnyMethods, arrays: Arrays, backend: Backend, progress: Progress
     ) -> tuple[NetworkInput, list[Prepared]]:
         explainers = [BY_NAME[method.name] for method in asked.methods]
         if model.obstacle and any(explainer.photograph is not Photograph.NONE for explainer in explainers):
             raise MethodNotValid(model.obstacle)
         region = asked.fitted.region if asked.fitted else None
         image = network_input(model, arrays.get("image"), asked.preprocess, region)
-        calls = [self._prepared_one(model, method) for method in asked.methods]
-        for explainer, params, targets in calls:
+        asked_of = [self._prepared_one(model, method) for method in asked.methods]
+        calls = [
+            (explainer, params, Subject(backend, model.graph, image, targets, progress))
+            for explainer, params, targets in asked_of
+        ]
+        for explainer, params, subject in calls:
             with np.errstate(all="ignore"):
-                explainer.check(params, model.graph, image, targets, backend)
+                explainer.check(subject, params)
             if asked.form == "npy":
-                require_one_array(explainer.arrays_of(params, model.graph, targets), targeted=explainer.targeted)
+                require_one_array(explainer.arrays_of(subject, params), targeted=explainer.targeted)
             if asked.pictures:
-                require_drawable(explainer.channel_pictures(params, model.graph))
-        self._check_cost(calls, model, image, asked.instances, background=asked.background)
+                require_drawable(explainer.channel_pictures(subject, params))
+        self._check_cost(calls, model.backend, asked.instances, background=asked.background)
         return image, calls
 
-    def _prepared_one(self, model: LoadedModel, method: MethodAsked) -> Prepared:
+    def _prepared_one(self, model: LoadedModel, method: MethodAsked) -> tuple[Explainer, ExplainerParams, Targets]:
         explainer = BY_NAME[method.name]
         params = with_model_defaults(explainer, method.params, model)
         head = model.head_of(getattr(params, "output", None))
@@ -137,11 +143,9 @@ class Operations:
                 return explainer, params, class_targets(head)
         return explainer, params, parse_targets(text or "top1", model.graph, head, model.labels_for(head))
 
-    def _check_cost(
-        self, calls: list[Prepared], model: LoadedModel, image: NetworkInput, instances: int, *, background: bool
-    ) -> None:
+    def _check_cost(self, calls: list[Prepared], backend: Backend, instances: int, *, background: bool) -> None:
         estimate = instances * sum(
-            explainer.passes(params, model.graph, image, targets, model.backend) for explainer, params, targets in calls
+            explainer.passes(replace(subject, backend=backend), params) for explainer, params, subject in calls
         )
         most = self._max_job_passes if background else self._max_passes
         what, setting = ("job", "MAX_JOB_PASSES") if background else ("call", "MAX_PASSES")

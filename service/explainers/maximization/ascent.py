@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from service.arrays import Floats
 from service.explainers.base import Explanation, Progress, Snapshot
 from service.explainers.maximization.display import displayed, frame_shape, shrunk
 from service.explainers.maximization.plans import Plans, State
@@ -17,7 +18,6 @@ from service.explainers.maximization.presets import REDIRECTED_STEPS
 if TYPE_CHECKING:
     from service.models.backends.interface import ReluRule
 
-Floats = NDArray[np.float32]
 Rows = NDArray[np.intp]
 CALL_S = 0.1
 GREY = 127.5

@@ -1,17 +1,17 @@
-"""From the numbers that are changed to the values of an image, and what an ascent starts from."""
+"""A canvas makes the values of an image of the numbers that are changed, and says what an ascent starts from."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from service.arrays import Array
+from service.arrays import Array, Floats
 from service.explainers.maximization.recipe import Recipe
 
-Floats = NDArray[np.float32]
+if TYPE_CHECKING:
+    from service.arrays import Ops, Value
 
 
 def spectrum_shape(size: tuple[int, int], colours: int) -> tuple[int, ...]:
@@ -27,7 +27,7 @@ def scales(size: tuple[int, int]) -> Floats:
     return np.asarray(np.sqrt(height * width) / 4 / frequencies, np.float32)
 
 
-def image_of(ops: Any, spectrum: Any, size: tuple[int, int]) -> Any:
+def image_of(ops: Ops, spectrum: Value, size: tuple[int, int]) -> Value:
     """Unscaled coefficients (b, 2, c, h, w//2 + 1) → images (b, h, w, c)."""
     height, width = size
     # An inverse transform down the columns is the conjugate of one of the conjugate; it works on the last axis.
@@ -63,12 +63,12 @@ class Canvas:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the parameters of one image."""
+        """The shape of the parameters of one image."""
         recipe = self.recipe
         pixels = (*recipe.size, recipe.colours)
         return spectrum_shape(recipe.size, recipe.colours) if recipe.parametrization == "fourier" else pixels
 
-    def values(self, ops: Any, parameters: Any) -> Any:
+    def values(self, ops: Ops, parameters: Value) -> Value:
         """Parameters (b, …) → values (b, h, w, c) of the preset's range, unclipped unless it is squashed."""
         recipe = self.recipe
         image = image_of(ops, parameters, recipe.size) if recipe.parametrization == "fourier" else parameters
@@ -102,6 +102,6 @@ class Canvas:
             image = image @ np.linalg.inv(COLOURS)
         return spectrum_of(image) if recipe.parametrization == "fourier" else image.astype(np.float32)
 
-    def levels(self, values: Any) -> Any:
-        """Values as RGB levels, 0 to 255 for low to high."""
+    def levels(self, values: Value) -> Value:
+        """Value as RGB levels, 0 to 255 for low to high."""
         return (values - self.recipe.low) * (255 / (self.recipe.high - self.recipe.low))

@@ -1,4 +1,4 @@
-"""From the values of an image to the network's input: its preprocessing, found out by asking for single colours."""
+"""The values of an image become the network's input: by its preprocessing, found out by asking for single colours."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+
+from service.arrays import Floats
 
 if TYPE_CHECKING:
     from service.models.graph.preprocess import NetworkInput
-
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +33,7 @@ def colours_of(image: NetworkInput) -> int:
 
 
 def colour_map(image: NetworkInput, low: float, high: float) -> ColourMap:
-    """Of images whose values `low` and `high` stand for levels 0 and 255.
+    """The map for images in which the values `low` and `high` stand for the levels 0 and 255.
 
     The identity for networks of neither grey nor colour images, which have no levels.
     """

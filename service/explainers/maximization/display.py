@@ -1,4 +1,4 @@
-"""From raw images to what is drawn, as their preset does it."""
+"""Raw images become what is drawn, as their preset does it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from service.arrays import Floats
+
+# The parameters as they took effect, as the answer has them.
+Effective = Mapping[str, Any]
 MAX_FRAME_BYTES = 16 * 1024**2
 _STD_FLOOR = 1e-5
 
 
-def displayed(images: NDArray[np.float32], effective: Mapping[str, Any]) -> NDArray[np.uint8]:
+def displayed(images: Floats, effective: Effective) -> NDArray[np.uint8]:
     """RGB levels (n, h, w, c), unclipped → (n, h', w', c) uint8, by the effective `postprocess`, `strength`, `crop`.
 
     `standardize`: each image gets mean 0.5 and deviation `strength` on a scale of 0 to 1; then all are clipped.
@@ -29,7 +33,7 @@ def displayed(images: NDArray[np.float32], effective: Mapping[str, Any]) -> NDAr
 
 
 def frame_shape(
-    frames: int, images: tuple[int, ...], effective: Mapping[str, Any]
+    frames: int, images: tuple[int, ...], effective: Effective
 ) -> tuple[tuple[int, int, int, int, int], int]:
     """The shape (f, n, h', w', c) of all frames of images (n, h, w, c), and the whole factor by which they shrink.
 

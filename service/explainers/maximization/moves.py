@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
+from service.arrays import Floats
 from service.explainers.maximization.recipe import Recipe
 
-Floats = NDArray[np.float32]
+if TYPE_CHECKING:
+    from service.arrays import Ops, Value
 
 
 def moves(recipe: Recipe, channels: Sequence[int], steps: range) -> Floats:
@@ -43,8 +44,8 @@ def _shift(share: float, px: int) -> int:
     return int(share * (px + 1)) - px // 2
 
 
-def moved(ops: Any, values: Any, maps: Any, recipe: Recipe) -> Any:
-    """Values (b, h, w, c) and their maps (b, 6) → the moved images, bilinear: grey `pad` px around them, then black."""
+def moved(ops: Ops, values: Value, maps: Value, recipe: Recipe) -> Value:
+    """Value (b, h, w, c) and their maps (b, 6) → the moved images, bilinear: grey `pad` px around them, then black."""
     pad = recipe.pad
     height, width, colours = values.shape[1:]
     rows, columns = height + 2 * pad, width + 2 * pad

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from service.arrays import Floats
 from service.errors import InvalidParameter, MethodNotValid
 from service.explainers.maximization.params import MAX_IMAGES, MaximizationParams
 from service.explainers.params import written_beyond
 from service.explainers.targets import NOTHING, Targets
 
 if TYPE_CHECKING:
+    from service.arrays import Ops, Value
     from service.models.graph.graph import Graph, LayerEntry, Tensor
 
 LINEAR = ":linear"
@@ -30,7 +31,7 @@ class Objective:
 
     kind: Literal["channels", "neuron", "layer", "target"]
     tensor: Tensor
-    weights: NDArray[np.float32]
+    weights: Floats
     names: tuple[str, ...]
     seeds: tuple[int, ...]
     title: str
@@ -42,7 +43,7 @@ class Objective:
         """Tells plans of different features apart."""
         return self.kind, self.targets.key if self.targets else self.tensor.path
 
-    def features(self, ops: Any, value: Any, cell: Any, border: int) -> Any:
+    def features(self, ops: Ops, value: Value, cell: Value, border: int) -> Value:
         """The value (b, …) → (b, m) float32; `border` cells of a map are left out on each side, but for one.
 
         A `cell` outside the map is that on its rim: the shape is not known before the first look.
@@ -147,7 +148,7 @@ def _of_targets(targets: Targets) -> Objective:
     return Objective("target", targets.tensor, weights, targets.names, tuple(firsts), title, targets=targets)
 
 
-def _one_hot(places: Sequence[int], count: int) -> NDArray[np.float32]:
+def _one_hot(places: Sequence[int], count: int) -> Floats:
     found = np.zeros((len(places), count), np.float32)
     found[np.arange(len(places)), list(places)] = 1
     return found

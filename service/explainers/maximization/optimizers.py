@@ -1,22 +1,24 @@
-"""From a gradient to a step, and what an image loses for not looking like one."""
+"""A gradient becomes a step; and what an image loses for not looking like one."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from service.explainers.maximization.params import OptimizerName
+if TYPE_CHECKING:
+    from service.arrays import Ops, Value
 
+OptimizerName = Literal["normalized_gradient", "adam", "rmsprop"]
 NORM = 6
 
 
-def penalty(ops: Any, values: Any, weights: Any, middle: float) -> Any:
-    """Values (b, h, w, c) → (b,): the three penalties, times their `weights` (3,)."""
+def penalty(ops: Ops, values: Value, weights: Value, middle: float) -> Value:
+    """Value (b, h, w, c) → (b,): the three penalties, times their `weights` (3,)."""
     terms = (total_variation(ops, values), mean_square(ops, values - middle), norm(ops, values))
     return sum(weights[place] * term for place, term in enumerate(terms))
 
 
-def total_variation(ops: Any, values: Any) -> Any:
-    """(b,): squared differences to the pixel below and to the right, over the number of values; squared unit.
+def total_variation(ops: Ops, values: Value) -> Value:
+    """Gives (b,): squared differences to the pixel below and to the right, over the number of values; squared unit.
 
     Mahendran and Vedaldi 2016 with β = 2, https://arxiv.org/abs/1512.02017.
     """
@@ -25,13 +27,13 @@ def total_variation(ops: Any, values: Any) -> Any:
     return ops.sum(squares, axis=(1, 2, 3)) / _count(values)
 
 
-def mean_square(ops: Any, values: Any) -> Any:
-    """(b,), squared unit."""
+def mean_square(ops: Ops, values: Value) -> Value:
+    """Gives (b,), squared unit."""
     return ops.mean(ops.square(values), axis=(1, 2, 3))
 
 
-def norm(ops: Any, values: Any) -> Any:
-    """(b,): the L6 norm over the number of values."""
+def norm(ops: Ops, values: Value) -> Value:
+    """Gives (b,): the L6 norm over the number of values."""
     amounts = ops.abs(values)
     # In units of the largest, whose sixth power would overflow.
     largest = ops.stop_gradient(ops.max(amounts, axis=(1, 2, 3))) + 1e-12
@@ -39,7 +41,7 @@ def norm(ops: Any, values: Any) -> Any:
     return largest * (powers + 1e-12) ** (1 / NORM) / _count(values)
 
 
-def _count(values: Any) -> int:
+def _count(values: Value) -> int:
     return int(values.shape[1] * values.shape[2] * values.shape[3])
 
 
@@ -52,8 +54,8 @@ ADAM_FIRST, ADAM_SECOND, ADAM_FLOOR = 0.9, 0.999, 1e-8
 
 
 def step(
-    ops: Any, name: OptimizerName, norm: Literal["rms", "l2"], gradient: Any, moments: Any, number: Any
-) -> tuple[Any, Any]:
+    ops: Ops, name: OptimizerName, norm: Literal["rms", "l2"], gradient: Value, moments: Value, number: Value
+) -> tuple[Value, Value]:
     """Gradients (b, …) and running means (b, k, …) before step `number` (from 0) → steps of size 1, and the means.
 
     `normalized_gradient` divides by the root mean square or the norm of an image's gradient; `rmsprop` starts from
@@ -72,7 +74,7 @@ def step(
     return change, ops.stack([first, second], axis=1)
 
 
-def normalized(ops: Any, gradient: Any, norm: Literal["rms", "l2"]) -> Any:
+def normalized(ops: Ops, gradient: Value, norm: Literal["rms", "l2"]) -> Value:
     """Each image's gradient (b, …) over its root mean square plus 1e-5, or over its norm; 0 stays 0."""
     axes = tuple(range(1, len(gradient.shape)))
     squares = ops.square(gradient)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from service.explainers.occlusion import Sides
-from service.explainers.params import Indices, LayerName, OutputParams
+from service.explainers.maximization.optimizers import OptimizerName
+from service.explainers.maximization.presets import VARIANTS
+from service.explainers.params import Indices, LayerName, OutputParams, Sides
+from service.explainers.variants import OneOf, names_of
 
-PresetName = Literal["chollet", "keras-io", "keras-vis", "lucid"]
-OptimizerName = Literal["normalized_gradient", "adam", "rmsprop"]
+PresetName = Annotated[str, OneOf(names_of(VARIANTS))]
 SMALLEST_PX, LARGEST_PX = 8, 1024
 MAX_STEPS = 10_000
 MAX_CHANNELS = 65_536
@@ -23,14 +24,14 @@ WHAT = (
 )
 
 
-def _parts(value: Any) -> Any:
+def _parts(value: object) -> object:
     """`"1, 2"`, `3` and `[1, 2]` as a list of texts and numbers."""
     if isinstance(value, str):
         return [part.strip() for part in value.split(",")]
     return [value] if isinstance(value, (int, float)) and not isinstance(value, bool) else value
 
 
-def _cell(value: Any) -> Any:
+def _cell(value: object) -> object:
     parts = _parts(value)
     if not isinstance(parts, (list, tuple)):
         return parts

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from service.arrays import Array
+from service.arrays import Array, Floats
 from service.explainers.maximization.canvas import Canvas
 from service.explainers.maximization.colours import ColourMap
 from service.explainers.maximization.moves import moved, moves
@@ -18,12 +17,11 @@ from service.explainers.maximization.optimizers import MOMENTS, penalty, step
 from service.explainers.maximization.recipe import Recipe
 
 if TYPE_CHECKING:
+    from service.arrays import Value
     from service.models.backends.interface import Backend, Plan, ReluRule
     from service.models.graph.graph import Graph
 
 State = dict[str, Array]
-Floats = NDArray[np.float32]
-Pair = tuple[Any, Any]
 LOWEST = np.finfo(np.float32).min
 
 
@@ -61,7 +59,7 @@ class Plans:
         """
         ops, canvas = self.backend.ops, self.canvas
 
-        def looks(cell: Any, matrix: Any, offset: Any, weights: Any, parameters: Any) -> Any:
+        def looks(cell: Value, matrix: Value, offset: Value, weights: Value, parameters: Value) -> Value:
             values = canvas.values(ops, parameters)
             value = self._value(values, (matrix, offset), None)
             features = self.objective.features(ops, value, cell, self.recipe.border)
@@ -94,8 +92,8 @@ class Plans:
         carried = [(None, *shape), (None, MOMENTS[self.recipe.optimizer], *shape), (None, *shape), (None,)][:count]
         inputs = [(None,), (None, None, 6)] if self.recipe.moves else [(None,)]
 
-        def climbs(cell: Any, matrix: Any, offset: Any, weights: Any, tuning: Any, *rest: Any) -> Any:
-            def objective(parameters: Any, maps: list[Any]) -> Any:
+        def climbs(cell: Value, matrix: Value, offset: Value, weights: Value, tuning: Value, *rest: Value) -> Value:
+            def objective(parameters: Value, maps: list[Value]) -> Value:
                 values = self.canvas.values(self.backend.ops, parameters)
                 for given in maps:
                     values = moved(self.backend.ops, values, given, self.recipe)
@@ -103,7 +101,7 @@ class Plans:
                 features = self.objective.features(self.backend.ops, value, cell, self.recipe.border)
                 return self.backend.ops.sum(features * weights, axis=1)
 
-            def one(state: list[Any], given: list[Any]) -> tuple[list[Any], list[Any]]:
+            def one(state: list[Value], given: list[Value]) -> tuple[list[Value], list[Value]]:
                 return self._step(lambda parameters: objective(parameters, given[1:]), tuning, state, given[0])
 
             state, found = self.backend.scan(one, list(rest[:count]), list(rest[count:]), outputs=2)
@@ -112,12 +110,14 @@ class Plans:
         signature = [*self._fixed_signature, *(((4,), "float32"), *((item, "float32") for item in [*carried, *inputs]))]
         return self.backend.compiled(("climb", rule, *self._key), climbs, signature, shared=False)
 
-    def _step(self, objective: Any, tuning: Any, state: list[Any], number: Any) -> tuple[list[Any], list[Any]]:
+    def _step(
+        self, objective: Callable[[Value], Value], tuning: Value, state: list[Value], number: Value
+    ) -> tuple[list[Value], list[Value]]:
         """What is carried before step `number` → after it, with the objective (b,) and the gradient's largest value."""
         backend, recipe, ops = self.backend, self.recipe, self.backend.ops
         parameters, moments, *kept = state
 
-        def penalties(parameters: Any) -> Any:
+        def penalties(parameters: Value) -> Value:
             return penalty(ops, self.canvas.values(ops, parameters), tuning[1:], recipe.middle)
 
         found, gradient = backend.value_and_gradient(objective, parameters)
@@ -134,7 +134,7 @@ class Plans:
             kept = [ops.where(wide, parameters, best), ops.where(better, total, best_value)]
         return [parameters + tuning[0] * change, moments, *kept], [found, slope]
 
-    def _value(self, values: Any, colours: Pair, rule: ReluRule | None) -> Any:
+    def _value(self, values: Value, colours: tuple[Value, Value], rule: ReluRule | None) -> Value:
         """The objective's tensor for an image's values (b, h, w, c)."""
         given = self.graph.inputs[0]
         batch = self.backend.ops.matmul(values, colours[0]) + colours[1]
@@ -154,7 +154,7 @@ class Plans:
         return [((2,), "int32"), *((shape, "float32") for shape in shapes)]
 
     @property
-    def _key(self) -> tuple[Any, ...]:
+    def _key(self) -> tuple[Hashable, ...]:
         """Everything that the compiled functions take for granted."""
         recipe = self.recipe
         values = (recipe.size, recipe.colours, recipe.low, recipe.high, recipe.noise[0], recipe.squash, recipe.best)

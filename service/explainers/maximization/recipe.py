@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from service.errors import InvalidParameter
-from service.explainers.maximization.params import MaximizationParams, OptimizerName
-from service.explainers.maximization.presets import CROP_SIDE_PX, PRESETS
+from service.explainers.maximization.optimizers import OptimizerName
+from service.explainers.maximization.params import MaximizationParams
+from service.explainers.maximization.presets import CHOLLET, CROP_SIDE_PX, LUCID, VARIANTS, Preset
 
 _OF_THE_PRESET = ("low", "high", "noise", "norm", "squash", "best")
 _OF_EITHER = (
@@ -78,21 +79,21 @@ class Recipe:
         """The value of mid grey."""
         return (self.low + self.high) / 2
 
-    def reported(self) -> dict[str, Any]:
+    def reported(self) -> dict[str, object]:
         """The parameters as they took effect, as JSON values."""
         hidden = (*_OF_THE_PRESET, "colours")
         return {name: value for name, value in asdict(self).items() if name not in hidden} | {"size": list(self.size)}
 
 
-def preset_of(params: MaximizationParams) -> str:
-    """The preset's name: the one asked for, else lucid for targets and chollet for layers."""
-    return params.preset or ("chollet" if params.target is None else "lucid")
+def preset_of(params: MaximizationParams) -> Preset:
+    """The preset asked for, else lucid for targets and chollet for layers."""
+    usual = CHOLLET if params.target is None else LUCID
+    return next((preset for preset in VARIANTS if preset.name == params.preset), usual)
 
 
 def recipe_for(params: MaximizationParams, size: tuple[int, int], colours: int) -> Recipe:
     """Raises InvalidParameter for what does not fit the image."""
-    name = preset_of(params)
-    preset = PRESETS[name]
+    preset = preset_of(params)
 
     def either(parameter: str) -> Any:
         given = getattr(params, parameter)
@@ -107,7 +108,7 @@ def recipe_for(params: MaximizationParams, size: tuple[int, int], colours: int) 
     if 2 * crop >= min(size):
         raise InvalidParameter(f"crop={crop} leaves nothing of an image of {size[0]}×{size[1]} px")
     return Recipe(
-        preset=name,
+        preset=preset.name,
         size=size,
         colours=colours,
         step_size=usual_step if params.step_size is None else params.step_size,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from service.arrays import Array, Function, Ops, Values
+from service.arrays import Array, Function, Ops, Value
 
 if TYPE_CHECKING:
     from service.models.graph.graph import Graph, Node, Tensor
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 Plan = Callable[..., list[Array]]
 Signature = Sequence[tuple[tuple[int | None, ...], str]]
 ReluRule = Literal["guided", "deconvnet", "redirected"]
-Tensors = list[Values]
+Tensors = list[Value]
 # About how long one step of a call may take, so that it can be stopped and others get their turn.
 CHUNK_S = 0.1
 
@@ -26,7 +26,7 @@ def sized(key: Hashable, signature: Signature) -> Hashable:
 class InTurn(Protocol):
     """Calls what is computed, now or once it is its turn, and gives what it gives."""
 
-    def __call__(self, compute: Callable[[], Values], /) -> Values: ...
+    def __call__(self, compute: Callable[[], Value], /) -> Value: ...
 
 
 class Occluded(Protocol):
@@ -65,7 +65,7 @@ class Backend(Protocol):
         self,
         graph: Graph,
         target: Tensor,
-        matrix: Callable[[Ops, Values], Values],
+        matrix: Callable[[Ops, Value], Value],
         key: Hashable,
         size: tuple[int, int],
         windows: Sequence[Sequence[tuple[int, int]]],
@@ -89,18 +89,18 @@ class Backend(Protocol):
     def gradients(
         self,
         graph: Graph,
-        feeds: Mapping[Tensor, Values],
+        feeds: Mapping[Tensor, Value],
         watched: Sequence[Tensor],
         fetches: Sequence[Tensor],
-        scores: Callable[..., list[Values]],
+        scores: Callable[..., list[Value]],
         rule: ReluRule | None = None,
-    ) -> tuple[list[Values], list[list[Values]], list[Values]]:
+    ) -> tuple[list[Value], list[list[Value]], list[Value]]:
         """One forward pass, and a backward pass for each score."""
 
     def ruled(self, rule: ReluRule | None) -> Callable[[Node], Function] | None:
         """What `Graph.run` takes as `call` so that every ReLU has the gradient of `rule`."""
 
-    def value_and_gradient(self, function: Callable[[Values], Values], at: Values) -> tuple[Values, Values]:
+    def value_and_gradient(self, function: Callable[[Value], Value], at: Value) -> tuple[Value, Value]:
         """A value an image, and the gradient of their sum."""
 
     def scan(

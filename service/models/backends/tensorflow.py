@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from service.arrays import Array, Function, Ops, Values
+from service.arrays import Array, Function, Ops, Value
 from service.errors import OutOfMemory
 from service.models.backends.gradients import OwnGradients
 from service.models.backends.incremental.occluded import Occluded
@@ -30,8 +30,8 @@ def with_gradient(rule: ReluRule, node: Node) -> Function:
     if not node.is_relu:
         return node.op
 
-    def relu(x: Values) -> tuple[Values, Callable[[Values], Values]]:
-        def backward(upstream: Values) -> Values:
+    def relu(x: Value) -> tuple[Value, Callable[[Value], Value]]:
+        def backward(upstream: Value) -> Value:
             if rule == "redirected":
                 return redirected(x, upstream, node.ceiling)
             passed = tf.where(upstream > 0, upstream, tf.zeros_like(upstream))
@@ -43,7 +43,7 @@ def with_gradient(rule: ReluRule, node: Node) -> Function:
     return ruled
 
 
-def redirected(x: Values, upstream: Values, ceiling: float | None) -> Values:
+def redirected(x: Value, upstream: Value, ceiling: float | None) -> Value:
     """Inputs (batch, …) of a ReLU and the gradient of its output → that of its input, for a value that is to rise.
 
     The ReLU's own gradient for images of which it lets anything through; for the others what pushes inputs of at
@@ -122,7 +122,7 @@ class TensorFlowBackend:
         `function` gives."""
         traced = self.plans.get(sized(key, signature), function, signature)
 
-        def run(*tensors: Values) -> Values:
+        def run(*tensors: Value) -> Value:
             try:
                 return traced(*tensors)
             except tf.errors.ResourceExhaustedError as error:
@@ -134,7 +134,7 @@ class TensorFlowBackend:
         self,
         graph: Graph,
         target: Tensor,
-        matrix: Callable[[Ops, Values], Values],
+        matrix: Callable[[Ops, Value], Value],
         key: Hashable,
         size: tuple[int, int],
         windows: Sequence[Sequence[tuple[int, int]]],
@@ -194,23 +194,23 @@ class TensorFlowBackend:
     def gradients(
         self,
         graph: Graph,
-        feeds: Mapping[Tensor, Values],
+        feeds: Mapping[Tensor, Value],
         watched: Sequence[Tensor],
         fetches: Sequence[Tensor],
-        scores: Callable[..., list[Values]],
+        scores: Callable[..., list[Value]],
         rule: ReluRule | None = None,
-    ) -> tuple[list[Values], list[list[Values]], list[Values]]:
+    ) -> tuple[list[Value], list[list[Value]], list[Value]]:
         """One forward pass, and a backward pass for each score, the tape only from the `watched` values on.
 
         `scores(*fetched)` gives a list of scores of shape (batch,). Returns the watched values; for each score the
         gradients with respect to them, zeros where it does not depend on them; and the fetched values. `rule`
         replaces the gradient of every ReLU. Use inside a compiled function.
         """
-        seen: dict[Tensor, Values] = {}
+        seen: dict[Tensor, Value] = {}
         # Persistent for several targets: the forward pass is recorded once.
         with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
 
-            def watch(tensor: Tensor, value: Values) -> Values:
+            def watch(tensor: Tensor, value: Value) -> Value:
                 if tensor in watched:
                     tape.watch(value)
                     seen[tensor] = value
@@ -231,7 +231,7 @@ class TensorFlowBackend:
         """
         return partial(with_gradient, rule) if rule else None
 
-    def value_and_gradient(self, function: Callable[[Values], Values], at: Values) -> tuple[Values, Values]:
+    def value_and_gradient(self, function: Callable[[Value], Value], at: Value) -> tuple[Value, Value]:
         """`function(at)`, a value an image, and the gradient of their sum, zeros where nothing depends on `at`.
 
         Use inside a compiled function.
@@ -253,7 +253,7 @@ class TensorFlowBackend:
         count = tf.shape(inputs[0])[0]
         found = [tf.TensorArray(tf.float32, size=count) for _ in range(outputs)]
 
-        def body(place: Values, values: Tensors, arrays: list[Values]) -> tuple[Values, Tensors, list[Values]]:
+        def body(place: Value, values: Tensors, arrays: list[Value]) -> tuple[Value, Tensors, list[Value]]:
             after, results = step(values, [item[place] for item in inputs])
             same = [tf.ensure_shape(new, old.shape) for new, old in zip(after, values, strict=True)]
             written = [array.write(place, result) for array, result in zip(arrays, results, strict=True)]

@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from service.arrays import Function, KerasModel, Kwargs, Layer, Structure, Values
+from service.arrays import Function, KerasModel, Kwargs, Layer, Structure, Value
 from service.json_types import Fields, JsonObject
 from service.models.dialects.traits import Affine, Traits
 from service.models.dialects.weighted import Weighted
@@ -32,7 +32,7 @@ class Call:
     """One call of an operation in a model. `fill` gives its arguments with others in the places of symbols, by key."""
 
     operation: Layer
-    fill: Callable[[Mapping[int, Values]], tuple[Structure, Kwargs]]
+    fill: Callable[[Mapping[int, Value]], tuple[Structure, Kwargs]]
     outputs: Sequence[Symbol]
 
 
@@ -91,7 +91,7 @@ class Dialect(Protocol):
     def shapes(self, operation: Layer, args: Structure, kwargs: Kwargs) -> list[Shape]:
         """The shapes of what the operation gives; in the arguments a `Symbol` stands for each tensor."""
 
-    def variables(self, model: KerasModel) -> Sequence[Values]:
+    def variables(self, model: KerasModel) -> Sequence[Value]:
         """Every variable once."""
 
     def weights(self, layer: Layer) -> Sequence[tuple[str, NDArray[np.generic]]]:

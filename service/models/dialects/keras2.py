@@ -12,7 +12,7 @@ import tf_keras
 from numpy.typing import NDArray
 from tf_keras import layers
 
-from service.arrays import Function, KerasModel, Kwargs, Layer, Structure, Values
+from service.arrays import Function, KerasModel, Kwargs, Layer, Structure, Value
 from service.json_types import Fields, JsonObject
 from service.models.dialects.dialect import Call, Shape, Symbol
 from service.models.dialects.reading import (
@@ -168,7 +168,7 @@ class Keras2:
             )
             return [tuple(value.shape) for value in tf.nest.flatten(operation(*args, **kwargs))]
 
-    def variables(self, model: KerasModel) -> Sequence[Values]:
+    def variables(self, model: KerasModel) -> Sequence[Value]:
         return list({id(variable): variable for variable in model.variables}.values())
 
     def weights(self, layer: Layer) -> Sequence[tuple[str, NDArray[np.generic]]]:
@@ -196,8 +196,8 @@ def _symbol(item: Structure) -> Symbol:
     return Symbol(id(item), str(item.name), tuple(item.shape), item.dtype.name)
 
 
-def _filling(node: Structure) -> Callable[[Mapping[int, Values]], tuple[Structure, Kwargs]]:
-    def fill(known: Mapping[int, Values]) -> tuple[Structure, Kwargs]:
+def _filling(node: Structure) -> Callable[[Mapping[int, Value]], tuple[Structure, Kwargs]]:
+    def fill(known: Mapping[int, Value]) -> tuple[Structure, Kwargs]:
         filled: tuple[Structure, Kwargs] = tf.nest.map_structure(
             lambda item: known.get(id(item), item), (node.call_args, node.call_kwargs)
         )

@@ -15,7 +15,7 @@ from keras import layers
 from keras.src.utils import summary_utils
 from numpy.typing import NDArray
 
-from service.arrays import Function, KerasModel, Kwargs, Layer, Structure, Values
+from service.arrays import Function, KerasModel, Kwargs, Layer, Structure, Value
 from service.json_types import Fields, JsonObject
 from service.models.dialects.dialect import Call, Shape, Symbol
 from service.models.dialects.reading import (
@@ -169,7 +169,7 @@ class Keras3:
             return [tuple(args[0].shape)]
         return [tuple(spec.shape) for spec in keras.tree.flatten(operation.compute_output_spec(*args, **kwargs))]
 
-    def variables(self, model: KerasModel) -> Sequence[Values]:
+    def variables(self, model: KerasModel) -> Sequence[Value]:
         return list({id(variable): variable for variable in model.variables}.values())
 
     def weights(self, layer: Layer) -> Sequence[tuple[str, NDArray[np.generic]]]:
@@ -223,7 +223,7 @@ def _of_function(function: Function, activation: str | None) -> Traits:
     )
 
 
-def _is_pointwise(operation: Layer, kind: str, constants: list[Values]) -> bool:
+def _is_pointwise(operation: Layer, kind: str, constants: list[Value]) -> bool:
     module = type(operation).__module__
     if module.startswith("keras.src.applications."):
         return kind in OF_APPLICATIONS
@@ -234,7 +234,7 @@ def _is_pointwise(operation: Layer, kind: str, constants: list[Values]) -> bool:
     return kind in _ELEMENTWISE_OPS and all_per_channel(constants)
 
 
-def _affine(kind: str, arguments: Structure) -> Values:
+def _affine(kind: str, arguments: Structure) -> Value:
     """Reads arithmetic of one tensor with one constant; in `arguments` None stands where the tensor stood."""
     args, kwargs = arguments
     given = [*args, *kwargs.values()]

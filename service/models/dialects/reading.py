@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from service.arrays import Function, Layer, Structure, Values
+from service.arrays import Function, Layer, Structure, Value
 from service.models.dialects.traits import (
     Affine,
     Cropping,
@@ -109,7 +109,7 @@ def _relu(layer: Layer, kind: str) -> tuple[bool, float | None]:
     return False, None
 
 
-def slope_of(leaky: Layer) -> Values:
+def slope_of(leaky: Layer) -> Value:
     """The slope of a LeakyReLU, which Keras 2 calls `alpha`."""
     slope = getattr(leaky, "negative_slope", None)
     return leaky.alpha if slope is None else slope
@@ -178,7 +178,7 @@ def _affine(layer: Layer, kind: str) -> Affine | None:
     return None
 
 
-def _one_after_another(layers: Iterable[Values]) -> Affine | None:
+def _one_after_another(layers: Iterable[Value]) -> Affine | None:
     """Gives the arithmetic of layers of which each moves pixels or is arithmetic with constants; None where another is
     among them."""
     scale, offset, found = np.ones(1), np.zeros(1), False
@@ -192,7 +192,7 @@ def _one_after_another(layers: Iterable[Values]) -> Affine | None:
     return Affine(scale, offset) if found else None
 
 
-def affine(scale: Values, offset: Values) -> Affine | None:
+def affine(scale: Value, offset: Value) -> Affine | None:
     """None where one of the two is no number and no list of numbers."""
     try:
         return Affine(np.asarray(scale, np.float64).ravel(), np.asarray(offset, np.float64).ravel())
@@ -200,7 +200,7 @@ def affine(scale: Values, offset: Values) -> Affine | None:
         return None
 
 
-def affine_of(kind: str, constants: list[Values], *, reversed_: bool) -> Affine | None:
+def affine_of(kind: str, constants: list[Value], *, reversed_: bool) -> Affine | None:
     """Gives the arithmetic of `x + c`, `x - c`, `x * c`, `x / c`, and of `c - x` where `reversed_`; `kind` is the
     operation's word."""
     if len(constants) != 1 or constants[0] is None:
@@ -231,23 +231,23 @@ def _multiplications(layer: Layer, kind: str) -> int:
     return int(math.prod(kernel.shape[:-1]))
 
 
-def is_channel_axis(axis: Values) -> bool:
+def is_channel_axis(axis: Value) -> bool:
     """Whether an axis, or a list of one, is the last of four."""
     axes = axis if isinstance(axis, (list, tuple)) else [axis]
     return list(axes) in ([-1], [3])
 
 
-def is_per_channel(value: Values) -> bool:
+def is_per_channel(value: Value) -> bool:
     """Whether a constant is the same in every cell: a number, or one a channel."""
     shape = tuple(value.shape) if hasattr(value, "shape") else np.shape(value)
     return len(shape) <= 4 and all(size == 1 for size in shape[:-1])
 
 
-def all_per_channel(constants: Iterable[Values]) -> bool:
+def all_per_channel(constants: Iterable[Value]) -> bool:
     """Whether no constant tells one cell from another."""
     return all(map(is_per_channel, constants))
 
 
-def _pair(value: Values) -> tuple[int, int]:
+def _pair(value: Value) -> tuple[int, int]:
     first, second = (value, value) if isinstance(value, int) else value
     return int(first), int(second)

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from service.arrays import Array, Layer, Values
+from service.arrays import Array, Layer, Value
 from service.models.dialects.traits import Affine
 
 Kind = Literal["convolution", "depthwise", "separable", "transposed", "dense"]
@@ -35,8 +35,8 @@ class Weighted:
     """
 
     kind: Kind
-    kernels: tuple[Values, ...]
-    bias: Values | None
+    kernels: tuple[Value, ...]
+    bias: Value | None
     strides: Sides = (1, 1)
     dilation: Sides = (1, 1)
     padding: str = "valid"
@@ -52,7 +52,7 @@ class Weighted:
         """Counts what the last kernel and the bias take: all that `scaled` makes anew."""
         return 4 * (math.prod(_shape(self.kernels[-1])) + (0 if self.bias is None else self.outputs))
 
-    def __call__(self, values: Values) -> Values:
+    def __call__(self, values: Value) -> Value:
         """Computes what the layer gives for `values`, float32 (batch, height, width, channels) or, of a dense one,
         (batch, ..., channels)."""
         result = self._multiplied(values)
@@ -73,7 +73,7 @@ class Weighted:
         bias = affine.offset if self.bias is None else self.bias.numpy() * affine.scale + affine.offset
         return replace(self, kernels=(*before, variable_of(kernel.numpy(), factors)), bias=variable_of(bias))
 
-    def _multiplied(self, values: Values) -> Values:
+    def _multiplied(self, values: Value) -> Value:
         kernel, padding = self.kernels[-1], self.padding.upper()
         if self.kind == "dense":
             return keras.ops.matmul(values, kernel)
@@ -89,7 +89,7 @@ class Weighted:
         return values if self.kind == "depthwise" else tf.nn.conv2d(values, kernel, 1, "VALID")
 
 
-def variable_of(values: Array, factors: NDArray[np.float64] | float = 1.0) -> Values:
+def variable_of(values: Array, factors: NDArray[np.float64] | float = 1.0) -> Value:
     """Makes a float32 variable of `values` x `factors`, multiplied in float64 without a copy in it."""
     product = np.multiply(
         values, factors, out=np.empty(values.shape, np.float32), casting="same_kind", dtype=np.float64
@@ -121,23 +121,23 @@ def weighted_of(layer: Layer, kind: str | None) -> Weighted | None:
     return Weighted(found, kernels, bias, strides, dilation, layer.padding)
 
 
-def _kernels(layer: Layer, kind: Kind) -> tuple[Values, ...]:
+def _kernels(layer: Layer, kind: Kind) -> tuple[Value, ...]:
     if kind == "separable":
         return layer.depthwise_kernel, layer.pointwise_kernel
     # Keras 2 calls a depthwise one by another name.
     return (getattr(layer, "depthwise_kernel", None) if hasattr(layer, "depthwise_kernel") else layer.kernel,)
 
 
-def _variable(variable: Values) -> Values:
+def _variable(variable: Value) -> Value:
     """TensorFlow's own variable, which Keras 3 keeps within one of its own."""
     return variable.value if isinstance(variable, keras.Variable) else variable
 
 
-def _shape(variable: Values) -> tuple[int, ...]:
+def _shape(variable: Value) -> tuple[int, ...]:
     return tuple(int(size) for size in variable.shape)
 
 
-def _sides(value: Values) -> Sides:
+def _sides(value: Value) -> Sides:
     first, second = (value, value) if isinstance(value, int) else value
     return int(first), int(second)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import keras
 
-from service.arrays import KerasModel, Kwargs, Layer, Structure, Values
+from service.arrays import KerasModel, Kwargs, Layer, Structure, Value
 from service.errors import ModelNotLoadable
 from service.models.dialects import dialect_of
 from service.models.dialects.dialect import Call, Dialect, Shape, Symbol
@@ -159,7 +159,7 @@ def _tensors(structure: Structure) -> list[Tensor]:
     return [item for item in keras.tree.flatten(structure) if isinstance(item, Tensor)]
 
 
-def _constants(args: Structure, kwargs: Kwargs) -> Values:
+def _constants(args: Structure, kwargs: Kwargs) -> Value:
     """The arguments with None in the places of tensors."""
     return keras.tree.map_structure(
         lambda item: None if isinstance(item, Tensor) else item, (tuple(args), dict(kwargs))

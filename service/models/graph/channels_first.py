@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import keras
 
-from service.arrays import KerasModel, Layer, Structure, Values
+from service.arrays import KerasModel, Layer, Structure, Value
 from service.models.dialects.dialect import Dialect, Shape, Symbol
 
 _TO_FIRST, _TO_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
@@ -52,7 +52,7 @@ def _said(dialect: Dialect, functional: KerasModel) -> str | None:
 def _turned_first(dialect: Dialect, functional: KerasModel, symbol: Symbol) -> bool:
     """Whether what reads the input turns its axes before anything else."""
     # Of several inputs the others are nothing here; Keras 3 asks for each by its key.
-    known: defaultdict[int, Values] = defaultdict(lambda: None, {symbol.key: symbol})
+    known: defaultdict[int, Value] = defaultdict(lambda: None, {symbol.key: symbol})
     for call in dialect.calls(functional):
         args, kwargs = call.fill(known)
         if any(item is symbol for item in keras.tree.flatten((tuple(args), dict(kwargs)))):
@@ -107,7 +107,7 @@ class Turned:
     turns: tuple[bool, ...]
     gives_first: bool
 
-    def __call__(self, *args: Structure, **kwargs: Structure) -> Values:
+    def __call__(self, *args: Structure, **kwargs: Structure) -> Value:
         given = (args, kwargs)
         # Constants of the file are in its own order already.
         values = [
@@ -119,6 +119,6 @@ class Turned:
         return keras.tree.map_structure(lambda item: _turned(item, _TO_LAST), result) if self.gives_first else result
 
 
-def _turned(item: Structure, order: tuple[int, ...]) -> Values:
+def _turned(item: Structure, order: tuple[int, ...]) -> Value:
     is_map = hasattr(item, "dtype") and hasattr(item, "shape") and len(item.shape) == 4
     return keras.ops.transpose(item, order) if is_map else item

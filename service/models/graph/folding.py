@@ -2,7 +2,7 @@
 
 Jacob 2018 (section 3.2) folds for inference as here. All plans of a model read the same folded weights, so that a plan
 takes no more than its own graph; and the operations are TensorFlow's own, a tenth of the nodes that layers are traced
-to. Values may differ from the layers' own by rounding: by 1e-6 of the largest one, at most.
+to. Value may differ from the layers' own by rounding: by 1e-6 of the largest one, at most.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 import tensorflow as tf
 
-from service.arrays import Values
+from service.arrays import Value
 from service.models.dialects.dialect import Dialect
 from service.models.dialects.traits import Affine, Window
 from service.models.dialects.weighted import Weighted, variable_of
@@ -26,15 +26,15 @@ from service.models.graph.graph import Node, Tensor
 class Scaling:
     """`factors`·x + `offset` along the last axis, each a variable of TensorFlow."""
 
-    factors: Values
-    offset: Values
+    factors: Value
+    offset: Value
 
     @classmethod
     def of(cls, affine: Affine) -> Scaling:
         """Makes the variables."""
         return cls(variable_of(affine.scale), variable_of(affine.offset))
 
-    def __call__(self, values: Values) -> Values:
+    def __call__(self, values: Value) -> Value:
         return tf.nn.bias_add(values * self.factors, self.offset)
 
 
@@ -50,7 +50,7 @@ class Folds:
     bytes: int = 0
     """What the weights take that were made."""
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
-    _made: dict[Hashable, Values] = field(default_factory=dict, repr=False)
+    _made: dict[Hashable, Value] = field(default_factory=dict, repr=False)
 
     def applied(self, nodes: Sequence[Node], keep: Collection[Tensor]) -> list[Node]:
         """Gives others in the places of `nodes` that compute the same in fewer operations, and every value of `keep`.
@@ -108,7 +108,7 @@ class Folds:
         found: Node = self._once(node, make)
         return found
 
-    def _once(self, key: Hashable, make: Callable[[], Values]) -> Values:
+    def _once(self, key: Hashable, make: Callable[[], Value]) -> Value:
         if key not in self._made:
             self._made[key] = make()
         return self._made[key]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import keras
 
-from service.arrays import Function, Kwargs, Layer, Values
+from service.arrays import Function, Kwargs, Layer, Value
 from service.errors import UnknownLayer, nearest
 from service.models.dialects.dialect import Dialect
 from service.models.dialects.traits import Traits
@@ -44,7 +44,7 @@ class Node:
 
     path: str
     op: Function
-    args: tuple[Values, ...]
+    args: tuple[Value, ...]
     kwargs: Kwargs
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
@@ -153,13 +153,13 @@ class Graph:
 
     def run(
         self,
-        feeds: Mapping[Tensor, Values],
+        feeds: Mapping[Tensor, Value],
         fetches: Sequence[Tensor],
-        watch: Callable[[Tensor, Values], Values] | None = None,
+        watch: Callable[[Tensor, Value], Value] | None = None,
         watched: Sequence[Tensor] = (),
         call: Callable[[Node], Function] | None = None,
-    ) -> list[Values]:
-        """Values of `fetches` given `feeds`, computing only what lies between.
+    ) -> list[Value]:
+        """Value of `fetches` given `feeds`, computing only what lies between.
 
         `watch` sees each value once made, those of `watched` surely, and may replace it; `call` gives the function that
         stands in for a node's.
@@ -216,7 +216,7 @@ class Graph:
         """What is computed for `end` where the values of `known` are there, in order."""
         return self._needed(dict.fromkeys(known), [end])
 
-    def _needed(self, known: Mapping[Tensor, Values], fetches: Iterable[Tensor]) -> list[Node]:
+    def _needed(self, known: Mapping[Tensor, Value], fetches: Iterable[Tensor]) -> list[Node]:
         wanted: set[Node] = set()
         stack = [tensor for tensor in fetches if tensor not in known]
         while stack:

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from service.arrays import Values
+from service.arrays import Value
 from service.errors import MethodNotValid
 from service.json_types import Fields
 from service.models.files.spec import HeadKind
@@ -72,7 +72,7 @@ class Head:
                 "so there is no class to explain"
             )
 
-    def class_scores(self, logits: Values) -> Values:
+    def class_scores(self, logits: Value) -> Value:
         """(batch, …) of `logits` → (batch, classes) float32 scores, one a target. Raises MethodNotValid for a map."""
         self.check_classes()
         scores = keras.ops.cast(keras.ops.reshape(logits, (-1, _units(self.logits) or 1)), "float32")

@@ -19,6 +19,7 @@ from service.engine.child.turns import Turns
 from service.errors import DeadlineExceeded
 from service.explainers import BY_NAME
 from service.explainers.base import Explanation, Progress
+from service.explainers.subject import Subject
 from service.explainers.targets import parse_targets
 from service.models.backends.tensorflow import TensorFlowBackend
 from service.models.backends.work import Task, Work, part_of
@@ -211,7 +212,7 @@ def test_results_are_those_of_single_calls(shapes: LoadedModel, name: str, param
         parsed = explainer.Params.model_validate(params)
         targets = parse_targets(params.get("target", "top1"), shapes.graph, shapes.head, ())
         given = nets.network_input(shapes, image)
-        return explainer.explain(backend, shapes.graph, given, targets, parsed, Progress())
+        return explainer.explain(Subject(backend, shapes.graph, given, targets, Progress()), parsed)
 
     expected = [explain(shapes.backend, image) for image in images]
     found = after_a_busy_device(
@@ -233,7 +234,7 @@ def test_windows_of_an_occlusion_wait_their_turn_too(shapes: LoadedModel) -> Non
     given = nets.network_input(shapes, np.random.default_rng(1).uniform(0, 1, (1, 28, 28, 3)).astype(np.float32))
 
     def explain(backend: Any) -> np.ndarray:
-        return explainer.explain(backend, shapes.graph, given, targets, params, Progress()).arrays["heatmap"]
+        return explainer.explain(Subject(backend, shapes.graph, given, targets, Progress()), params).arrays["heatmap"]
 
     expected = explain(shapes.backend)
     (found,) = after_a_busy_device(turns, 1, lambda _: explain(Batched(shapes.backend, batches, caller)))

@@ -10,7 +10,9 @@ import pytest
 from service.engine.child.around import SharedPasses
 from service.explainers import BY_NAME, FAMILY_OF
 from service.explainers.base import Cost, Explanation
-from service.explainers.cam_maps import FROM_GRADIENTS
+from service.explainers.cam import VARIANTS
+from service.explainers.cam.gradients import FromGradients
+from service.explainers.subject import Subject
 from service.explainers.targets import parse_targets
 from service.models.loaded import LoadedModel
 from tests import nets
@@ -29,7 +31,10 @@ def explain(
     parsed = explainer.Params.model_validate(own)
     targets = parse_targets(getattr(parsed, "target", "top1"), model.graph, model.head, ())
     done = lambda done, total: None  # noqa: E731
-    return explainer.explain(backend, model.graph, nets.network_input(model, image), targets, parsed, done)
+    return explainer.explain(Subject(backend, model.graph, nets.network_input(model, image), targets, done), parsed)
+
+
+FROM_GRADIENTS = [variant.name for variant in VARIANTS if isinstance(variant, FromGradients)]
 
 
 def same(first: Explanation, second: Explanation) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from service.arrays import Values
+from service.arrays import Value
 from service.models.backends.incremental.spans import Crop, Span
 
 OUTSIDE = -1
@@ -81,15 +81,15 @@ class PlacedAxis:
 class Tables(Protocol):
     """The rows of tables that belong to a batch of windows; see `Batch`."""
 
-    size: Values
+    size: Value
 
-    def rows(self, place: Place) -> Values:
+    def rows(self, place: Place) -> Value:
         """(b, n) of the tables of rows."""
 
-    def columns(self, place: Place) -> Values:
+    def columns(self, place: Place) -> Value:
         """(b, n) of the tables of columns."""
 
-    def once(self, key: Hashable, make: Callable[[], Values]) -> Values:
+    def once(self, key: Hashable, make: Callable[[], Value]) -> Value:
         """What `make` gave for that key first."""
 
 
@@ -103,7 +103,7 @@ class Placed:
     fill: float
     only_windows: bool
 
-    def __call__(self, clean: Values, window: Values, at: Tables) -> Values:
+    def __call__(self, clean: Value, window: Value, at: Tables) -> Value:
         """(1, H, W, c) clean map, (b, h, w, c) windows, the tables of a batch → (b, rows, columns, c).
 
         One gather from a table of the clean map's rows that are needed, of the fill, and of all windows. `clean` may
@@ -124,7 +124,7 @@ class Placed:
             tables.append(tf.reshape(inner, (-1, channels)))
         return tf.gather(tables[0] if len(tables) == 1 else tf.concat(tables, 0), index)
 
-    def _index(self, window: Values, at: Tables) -> tuple[Values, Values, Values]:
+    def _index(self, window: Value, at: Tables) -> tuple[Value, Value, Value]:
         """(b, rows, columns) int32 places in the table, and the first and last row of the clean map that it begins
         with."""
         index, count = None, tf.constant(0)

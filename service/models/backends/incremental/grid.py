@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from service.arrays import Array, Values
+from service.arrays import Array, Value
 from service.models.backends.incremental.cells import Axis, Cut, Place, Placed, PlacedAxis
 from service.models.backends.incremental.locality import Sliding
 from service.models.backends.incremental.schedule import Schedule
@@ -113,28 +113,28 @@ class Grid:
 class Batch:
     """The tables' rows of a batch of windows; `places` (b, 2) int32 says where in the grid each stands."""
 
-    def __init__(self, tables: Sequence[Values], places: Values) -> None:
+    def __init__(self, tables: Sequence[Value], places: Value) -> None:
         rows, columns, row_shares, column_shares = tables
         self.size = tf.shape(places)[0]
         self._rows, self._columns = tf.gather(rows, places[:, 0]), tf.gather(columns, places[:, 1])
-        self._made: dict[Hashable, Values] = {}
+        self._made: dict[Hashable, Value] = {}
         self._shares = (row_shares, places[:, 0]), (column_shares, places[:, 1])
 
-    def rows(self, place: Place) -> Values:
+    def rows(self, place: Place) -> Value:
         """(b, n) of the tables of rows."""
         return self._rows[:, place[0] : place[1]]
 
-    def columns(self, place: Place) -> Values:
+    def columns(self, place: Place) -> Value:
         """(b, n) of the tables of columns."""
         return self._columns[:, place[0] : place[1]]
 
-    def once(self, key: Hashable, make: Callable[[], Values]) -> Values:
+    def once(self, key: Hashable, make: Callable[[], Value]) -> Value:
         """What `make` gave for that key first: cuts alike need their places computed once."""
         if key not in self._made:
             self._made[key] = make()
         return self._made[key]
 
-    def shares(self, places: tuple[Place, Place]) -> Values:
+    def shares(self, places: tuple[Place, Place]) -> Value:
         """(b, h, w, 1) float32: the products of the shares of rows and of columns."""
         row, column = (
             tf.gather(table, at)[:, first:last] for (table, at), (first, last) in zip(self._shares, places, strict=True)

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from service.arrays import Ops, Values
+from service.arrays import Ops, Value
 from service.models.backends.incremental.grid import Batch, Grid
 from service.models.backends.incremental.run import WindowRun, needed
 from service.models.backends.incremental.schedule import Schedule
@@ -37,7 +37,7 @@ class Occluded:
         backend: TensorFlowBackend,
         graph: Graph,
         schedule: Schedule,
-        matrix: Callable[[Ops, Values], Values],
+        matrix: Callable[[Ops, Value], Value],
         key: tuple[Hashable, ...],
         chunk: int,
         faster: bool,
@@ -60,13 +60,13 @@ class Occluded:
         of windows, along the height and the width of the grid, to the scores (b, n) under these."""
         read, grid, ops = needed(self._schedule), Grid.of(self._schedule), self._backend.ops
 
-        def clean(batch: Values) -> Values:
+        def clean(batch: Value) -> Value:
             *values, value = self._graph.run({self._schedule.image: batch}, [*read, self._schedule.target])
             return *values, self._matrix(ops, value)
 
         tables = [tf.constant(table) for table in grid.tables]
 
-        def scores(places: Values, cover: Values, *given: Values) -> Values:
+        def scores(places: Value, cover: Value, *given: Value) -> Value:
             known, values = given[: len(tables)], given[len(tables) :]
             run = WindowRun(self._schedule, grid, dict(zip(read, values, strict=True)), Batch(known, places))
             return self._matrix(ops, run.target(run.covered(values[0], cover)))
@@ -87,5 +87,5 @@ class Occluded:
         return found.numpy(), under
 
 
-def _at_once(compute: Callable[[], Values], /) -> Values:
+def _at_once(compute: Callable[[], Value], /) -> Value:
     return compute()

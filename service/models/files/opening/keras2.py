@@ -11,7 +11,7 @@ import tensorflow as tf
 import tf_keras
 from tf_keras.src.saving.serialization_lib import SafeModeScope
 
-from service.arrays import KerasModel, Layer, Structure, Values
+from service.arrays import KerasModel, Layer, Structure, Value
 from service.errors import ModelNotLoadable
 from service.json_types import Fields, Json, JsonObject
 from service.models.dialects.reading import scope_name
@@ -167,7 +167,7 @@ def with_old_resizing(model: KerasModel, written_by: str) -> KerasModel:
 
 
 def _old_bilinear(layer: Layer) -> Layer:
-    def call(inputs: Values) -> Values:
+    def call(inputs: Value) -> Value:
         sizes = tf.shape(inputs)[1:3] * tf.constant(layer.size)
         result = tf.compat.v1.image.resize_bilinear(inputs, sizes)
         static = [size and size * times for size, times in zip(inputs.shape[1:3], layer.size, strict=True)]

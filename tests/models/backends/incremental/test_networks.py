@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from service.explainers.occlusion_windows import window_axes
+from service.explainers.occlusion.windows import window_axes
 from service.explainers.targets import class_targets
 from service.models.backends.incremental.occluded import Occluded
 from service.models.loaded import LoadedModel

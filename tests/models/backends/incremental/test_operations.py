@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import layers
 
-from service.explainers.occlusion_windows import window_axes, windows_of
+from service.explainers.occlusion.windows import window_axes, windows_of
 from service.models.backends.incremental.locality import locality
 from service.models.backends.incremental.occluded import Occluded
 from service.models.backends.tensorflow import TensorFlowBackend

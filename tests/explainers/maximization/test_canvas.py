@@ -1,4 +1,4 @@
-"""From parameters to values and back: pixels, Fourier coefficients, colours, sigmoid."""
+"""Parameters become values, and these parameters again: pixels, Fourier coefficients, colours, sigmoid."""
 
 from __future__ import annotations
 

@@ -8,8 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from service.explainers.maximization.optimizers import MOMENTS, normalized, step
-from service.explainers.maximization.params import OptimizerName
+from service.explainers.maximization.optimizers import MOMENTS, OptimizerName, normalized, step
 
 
 def tensor(values: Any) -> Any:

@@ -12,9 +12,7 @@ import tensorflow as tf
 from keras import layers
 
 from service.errors import MethodNotValid, UnknownLayer
-from service.explainers.cam import default_layer
-from service.explainers.cam_maps import gradcam
-from service.models.graph.canonical import canonical
+from service.explainers.cam.gradients import gradcam
 from service.models.loaded import LoadedModel
 
 
@@ -200,7 +198,7 @@ def test_arithmetic() -> None:
     activations = np.array([[[1, 2], [3, 4]]], np.float32)
     gradients = np.array([[[2, -4], [4, 0]]], np.float32)
     # Weights (3, -2): 3 - 4 = -1 and 9 - 8 = 1.
-    assert gradcam(activations, gradients).tolist() == [[0, 1]]
+    assert gradcam.formula(activations, gradients).tolist() == [[0, 1]]
 
 
 @pytest.mark.parametrize("layer", ["gap", "scores", "2"])
@@ -220,25 +218,6 @@ def test_a_layer_the_score_does_not_depend_on() -> None:
         heatmap(model, layer="other")
     with pytest.raises(UnknownLayer, match="there is no layer 'othr'; the closest is 'other'"):
         heatmap(model, layer="othr")
-
-
-def test_a_model_without_maps() -> None:
-    x = keras.Input((5,))
-    with pytest.raises(MethodNotValid, match="the model has no layer with a spatial map"):
-        default_layer(canonical(keras.Model(x, layers.Dense(2)(x))))
-    with pytest.raises(MethodNotValid, match="the model has no layer with a spatial map"):
-        heatmap(nets.loaded(nets.without_maps()))
-
-
-def test_default_layer_is_the_last_map_that_is_no_pooling() -> None:
-    tail = [layers.MaxPooling2D(), layers.SpatialDropout2D(0.1), layers.ZeroPadding2D(), layers.Cropping2D()]
-    head = [layers.GlobalAveragePooling2D(keepdims=True), layers.Conv2D(3, 1, name="one_cell"), layers.Flatten()]
-    body = [keras.Input((8, 8, 1)), layers.Conv2D(2, 3, name="conv"), layers.ReLU(name="relu")]
-    net = keras.Sequential([*body, *tail, *head])
-    assert default_layer(canonical(net)).path == "relu"
-    x = keras.Input((8, 8, 1))
-    nested = keras.Model(x, layers.Flatten()(keras.Sequential(body, name="backbone")(x)))
-    assert default_layer(canonical(nested)).path == "backbone/relu"
 
 
 def test_callers_arrays_are_left_alone(pencil: LoadedModel) -> None:

@@ -12,8 +12,8 @@ from keras import layers
 from pydantic import ValidationError
 
 from service.errors import MethodNotValid
+from service.explainers.covers import blurred
 from service.explainers.heatmaps import reduce_colours
-from service.explainers.saliency_paths import blurred
 from service.models.loaded import LoadedModel
 
 UP = (nets.IMAGE[0, ..., 0] > 0).astype(np.float32)

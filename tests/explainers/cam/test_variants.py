@@ -11,8 +11,9 @@ import pytest
 from service.contract.questions import Explain
 from service.engine.child.operations import Operations
 from service.errors import InvalidParameter, MethodNotValid, NonFiniteResult
-from service.explainers import cam_maps
 from service.explainers.base import Progress
+from service.explainers.cam import gradients as by
+from service.explainers.cam.eigen import first_component
 from service.models.loaded import LoadedModel
 
 A = np.stack([nets.POSITIVE, nets.NEGATIVE], axis=-1)
@@ -57,19 +58,19 @@ def test_from_gradients(flat: LoadedModel, method: str, target: str, expected: A
 def test_the_last_relu_is_applied_to_the_sum_and_in_layercam_to_the_gradients() -> None:
     activations = np.array([[[1, 2], [3, 0]]], np.float32)
     gradients = np.array([[[2, -1], [-1, 4]]], np.float32)
-    np.testing.assert_array_equal(cam_maps.hirescam(activations, gradients), [[0, 0]])
-    np.testing.assert_array_equal(cam_maps.layercam(activations, gradients), [[2, 0]])
-    np.testing.assert_allclose(cam_maps.gradcam(activations, gradients), [[3.5, 1.5]])
+    np.testing.assert_array_equal(by.hirescam.formula(activations, gradients), [[0, 0]])
+    np.testing.assert_array_equal(by.layercam.formula(activations, gradients), [[2, 0]])
+    np.testing.assert_allclose(by.gradcam.formula(activations, gradients), [[3.5, 1.5]])
     # Σ G·A = (-1, -2), Σ A = (4, 2): weights -1/4 and -1.
-    np.testing.assert_allclose(cam_maps.xgradcam(activations, gradients), [[0, 0]])
+    np.testing.assert_allclose(by.xgradcam.formula(activations, gradients), [[0, 0]])
     # S = (4, 2); alpha = 1/(2+8), -, 1/(2+8) for the positive gradients 2 and 4.
-    np.testing.assert_allclose(cam_maps.gradcam_plus_plus(activations, gradients), [[0.2 + 0.8, 0.6]], rtol=1e-6)
+    np.testing.assert_allclose(by.gradcam_plus_plus.formula(activations, gradients), [[0.2 + 0.8, 0.6]], rtol=1e-6)
 
 
 def test_gradcam_plus_plus_survives_what_makes_its_fraction_infinite() -> None:
     activations = np.array([[[-1.0]]], np.float32)
-    assert cam_maps.gradcam_plus_plus(activations, np.array([[[2.0]]], np.float32)) == 0
-    assert cam_maps.gradcam_plus_plus(activations, np.array([[[0.0]]], np.float32)) == 0
+    assert by.gradcam_plus_plus.formula(activations, np.array([[[2.0]]], np.float32)) == 0
+    assert by.gradcam_plus_plus.formula(activations, np.array([[[0.0]]], np.float32)) == 0
 
 
 @pytest.mark.parametrize(("target", "weights"), [("0", (6, 0)), ("1", (0, 12)), ("3", (-6, -6)), ("1-0", (-6, 12))])
@@ -112,12 +113,12 @@ def test_eigencam_by_economy_is_that_by_the_full_decomposition() -> None:
     centred = flat - flat.mean(axis=0)
     full = centred @ np.linalg.svd(centred, full_matrices=True)[2][0]
     full *= np.sign(full[np.abs(full).argmax()])
-    np.testing.assert_allclose(cam_maps.eigencam(activations), full.reshape(5, 4), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(first_component(activations), full.reshape(5, 4), rtol=1e-5, atol=1e-6)
 
 
 def test_eigencam_of_one_channel_is_the_channel_without_its_mean() -> None:
-    np.testing.assert_allclose(cam_maps.eigencam(np.array([[[1], [2]], [[3], [10]]], np.float32)), [[-3, -2], [-1, 6]])
-    np.testing.assert_allclose(cam_maps.eigencam(np.array([[[3], [2]], [[1], [-6]]], np.float32)), [[-3, -2], [-1, 6]])
+    np.testing.assert_allclose(first_component(np.array([[[1], [2]], [[3], [10]]], np.float32)), [[-3, -2], [-1, 6]])
+    np.testing.assert_allclose(first_component(np.array([[[3], [2]], [[1], [-6]]], np.float32)), [[-3, -2], [-1, 6]])
 
 
 @pytest.mark.parametrize("target", [0, 1, 3])

@@ -10,8 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from service.errors import InvalidParameter, MethodNotValid
-from service.explainers.occlusion import mask_of
-from service.explainers.occlusion_windows import painted, window_axes, windows_of
+from service.explainers.occlusion.windows import mask_of, painted, window_axes, windows_of
 from service.models.loaded import LoadedModel
 
 X = nets.IMAGE[0, ..., 0]
@@ -136,7 +135,7 @@ def test_what_cannot_be_read(additive: LoadedModel, params: dict[str, str]) -> N
 
 
 def test_colour_levels_go_through_the_models_preprocessing(lite0: LoadedModel, chelsea: np.ndarray) -> None:
-    from service.explainers.occlusion import covering
+    from service.explainers.covers import covering
 
     image = nets.network_input(lite0, chelsea)
     np.testing.assert_allclose(covering(image, "255,127,0")[0, 0, 0], [1, 0, -127 / 128], rtol=1e-6)

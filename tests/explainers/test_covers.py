@@ -8,9 +8,9 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
+from service.explainers.covers import covering
 from service.explainers.maximization.colours import colour_map
-from service.explainers.occlusion_cover import covering
-from service.explainers.saliency_paths import Baseline, baseline_of
+from service.explainers.saliency.paths import Baseline, baseline_of
 from service.models.files.spec import InputSpec, Preprocessing, PreprocessingMode
 from service.models.graph.preprocess import InputShape, NetworkInput, as_is, nothing, prepare
 
@@ -38,7 +38,7 @@ IDS = [f"{mode.mode}{len(mode.mean) or ''}-{order}-{channels}" for mode, order, 
 
 
 def photograph(colour: tuple[int, int, int], shape: InputShape, spec: InputSpec, mode: Preprocessing) -> NetworkInput:
-    """Of one colour, as a file would be."""
+    """An image of one colour, as a file would be."""
     return prepare(np.full((shape.height, shape.width, 3), colour, np.uint8), shape, spec, mode)
 
 

@@ -83,7 +83,7 @@ def test_turns_and_scales_are_about_the_middle_and_within_bounds() -> None:
 
 
 def test_a_larger_scale_enlarges() -> None:
-    """At twice the size the four pixels in the middle become the whole picture."""
+    """The four pixels in the middle become the whole picture at twice the size."""
     how = recipe((4, 4))
     image = np.arange(16, dtype=np.float32).reshape(1, 4, 4, 1)
     found = shown(image, [[0.5, 0, 0.75, 0, 0.5, 0.75]], how)[0]

@@ -19,7 +19,7 @@ def of(function: Any, values: Any, *more: Any) -> list[float]:
 
 
 def test_total_variation() -> None:
-    """Of the pixels with a neighbour below and to the right, 1 and 3: (1² + 2²) + (4² + 3²), over 6 values."""
+    """Sums over the pixels with a neighbour below and to the right, 1 and 3: (1² + 2²) + (4² + 3²), over 6 values."""
     assert of(total_variation, IMAGE) == [30 / 6]
 
 

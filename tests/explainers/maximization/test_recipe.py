@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from service.errors import InvalidParameter
 from service.explainers.maximization import Maximization, MaximizationParams
+from service.explainers.maximization.presets import CHOLLET, LUCID
 from service.explainers.maximization.recipe import Recipe, preset_of, recipe_for
 
 
@@ -63,8 +64,8 @@ def test_another_optimizer_has_a_step_of_its_own() -> None:
 
 
 def test_the_preset_by_default() -> None:
-    assert preset_of(params()) == "chollet"
-    assert preset_of(params(layer=None, target="3")) == "lucid"
+    assert preset_of(params()) is CHOLLET
+    assert preset_of(params(layer=None, target="3")) is LUCID
     assert Maximization.variant(params(preset="keras-vis")).name == "keras-vis"
 
 

@@ -182,7 +182,7 @@ def test_any_size_the_network_takes(any_size: LoadedModel, preset: str, side: in
 
 
 def test_the_size_by_default() -> None:
-    """At most 128 px for channels, unless the network does not take that; its own for neurons and classes."""
+    """Sizes are at most 128 px for channels, unless the network does not take that; its own for neurons and classes."""
     open_net = nets.loaded(nets.any_size_net())
     assert ask(open_net, layer="first", channels="0", steps=1).parameters["size"] == [128, 128]
     assert ask(open_net, layer="first", steps=1).parameters["size"] == [128, 128]

@@ -7,22 +7,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from service.arrays import Floats
 from service.errors import MethodNotValid
-from service.explainers.occlusion_windows import Window, windows_of
+from service.explainers.occlusion.windows import Axes, Window, windows_of
 from service.explainers.passes import chunks, scores_plan
-from service.explainers.targets import Targets
 
 if TYPE_CHECKING:
-    from service.explainers.base import Progress
-    from service.models.backends.interface import Backend, Occluded
-    from service.models.graph.graph import Graph
-    from service.models.graph.preprocess import NetworkInput
+    from service.explainers.subject import Subject
+    from service.models.backends.interface import Occluded
 
-Floats = NDArray[np.float32]
 Strategy = Literal["auto", "full", "incremental"]
-Axes = list[list[tuple[int, int]]]
 
 
 @dataclass(frozen=True)
@@ -36,54 +31,47 @@ class WindowScores:
     saved: float
 
 
-def window_scores(
-    backend: Backend,
-    graph: Graph,
-    image: NetworkInput,
-    targets: Targets,
-    cover: Floats,
-    axes: Axes,
-    strategy: Strategy,
-    progress: Progress,
-) -> WindowScores:
+def window_scores(subject: Subject, cover: Floats, axes: Axes, strategy: Strategy) -> WindowScores:
     """`axes` are the (start, end) of the windows along the height and the width, `cover` (1, h, w, c) what covers.
 
     Both strategies give the same scores but for rounding.
     """
+    image, progress = subject.image, subject.progress
     if strategy != "full":
-        found = _incremental(backend, graph, image, targets, axes)
+        found = _incremental(subject, axes)
         if strategy == "incremental" or found.faster:
             clean, under = found.on(image.batch, cover)
             places = np.indices([len(axis) for axis in axes], np.int32).reshape(2, -1).T
             rows = [under(places[part]) for part in chunks(len(places), found.chunk, progress)]
             return WindowScores(clean, np.concatenate(rows), "incremental", round(found.saved, 3))
-    plan = scores_plan(backend, graph, image, targets)
+    plan = scores_plan(subject)
     (clean,) = plan(image.batch)
     windows, _ = windows_of(axes)
-    parts = chunks(len(windows), backend.chunk(graph, image.size), progress)
+    parts = chunks(len(windows), subject.backend.chunk(subject.graph, image.size), progress)
     rows = [plan(batch)[0] for batch in _covered(image.batch, cover, windows, parts)]
     return WindowScores(clean, np.concatenate(rows), "full", 0.0)
 
 
-def require_incremental(backend: Backend, graph: Graph, image: NetworkInput, targets: Targets, axes: Axes) -> None:
+def require_incremental(subject: Subject, axes: Axes) -> None:
     """Raises MethodNotValid where computing only what a window changes saves nothing."""
-    found = _incremental(backend, graph, image, targets, axes)
+    found = _incremental(subject, axes)
     if found.obstacle:
         raise MethodNotValid(f"strategy=incremental would save nothing: {found.obstacle}; use strategy=full")
 
 
-def expected_share(
-    backend: Backend, graph: Graph, image: NetworkInput, targets: Targets, axes: Axes, strategy: Strategy
-) -> float:
+def expected_share(subject: Subject, axes: Axes, strategy: Strategy) -> float:
     """About how much of the time of a whole pass a window takes."""
     if strategy == "full":
         return 1.0
-    found = _incremental(backend, graph, image, targets, axes)
+    found = _incremental(subject, axes)
     return found.share if strategy == "incremental" or found.faster else 1.0
 
 
-def _incremental(backend: Backend, graph: Graph, image: NetworkInput, targets: Targets, axes: Axes) -> Occluded:
-    return backend.incremental(graph, targets.tensor, targets.matrix, targets.key, image.size, axes)
+def _incremental(subject: Subject, axes: Axes) -> Occluded:
+    targets = subject.targets
+    return subject.backend.incremental(
+        subject.graph, targets.tensor, targets.matrix, targets.key, subject.image.size, axes
+    )
 
 
 def _covered(image: Floats, cover: Floats, windows: list[Window], parts: Iterator[slice]) -> Iterator[Floats]:

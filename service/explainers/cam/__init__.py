@@ -1,0 +1,96 @@
+"""Class activation maps: where in the image the evidence for a class lies."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import BeforeValidator, Field
+
+from service.explainers.base import Cost, Explanation, Picture, Scale
+from service.explainers.cam.ablation import ablationcam
+from service.explainers.cam.eigen import eigencam
+from service.explainers.cam.gradients import gradcam, gradcam_plus_plus, hirescam, layercam, xgradcam
+from service.explainers.cam.pooled import ORIGINAL, pooled_cam
+from service.explainers.cam.score import scorecam
+from service.explainers.families import MapFamily
+from service.explainers.heatmaps import map_names, map_warnings
+from service.explainers.layers import lacks_map, why_no_map
+from service.explainers.params import HeatmapParams, LayerName
+from service.explainers.variants import MapVariant, OneOf, in_words, names_of, takers
+
+if TYPE_CHECKING:
+    from service.explainers.subject import Subject
+    from service.models.graph.graph import Graph, LayerEntry
+    from service.models.graph.head import Head
+
+VARIANTS: tuple[MapVariant, ...] = (
+    gradcam,
+    gradcam_plus_plus,
+    hirescam,
+    layercam,
+    xgradcam,
+    scorecam,
+    ablationcam,
+    eigencam,
+    pooled_cam,
+)
+
+
+def _plus_signs(value: object) -> object:
+    """A `+` in a query string arrives as a space, unless it is written %2B."""
+    return value.replace(" ", "+") if isinstance(value, str) else value
+
+
+class CamParams(HeatmapParams):
+    """Says which map of which layer."""
+
+    method: Annotated[str, OneOf(names_of(VARIANTS)), BeforeValidator(_plus_signs)] = Field(
+        VARIANTS[0].name, description="The definition of the map."
+    )
+    layer: LayerName | None = Field(
+        None,
+        max_length=300,
+        description="Name, path or index of the layer. By default the last one with a spatial map that is no pooling.",
+    )
+    max_channels: int | None = Field(
+        128,
+        ge=1,
+        le=65536,
+        description=f"{takers(VARIANTS, 'max_channels')} only: channels to weigh, those of the largest spatial "
+        "deviation.",
+    )
+
+
+class Cam(MapFamily[CamParams]):
+    """Class activation maps: the activations of one layer, weighted by what they do for the class."""
+
+    name = ORIGINAL
+    title = "Class activation map"
+    summary = f"Where in the image the evidence for a class lies, in {in_words(len(VARIANTS))} definitions."
+    cost = Cost.BACKWARD
+    picture = Picture.HEATMAP
+    outputs = ("overlay", "heatmap")
+    variants = VARIANTS
+    Params = CamParams
+
+    def explain(self, subject: Subject, params: CamParams) -> Explanation:
+        """Gives a `heatmap` (h, w) float32 a target, not normalised; >= 0, but for variants that are signed."""
+        variant = self.variant(params)
+        found = variant.compute(subject, params)
+        targets = subject.targets.resolved(found.scores)
+        names = map_names(targets, "heatmap")
+        arrays = dict(zip(names, found.values, strict=True))
+        told = (warning for name in names for warning in map_warnings(name, arrays[name], coarse=True))
+        scale = Scale.SYMMETRIC if variant.signed and params.colormap == "coolwarm" else Scale.MAX
+        return Explanation(
+            arrays, names[0], found.scores, targets, tuple(names), found.parameters, scale,
+            warnings=(*found.warnings, *told),
+        )  # fmt: skip
+
+    @classmethod
+    def problem(cls, variant: str, graph: Graph, head: Head) -> str | None:
+        return lacks_map(graph) or super().problem(variant, graph, head)
+
+    @classmethod
+    def why_not(cls, entry: LayerEntry) -> str | None:
+        return why_no_map(entry)

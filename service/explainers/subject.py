@@ -1,0 +1,28 @@
+"""The subject of a method: one image in one network, and what is asked about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from service.explainers.base import Progress
+    from service.explainers.targets import Targets
+    from service.models.backends.interface import Backend
+    from service.models.graph.graph import Graph
+    from service.models.graph.preprocess import NetworkInput
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """Everything that a method is given beside its parameters.
+
+    `backend` computes, on the network `graph`; `image` is what the network sees (1, h, w, c), zeros for methods that
+    look at none; `targets` are the scores that are explained; `progress` is told what is done, and may stop the call.
+    """
+
+    backend: Backend
+    graph: Graph
+    image: NetworkInput
+    targets: Targets
+    progress: Progress
