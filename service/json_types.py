@@ -8,5 +8,5 @@ from typing import Any
 Json = Any
 # An object without a fixed shape: a layer's config, a method's statistics.
 JsonObject = dict[str, Any]
-# Value by their names, to be read alone: what a caller gave, what a config says.
+# Values by their names, to be read alone: what a caller gave, what a config says.
 Fields = Mapping[str, Any]

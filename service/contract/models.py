@@ -64,7 +64,7 @@ class EngineStatus(Message):
     jobs_problem: str | None
 
 
-class PictureInput(Message):
+class InputImage(Message):
     """The picture a model takes; height and width in px."""
 
     height: int
@@ -115,7 +115,7 @@ class ModelFound(Message):
 
     digest: str | None
     keras: Literal[2, 3] | None = Field(description="The Keras that wrote the model, and computes it.")
-    input: PictureInput | None = Field(
+    input: InputImage | None = Field(
         description="The picture it takes; null where `obstacle` says why it takes none."
     )
     inputs: list[InputFound] | None = Field(description="Every input: name, shape, dtype.")

@@ -83,14 +83,14 @@ class Methods(Question[Answer]):
 AnyMethods = Methods[Any]
 
 
-class Explain(Methods[Explained]):
+class Compute(Methods[Explained]):
     """Computes the methods."""
 
     answers = TypeAdapter(Explained)
     op: Literal["explain"] = "explain"
 
 
-class ExplainFitted(Methods[Explained | Changed]):
+class ComputeFitted(Methods[Explained | Changed]):
     """Computes the methods on an image that is `fitted`, unless the model is another by now."""
 
     answers = TypeAdapter(Explained | Changed)
@@ -98,7 +98,7 @@ class ExplainFitted(Methods[Explained | Changed]):
     fitted: Fitted
 
 
-class Check(Methods[None]):
+class CheckCall(Methods[None]):
     """Raises what computing the methods would before they compute."""
 
     answers = TypeAdapter(None)
@@ -187,9 +187,9 @@ class GiveUp(Question[None]):
 
 
 AnyQuestion = Annotated[
-    Explain
-    | ExplainFitted
-    | Check
+    Compute
+    | ComputeFitted
+    | CheckCall
     | Describe
     | Summarize
     | ListLayers

@@ -23,14 +23,14 @@ Frame = bytes | memoryview
 DType = Literal["bool", "uint8", "int32", "int64", "float16", "float32", "float64"]
 
 
-class Place(Message):
+class ArrayPlace(Message):
     """Where an array begins that was not sent beside the header: in which segment, and at which byte of it."""
 
     segment: str = Field(pattern="^[0-9a-f]{32}$")
     offset: int = Field(ge=0)
 
 
-Places = Mapping[str, Place]
+Places = Mapping[str, ArrayPlace]
 
 
 class ArrayHeader(Message):
@@ -39,7 +39,7 @@ class ArrayHeader(Message):
     name: str = Field(max_length=512)
     dtype: DType
     shape: tuple[int, ...] = Field(max_length=8)
-    place: Place | None = None
+    place: ArrayPlace | None = None
 
 
 class Fault(Message):

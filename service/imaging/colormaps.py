@@ -59,7 +59,7 @@ def lookup(name: str) -> npt.NDArray[np.uint8]:
 def apply(values: npt.NDArray[np.floating], name: str) -> npt.NDArray[np.uint8]:
     """Colours of values in [0, 1]: shape (H, W) gives (H, W, 3) uint8 RGB.
 
-    Value outside are clipped. Raises `ValueError` for an unknown name.
+    Values outside are clipped. Raises `ValueError` for an unknown name.
     """
     return apply_levels(np.clip(values * 256, 0, 255).astype(np.uint8), name)
 

@@ -20,7 +20,7 @@ Region = tuple[float, float, float, float]
 
 
 def scale_unit(values: npt.NDArray[np.floating], mode: Scale) -> Floats:
-    """Value brought to [0, 1], float32 of the same shape.
+    """Values brought to [0, 1], float32 of the same shape.
 
     `max`: v / max, negatives at 0, so that zero stays at the bottom. `minmax`: (v - min) / (max - min), constants at
     0.5. `symmetric`: 0.5 + v / (2 max|v|), so that zero is in the middle. Raises `ValueError` for NaN or infinity.

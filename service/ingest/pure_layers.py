@@ -185,7 +185,7 @@ OTHER_OBJECTS: dict[str | None, frozenset[str]] = {
     ),
     "keras.random": _words("SeedGenerator"),
 }
-# Value that JSON cannot say. `.keras` writes the first block as {"class_name": …, "config": …}, tensors only among the
+# Values that JSON cannot say. `.keras` writes the first block as {"class_name": …, "config": …}, tensors only among the
 # arguments of a call; `.h5` writes the second with the content beside the name.
 VALUES: frozenset[str] = _words("__bytes__ __ellipsis__ __keras_tensor__ __numpy__ __slice__ __tensor__")
 VALUES_2: frozenset[str] = _words("TensorShape __ellipsis__ __tuple__")

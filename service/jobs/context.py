@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from service.jobs.progress import Progress, finite
+from service.jobs.progress import ProgressNote, finite
 from service.jobs.run import CHECKPOINT, Handover, Run
 
 EVENT_S = 0.2
@@ -22,7 +22,7 @@ class JobContext:
     stop, or another has taken over. Let it pass.
     """
 
-    def __init__(self, run: Run, progress: Progress, checkpoint_s: float) -> None:
+    def __init__(self, run: Run, progress: ProgressNote, checkpoint_s: float) -> None:
         self._run = run
         self._progress = progress
         self._checkpoint_s = checkpoint_s

@@ -25,7 +25,7 @@ class JobState(StrEnum):
 
 
 @dataclass(frozen=True)
-class Failure:
+class JobFailure:
     """Why a job failed: `kind` is the name of a KerascopeError, `detail` its sentence."""
 
     kind: str
@@ -51,7 +51,7 @@ class Job:
     loss: float | None
     preview_version: int
     seconds_left: float | None
-    error: Failure | None
+    error: JobFailure | None
     label: JsonObject
     worker: str | None
     expired: bool

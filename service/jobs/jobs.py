@@ -24,7 +24,7 @@ from service.jobs.blobs import Blobs
 from service.jobs.config import JobsConfig
 from service.jobs.database import Database
 from service.jobs.job import Job, JobState
-from service.jobs.progress import PROGRESS, Progress
+from service.jobs.progress import PROGRESS, ProgressNote
 from service.jobs.queue import Queue, state_of
 from service.jobs.record import job_of, new_job
 from service.jobs.retention import Retention
@@ -150,7 +150,7 @@ class Jobs:
         page = [
             job_of(
                 with_error.get(row.workflow_id, row),
-                Progress.decode(progress.get(row.workflow_id)),
+                ProgressNote.decode(progress.get(row.workflow_id)),
                 self._config.result_ttl_s,
             )
             for row in rows
@@ -166,7 +166,7 @@ class Jobs:
     def _job(self, row: WorkflowStatus) -> Job:
         if state_of(row.status) is JobState.FAILED:
             row = self._queue.find(row.workflow_id, with_error=True) or row
-        return job_of(row, Progress.decode(self._blobs.get(row.workflow_id, PROGRESS)), self._config.result_ttl_s)
+        return job_of(row, ProgressNote.decode(self._blobs.get(row.workflow_id, PROGRESS)), self._config.result_ttl_s)
 
     def _same(self, row: WorkflowStatus, digest: str) -> Job:
         if (row.attributes or {}).get("digest") != digest:

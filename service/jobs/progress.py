@@ -12,7 +12,7 @@ PROGRESS = "progress"
 
 
 @dataclass(frozen=True)
-class Progress:
+class ProgressNote:
     """`starts` counts those from the checkpoint written at `checkpoint` (None: from nothing), `started_at` is the
     first start of all, `ended_at` when the result was there. Times are in s since 1970."""
 
@@ -31,7 +31,7 @@ class Progress:
         return json.dumps(asdict(self), allow_nan=False).encode()
 
     @classmethod
-    def decode(cls, data: bytes | None) -> Progress:
+    def decode(cls, data: bytes | None) -> ProgressNote:
         """What another version of the service adds is left out; what is damaged says nothing."""
         try:
             return TypeAdapter(cls).validate_json(data) if data else cls()

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 import structlog
 from dbos import PortableWorkflowError, WorkflowStatus
 
-from service.jobs.job import Failure, Job, JobState
-from service.jobs.progress import Progress
+from service.jobs.job import Job, JobFailure, JobState
+from service.jobs.progress import ProgressNote
 from service.jobs.queue import STATES, state_of
 from service.json_types import Json, JsonObject
 
@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 UNKNOWN = "unknown"
 
 
-def job_of(row: WorkflowStatus, progress: Progress, result_ttl_s: float) -> Job:
+def job_of(row: WorkflowStatus, progress: ProgressNote, result_ttl_s: float) -> Job:
     """`row` of a failed job must have been read with its error.
 
     One that was damaged, or written by another version of the service, hides neither itself nor the others.
@@ -33,7 +33,7 @@ def job_of(row: WorkflowStatus, progress: Progress, result_ttl_s: float) -> Job:
         return replace(bare, state=state_of(row.status), error=_failure(row) if row.status not in STATES else None)
 
 
-def _job_of(row: WorkflowStatus, progress: Progress, result_ttl_s: float) -> Job:
+def _job_of(row: WorkflowStatus, progress: ProgressNote, result_ttl_s: float) -> Job:
     state = state_of(row.status)
     attributes = row.attributes if isinstance(row.attributes, dict) else {}
     created = attributes.get("created_at") or _seconds(row.created_at) or 0.0
@@ -95,12 +95,12 @@ def _label(said: Json) -> JsonObject:
     return label if isinstance(label.get("parameters", {}), dict | None) else {**label, "parameters": None}
 
 
-def _failure(row: WorkflowStatus) -> Failure:
+def _failure(row: WorkflowStatus) -> JobFailure:
     if row.status not in STATES:
-        return Failure("KerascopeError", f"its state {row.status!r} is of another version of the service")
+        return JobFailure("KerascopeError", f"its state {row.status!r} is of another version of the service")
     if isinstance(row.error, PortableWorkflowError):
-        return Failure(row.error.name, row.error.message)
-    return Failure("KerascopeError", "the workers that ran this job died too often")
+        return JobFailure(row.error.name, row.error.message)
+    return JobFailure("KerascopeError", "the workers that ran this job died too often")
 
 
 def _seconds(milliseconds: int | None) -> float | None:

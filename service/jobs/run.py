@@ -13,7 +13,7 @@ from dbos import DBOS
 
 from service.errors import JobsUnavailable, KerascopeError
 from service.jobs.blobs import RUN, Blobs, RunOver
-from service.jobs.progress import PROGRESS, Progress
+from service.jobs.progress import PROGRESS, ProgressNote
 
 MAX_STARTS = 3
 ATTEMPTS = 60
@@ -45,7 +45,7 @@ class Run:
     def stopping(self) -> bool:
         return self._stopping.is_set()
 
-    def begin(self) -> Progress:
+    def begin(self) -> ProgressNote:
         """Makes this the execution of the job, and counts it.
 
         Raises KerascopeError when the job has been started too often without getting further.
@@ -71,10 +71,10 @@ class Run:
         """Raises what ends this execution, past any handler, when the job was cancelled or given to another."""
         DBOS.set_event("alive", time.time())
 
-    def progress(self) -> Progress:
-        return Progress.decode(self.get(PROGRESS))
+    def progress(self) -> ProgressNote:
+        return ProgressNote.decode(self.get(PROGRESS))
 
-    def publish(self, progress: Progress) -> None:
+    def publish(self, progress: ProgressNote) -> None:
         self.put(PROGRESS, progress.encode())
 
     def get(self, name: str) -> bytes | None:

@@ -20,7 +20,7 @@ from service.models.files.spec import ModelSpec, Stamp
 from service.models.graph.preprocess import Fitting
 from service.models.loaded import LoadedModel
 from service.models.memory import release_memory
-from service.models.slot import Failure, Found, Known, Slot, SlotStatus, State
+from service.models.slot import Found, Known, LoadFailure, Slot, SlotStatus, State
 
 log = structlog.get_logger(__name__)
 
@@ -263,7 +263,7 @@ class Registry(Generic[Found]):
         retry_at = now + REMEMBERED_S if isinstance(error, WeightsUnavailable) else now
         error.retry_after_s = math.ceil(retry_at - now) or error.retry_after_s
         with self._lock:
-            slot.state, slot.failure = State.FAILED, Failure(error.again(), spec, stamp, now, retry_at)
+            slot.state, slot.failure = State.FAILED, LoadFailure(error.again(), spec, stamp, now, retry_at)
 
     def _make_room(self, model: LoadedModel) -> None:
         self._require_fits(model)

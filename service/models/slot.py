@@ -28,7 +28,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True)
-class Failure:
+class LoadFailure:
     """Why the last load of `spec`, whose files had that stamp, failed; both times are of the monotonic clock."""
 
     error: KerascopeError
@@ -87,6 +87,6 @@ class Slot(Generic[Found]):
     model: LoadedModel | None = None
     users: int = 0
     last_used: float = 0.0
-    failure: Failure | None = None
+    failure: LoadFailure | None = None
     known: Known[Found] | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)

@@ -27,7 +27,7 @@ Address = Annotated[
     Matching(r"^(https?://[^/?#]+(/[^?#]*)?)?$", "it must be http:// or https:// with a host, and no query"),
 ]
 PREFIX = "KERASCOPE_"
-# Value that are never shown: a database URL holds a password.
+# Values that are never shown: a database URL holds a password.
 SECRET = frozenset({"api_keys", "database_url", "database_password"})
 
 

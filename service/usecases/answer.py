@@ -11,7 +11,7 @@ from service.json_types import JsonObject
 
 
 @dataclass(frozen=True)
-class Picture:
+class PictureFile:
     """An encoded picture."""
 
     name: str
@@ -27,7 +27,7 @@ class Result:
 
     name: str
     said: MethodResult
-    pictures: tuple[Picture, ...]
+    pictures: tuple[PictureFile, ...]
     arrays: Arrays
 
 

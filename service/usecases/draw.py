@@ -22,7 +22,7 @@ from service.imaging import grid
 from service.imaging.encoding import MOST_SIDE_PX, encode_animation, encode_png, encode_still, shrunk, shrunk_size
 from service.imaging.painting import Painting, Region, resize_map, scale_unit, shown
 from service.json_types import Json
-from service.usecases.answer import Picture
+from service.usecases.answer import PictureFile
 from service.usecases.draw_images import as_grid, coloured, image_pictures, moving_pictures, names_of
 
 Pixels = NDArray[np.uint8]
@@ -84,7 +84,7 @@ def draw(
 
 def animate(
     params: ExplainerParams, said: MethodResult, arrays: Arrays, form: Literal["webp", "gif"]
-) -> tuple[Picture, ...]:
+) -> tuple[PictureFile, ...]:
     """How the images came about, as one moving picture; none for methods that do not move."""
     if not isinstance(params, MaximizationParams):
         return ()
@@ -92,7 +92,7 @@ def animate(
         raise InvalidParameter("the job kept no frames to animate; submit it with outputs=animation, or frames=24")
     frames = moving_pictures(params, said, arrays["frames"])
     height, width = frames[0].shape[:2]
-    return (Picture("animation", width, height, encode_animation(frames, form), f"image/{form}"),)
+    return (PictureFile("animation", width, height, encode_animation(frames, form), f"image/{form}"),)
 
 
 def preview(params: ExplainerParams, explanation: Explanation) -> bytes:
@@ -104,7 +104,7 @@ def preview(params: ExplainerParams, explanation: Explanation) -> bytes:
     return encode_png(as_grid(params, tiles, names, explanation.titles["images"], max_px=PREVIEW_PX))
 
 
-def encode(pictures: Mapping[str, Pixels], options: AnswerOptions, *, together: bool) -> tuple[Picture, ...]:
+def encode(pictures: Mapping[str, Pixels], options: AnswerOptions, *, together: bool) -> tuple[PictureFile, ...]:
     """The pictures as files; `together` stacks them into one, as an answer that is a picture needs. Raises TooLarge
     where that would be too large, or larger than the form can hold."""
     pictures = {name: shrunk(picture, options.max_side) for name, picture in pictures.items()}
@@ -120,14 +120,14 @@ def encode(pictures: Mapping[str, Pixels], options: AnswerOptions, *, together: 
     return tuple(_encoded(name, picture, options) for name, picture in pictures.items())
 
 
-def _encoded(name: str, picture: Pixels, options: AnswerOptions) -> Picture:
+def _encoded(name: str, picture: Pixels, options: AnswerOptions) -> PictureFile:
     form, (height, width) = options.still, picture.shape[:2]
     if max(height, width) > MOST_SIDE_PX[form]:
         raise TooLarge(
             f"the picture {name!r} has {width}×{height} px, and no side of {form.upper()} can have more than "
             f"{MOST_SIDE_PX[form]}; ask for PNG, for 'max_side', or for fewer 'outputs' or targets"
         )
-    return Picture(name, width, height, encode_still(picture, form, options.quality), f"image/{form}")
+    return PictureFile(name, width, height, encode_still(picture, form, options.quality), f"image/{form}")
 
 
 def visible(image: Array, channels: Sequence[int] | None = None) -> Pixels:

@@ -14,7 +14,7 @@ from service.errors import InvalidParameter, KerascopeError
 from service.imaging.decode import decode_base64
 from service.json_types import Json
 from service.usecases import archive
-from service.usecases.request import ImageInput
+from service.usecases.request import SentImage
 
 PICTURES = "BYTES"
 NUMBERS = {"FP32": "iuf", "UINT8": "iu"}
@@ -25,7 +25,7 @@ DATATYPES = (*NUMBERS, PICTURES)
 class Instance:
     """One image of a batch; `preprocess` False says that its array is the network's input as it is."""
 
-    image: ImageInput
+    image: SentImage
     preprocess: bool
 
 
@@ -87,7 +87,7 @@ def numbered(number: int, of: int) -> Iterator[None]:
 def _picture(text: Json) -> Instance:
     if not isinstance(text, str):
         raise InvalidParameter('a picture is written as {"b64": "<base64 of an image file>"} and nothing beside it')
-    return Instance(ImageInput(decode_base64(text)), preprocess=True)
+    return Instance(SentImage(decode_base64(text)), preprocess=True)
 
 
 def _numbers(value: Json, what: str) -> Array:
@@ -100,10 +100,10 @@ def _numbers(value: Json, what: str) -> Array:
     return array
 
 
-def _as_input(array: Array) -> ImageInput:
+def _as_input(array: Array) -> SentImage:
     # What float32 cannot hold becomes infinite here, and is refused with everything that is not finite.
     with np.errstate(over="ignore"):
-        return ImageInput(archive.npy(array.astype(np.float32)).joined(), npy=True)
+        return SentImage(archive.npy(array.astype(np.float32)).joined(), npy=True)
 
 
 def _check_count(name: str, shape: Sequence[int], count: int) -> None:

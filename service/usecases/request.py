@@ -10,7 +10,7 @@ import numpy as np
 from service.arrays import Array
 from service.contract.jobs import JobRequest, MethodCalled
 from service.contract.options import PICTURES, AnswerOptions
-from service.contract.questions import Explain, MethodAsked
+from service.contract.questions import Compute, MethodAsked
 from service.errors import InvalidParameter
 from service.explainers import BY_NAME
 from service.explainers.base import Cost, Explainer
@@ -25,7 +25,7 @@ ARRAY_RANGE = "array_range"
 
 
 @dataclass(frozen=True)
-class ImageInput:
+class SentImage:
     """The bytes a caller sent: an image file, or an npy array."""
 
     data: bytes
@@ -51,7 +51,7 @@ class ExplainRequest:
 
     model_id: str
     methods: tuple[MethodCall, ...]
-    image: ImageInput | None
+    image: SentImage | None
     options: AnswerOptions = AnswerOptions()
     preprocess: bool = True
     many: bool = False
@@ -119,9 +119,9 @@ def array_notes(shape: Sequence[int]) -> JsonObject:
     return {"format": "npy", "height": height, "width": width, "channels": channels}
 
 
-def engine_question(request: ExplainRequest, *, background: bool = False) -> Explain:
+def engine_question(request: ExplainRequest, *, background: bool = False) -> Compute:
     """What the engine is asked."""
-    return Explain(
+    return Compute(
         model=request.model_id,
         methods=tuple(MethodAsked(name=call.explainer.name, params=call.params) for call in request.methods),
         preprocess=request.preprocess,
@@ -161,7 +161,7 @@ def from_job(job: JobRequest, image: bytes | None) -> ExplainRequest:
     return ExplainRequest(
         job.model,
         tuple(calls),
-        None if image is None else ImageInput(image, npy=job.npy),
+        None if image is None else SentImage(image, npy=job.npy),
         job.options,
         job.preprocess,
         job.many,

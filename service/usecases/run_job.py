@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from service.arrays import Arrays
 from service.contract.jobs import JobRequest, JobResult
-from service.contract.questions import Explain
+from service.contract.questions import Compute
 from service.contract.results import Explained
 from service.explainers.base import Progress, Snapshot
 from service.imaging.decode import DecodeLimits
@@ -18,13 +18,13 @@ from service.usecases.draw import preview
 from service.usecases.request import ExplainRequest, decode_input, engine_question, from_job
 
 IMAGE = "image"
-Compute = Callable[[Explain, Arrays, Progress], tuple[Explained, Arrays]]
+Computing = Callable[[Compute, Arrays, Progress], tuple[Explained, Arrays]]
 
 
 class RunJob:
     """Runs the jobs that `usecases.jobs` submits. `compute` is the engine's, called in the thread of the job."""
 
-    def __init__(self, compute: Compute, limits: DecodeLimits) -> None:
+    def __init__(self, compute: Computing, limits: DecodeLimits) -> None:
         self._compute = compute
         self._limits = limits
 

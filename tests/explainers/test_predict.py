@@ -11,7 +11,7 @@ import pytest
 from keras import layers
 
 from service.contract.models import LayerFound, LayerList, Summary
-from service.contract.questions import DescribeLayer, Explain, ListLayers, Load, Summarize
+from service.contract.questions import Compute, DescribeLayer, ListLayers, Load, Summarize
 from service.engine.child.operations import Operations
 from service.errors import InvalidParameter, NonFiniteResult, UnknownClass, UnknownLayer
 from service.explainers.base import Progress
@@ -35,7 +35,7 @@ def ask(
     preprocess: Any = False,
     **params: Any,
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    asked = Explain(methods=[{"name": method, "params": params}], top=top, preprocess=preprocess)
+    asked = Compute(methods=[{"name": method, "params": params}], top=top, preprocess=preprocess)
     answer, arrays = Operations(5000, 50_000).explain(model, asked, {"image": image}, Progress(), model.backend)
     said = answer.model_dump(mode="json")
     (result,) = said.pop("results")
@@ -126,7 +126,7 @@ def test_as_it_is_needs_the_shape(pencil: LoadedModel) -> None:
 
 
 def test_kernels_need_no_image(pencil: LoadedModel) -> None:
-    asked = Explain(methods=[{"name": "kernels", "params": {"layer": "conv"}}])
+    asked = Compute(methods=[{"name": "kernels", "params": {"layer": "conv"}}])
     found, arrays = Operations(5000, 50_000).explain(pencil, asked, {}, Progress(), pencil.backend)
     (answer,) = found.results
     assert arrays["0/kernels"].ravel().tolist() == [1, -1]

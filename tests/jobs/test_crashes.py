@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 from service.jobs.config import JobsConfig
-from service.jobs.job import Failure, JobState
+from service.jobs.job import JobFailure, JobState
 from service.jobs.jobs import Jobs
 from tests.jobs.helpers import Postgres, Process, Workers, count, counted, ended, started, until
 
@@ -108,7 +108,7 @@ def test_a_job_that_kills_its_workers_is_given_up(sqlite_config: JobsConfig, ope
     failed = jobs.get(poison.id, None)
     # The first start got to step 2; from there, three deaths.
     assert (deaths, failed.attempts, failed.step) == (4, 4, 2)
-    assert failed.error == Failure("KerascopeError", "the worker died 3 times at step 2 of this job")
+    assert failed.error == JobFailure("KerascopeError", "the worker died 3 times at step 2 of this job")
     assert ended(jobs, good).state == "succeeded"
 
 

@@ -12,7 +12,7 @@ from service.jobs.config import JobsConfig
 from service.jobs.database import Database
 from service.jobs.job import JobState
 from service.jobs.jobs import Jobs
-from service.jobs.progress import PROGRESS, Progress
+from service.jobs.progress import PROGRESS, ProgressNote
 from service.jobs.store import Store
 from tests.jobs.helpers import count
 
@@ -71,7 +71,7 @@ def test_an_odd_row_is_shown_among_the_others(
 def test_progress_that_cannot_be_read_is_none(
     sqlite_config: JobsConfig, opened: Callable[[JobsConfig], Jobs], data: bytes, step: int | None
 ) -> None:
-    assert Progress.decode(data).step == step
+    assert ProgressNote.decode(data).step == step
     jobs = opened(sqlite_config)
     job = count(jobs, 5)
     database = Database(sqlite_config.database_url, connections=1)

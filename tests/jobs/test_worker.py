@@ -11,7 +11,7 @@ import pytest
 
 from service.errors import JobWithoutResult, ResultExpired
 from service.jobs.config import JobsConfig
-from service.jobs.job import Failure, Job, JobState
+from service.jobs.job import Job, JobFailure, JobState
 from service.jobs.jobs import Jobs
 from tests.jobs.helpers import Postgres, Workers, count, counted, ended, started, until
 
@@ -53,8 +53,8 @@ def test_a_job_from_beginning_to_end(config: JobsConfig, jobs: Jobs, workers: Wo
 def test_what_becomes_of_failures(config: JobsConfig, jobs: Jobs, workers: Workers) -> None:
     workers.start(config, "one")
     named, broken, empty = submit(jobs, "wrong_layer"), submit(jobs, "broken"), submit(jobs, "nothing")
-    generic = Failure("KerascopeError", "something went wrong while the job ran")
-    assert ended(jobs, named).error == Failure("UnknownLayer", "there is no layer 'conv9'")
+    generic = JobFailure("KerascopeError", "something went wrong while the job ran")
+    assert ended(jobs, named).error == JobFailure("UnknownLayer", "there is no layer 'conv9'")
     assert ended(jobs, broken).error == generic
     assert ended(jobs, empty).error == generic
     assert [job.error and job.error.kind for job in jobs.list(None, JobState.FAILED)] == [

@@ -10,7 +10,7 @@ import pytest
 from service.contract.options import AnswerOptions
 from service.explainers import BY_NAME
 from service.usecases.cache import AnswerCache, question_of, tag_of
-from service.usecases.request import ExplainRequest, ImageInput, MethodCall
+from service.usecases.request import ExplainRequest, MethodCall, SentImage
 
 
 def keep(cache: AnswerCache, question: str, size: int, fingerprint: str = "f") -> None:
@@ -63,15 +63,15 @@ def cam(**params: Any) -> MethodCall:
     return MethodCall("cam", explainer, explainer.Params.model_validate(params))
 
 
-ASKED = ExplainRequest("shapes", (cam(),), ImageInput(b"picture"))
+ASKED = ExplainRequest("shapes", (cam(),), SentImage(b"picture"))
 
 
 @pytest.mark.parametrize(
     "other",
     [
         replace(ASKED, model_id="shapes2"),
-        replace(ASKED, image=ImageInput(b"picturf")),
-        replace(ASKED, image=ImageInput(b"picture", npy=True)),
+        replace(ASKED, image=SentImage(b"picturf")),
+        replace(ASKED, image=SentImage(b"picture", npy=True)),
         replace(ASKED, image=None),
         replace(ASKED, methods=(cam(method="layercam"),)),
         replace(ASKED, methods=(cam(target="1"),)),

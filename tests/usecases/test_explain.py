@@ -26,13 +26,13 @@ from service.models.files.library import Library
 from service.settings import Settings
 from service.usecases.explain import Explain
 from service.usecases.models import Models
-from service.usecases.request import ExplainRequest, ImageInput, MethodCall
+from service.usecases.request import ExplainRequest, MethodCall, SentImage
 from tests.checks import as_npy, saved, triangle
 
-PICTURE = ImageInput(saved(triangle()))
+PICTURE = SentImage(saved(triangle()))
 
 
-def request(model_id: str = "shapes", method: str = "cam", image: ImageInput | None = PICTURE, **options: Any) -> Any:
+def request(model_id: str = "shapes", method: str = "cam", image: SentImage | None = PICTURE, **options: Any) -> Any:
     explainer = BY_NAME[method]
     params = explainer.Params(**({"layer": "conv2d"} if method == "kernels" else {}))
     return ExplainRequest(model_id, (MethodCall(method, explainer, params),), image, AnswerOptions(**options))
@@ -60,15 +60,15 @@ def run(folder: Path, body: Callable[[Any, Models], Awaitable[None]], *, started
 def test_what_can_be_refused_needs_no_engine(tmp_path: Path) -> None:
     async def body(explain: Any, models: Models) -> None:
         with pytest.raises(UnknownModel, match="no model 'shapez'"):
-            await explain(request("shapez", image=ImageInput(b"no image either")))
+            await explain(request("shapez", image=SentImage(b"no image either")))
         with pytest.raises(InvalidParameter, match="'cam' draws"):
-            await explain(request(outputs=("photo",), image=ImageInput(b"no image either")))
+            await explain(request(outputs=("photo",), image=SentImage(b"no image either")))
         with pytest.raises(UndecodableImage, match="plain text"):
-            await explain(request(image=ImageInput(b"hello")))
+            await explain(request(image=SentImage(b"hello")))
         with pytest.raises(ImageTooLarge, match="201 x 2"):
-            await explain(request(image=ImageInput(saved(triangle(201, 2)))))
+            await explain(request(image=SentImage(saved(triangle(201, 2)))))
         with pytest.raises(ImageTooLarge, match="200 x 51"):
-            await explain(request(image=ImageInput(as_npy(np.zeros((51, 200, 3))), npy=True)))
+            await explain(request(image=SentImage(as_npy(np.zeros((51, 200, 3))), npy=True)))
         with pytest.raises(InvalidParameter, match="preprocess=false needs an array"):
             await explain(replace(request(), preprocess=False))
         with pytest.raises(UnknownModel):

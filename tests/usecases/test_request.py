@@ -10,7 +10,7 @@ import pytest
 from service.contract.results import DrawnAs, Explained
 from service.explainers import BY_NAME
 from service.imaging.decode import DecodeLimits
-from service.usecases.request import ExplainRequest, ImageInput, InputImage, MethodCall, decode_input
+from service.usecases.request import ExplainRequest, InputImage, MethodCall, SentImage, decode_input
 from service.usecases.results import as_seen
 from tests.checks import as_npy
 
@@ -18,7 +18,7 @@ CALL = MethodCall("predict", BY_NAME["predict"], BY_NAME["predict"].Params())
 
 
 def decoded(array: np.ndarray[Any, Any], *, preprocess: bool) -> InputImage:
-    image = ImageInput(as_npy(array), npy=True)
+    image = SentImage(as_npy(array), npy=True)
     return decode_input(ExplainRequest("shapes", (CALL,), image, preprocess=preprocess), DecodeLimits())
 
 

@@ -17,7 +17,7 @@ from service.imaging.decode import decode_base64
 from service.imaging.formats import MEDIA_TYPES
 from service.json_types import JsonObject
 from service.usecases.fetch import Fetcher
-from service.usecases.request import ImageInput, MethodCall
+from service.usecases.request import MethodCall, SentImage
 
 NPY = "application/x-npy"
 FORM = "application/x-www-form-urlencoded"
@@ -29,7 +29,7 @@ MAX_FIELDS = 64
 class Body:
     """What a request carries: the image where there is one, and parameters as text or JSON values."""
 
-    image: ImageInput | None
+    image: SentImage | None
     params: JsonObject
 
 
@@ -47,7 +47,7 @@ async def read(request: Request, fetch: Fetcher) -> Body:
         data = await whole.body()
         if not data:
             raise MalformedBody(f"the body is empty; send the image itself as {media_type}")
-        return Body(ImageInput(data, npy=media_type == NPY), params)
+        return Body(SentImage(data, npy=media_type == NPY), params)
     if media_type == "multipart/form-data":
         image, sent = await _multipart(whole)
     elif media_type == "application/json":
@@ -78,7 +78,7 @@ def _stated(media_type: str, example: str) -> str:
     return f"the Content-Type is {repr(media_type) if media_type else 'none'}"
 
 
-def check_image(image: ImageInput | None, calls: Iterable[MethodCall]) -> None:
+def check_image(image: SentImage | None, calls: Iterable[MethodCall]) -> None:
     """Raises MalformedBody for an image that is missing, InvalidParameter for one that no method looks at."""
     wanted = [call.explainer.wants_image(call.params) for call in calls]
     if image is None and any(wanted):
@@ -116,7 +116,7 @@ def _whole(request: Request) -> Request:
     return Request(request.scope, receive)
 
 
-async def _multipart(request: Request) -> tuple[ImageInput | None, JsonObject]:
+async def _multipart(request: Request) -> tuple[SentImage | None, JsonObject]:
     params: JsonObject = {}
     fields: list[tuple[str, str]] = []
     image = None
@@ -130,7 +130,7 @@ async def _multipart(request: Request) -> tuple[ImageInput | None, JsonObject]:
                 if isinstance(value, UploadFile):
                     if name != "image":
                         raise MalformedBody(f"the file part is named {name!r}; name it 'image'")
-                    image = ImageInput(await value.read(), npy=value.content_type == NPY)
+                    image = SentImage(await value.read(), npy=value.content_type == NPY)
                 elif name == "params":
                     if params:
                         raise MalformedBody("the part 'params' is sent twice; send one with all parameters")
@@ -148,15 +148,15 @@ async def _multipart(request: Request) -> tuple[ImageInput | None, JsonObject]:
     return image, params | single
 
 
-async def _json(data: bytes, fetch: Fetcher) -> tuple[ImageInput | None, JsonObject]:
+async def _json(data: bytes, fetch: Fetcher) -> tuple[SentImage | None, JsonObject]:
     params = json_object(data, "the body")
     image = params.pop("image", None)
     if image is None:
         return None, params
     if isinstance(image, dict) and set(image) == {"url"} and isinstance(image["url"], str):
-        return ImageInput(await fetch(image["url"])), params
+        return SentImage(await fetch(image["url"])), params
     if not isinstance(image, str):
         raise MalformedBody(
             '\'image\' must be a text, the base64 of an image file or a data URI, or {"url": "https://…"}'
         )
-    return ImageInput(decode_base64(image)), params
+    return SentImage(decode_base64(image)), params

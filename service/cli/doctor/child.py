@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from service.cli.doctor.models import Found, Question
+from service.cli.doctor.models import Found, Look
 from service.errors import KerascopeError
 from service.models.files.library import Library
 
 
 def main() -> None:
     """A question on standard input, one line of JSON on standard output."""
-    question = Question.model_validate_json(sys.stdin.read())
+    question = Look.model_validate_json(sys.stdin.read())
     import tensorflow as tf
 
     from service.ingest.trusted import Trust, require_allowed

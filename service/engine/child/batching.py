@@ -11,7 +11,7 @@ import numpy as np
 
 from service.arrays import Array
 from service.engine.child.around import Around, Compiled, T
-from service.engine.child.caller import Caller
+from service.engine.child.caller import OpenCall
 from service.engine.child.turns import Turns
 from service.models.backends.interface import Backend, Plan
 from service.models.backends.work import doing
@@ -23,7 +23,7 @@ LARGEST = 32
 class _Ask:
     """A run of a plan that a caller waits for."""
 
-    caller: Caller
+    caller: OpenCall
     plan: Plan
     arrays: tuple[Array, ...]
     most: int
@@ -44,7 +44,7 @@ class Batches:
         self._waiting: dict[Hashable, list[_Ask]] = {}
         self.sizes: dict[int, int] = {}
 
-    def run(self, caller: Caller, key: Hashable, plan: Plan, arrays: tuple[Array, ...], most: int) -> list[Array]:
+    def run(self, caller: OpenCall, key: Hashable, plan: Plan, arrays: tuple[Array, ...], most: int) -> list[Array]:
         """What `plan` gives for `arrays`; with up to `most` single images of others that wait for the plan of `key`."""
         ask = _Ask(caller, plan, arrays, most if all(len(array) == 1 for array in arrays) else 1)
         with self._lock:
@@ -70,7 +70,7 @@ class Batches:
                 del error
         return ask.found or []
 
-    def alone(self, caller: Caller, compute: Callable[[], T]) -> T:
+    def alone(self, caller: OpenCall, compute: Callable[[], T]) -> T:
         """Gives what `compute` gives, in turn."""
         found: list[T] = []
 
@@ -133,7 +133,7 @@ class Batched(Around):
     Where it does not `joins`, each run is alone: what runs in one batch with others rounds otherwise.
     """
 
-    def __init__(self, backend: Backend, batches: Batches, caller: Caller, *, joins: bool = True) -> None:
+    def __init__(self, backend: Backend, batches: Batches, caller: OpenCall, *, joins: bool = True) -> None:
         super().__init__(backend)
         self._joins = joins
         self._batches = batches

@@ -13,7 +13,7 @@ from service.explainers.base import Progress
 
 
 @dataclass(eq=False)
-class Caller:
+class OpenCall:
     """One call on its way. `waited_s` is the time it spent waiting for the device, `used_s` the time it had it, `gone`
     whether nobody waits for its answer any longer."""
 
@@ -31,7 +31,7 @@ class Caller:
 class UntilDeadline(Progress):
     """Ends a call between two chunks once its caller no longer waits. `at` is of the monotonic clock."""
 
-    def __init__(self, caller: Caller, at: float) -> None:
+    def __init__(self, caller: OpenCall, at: float) -> None:
         self.caller = caller
         self.at = at
         self._where = "before its first step"

@@ -15,7 +15,7 @@ from service.contract.models import (
     LayerRow,
     ModelFound,
     OutputFound,
-    PictureInput,
+    InputImage,
     PreprocessingFound,
     Validity,
 )
@@ -31,7 +31,7 @@ from service.models.loaded import LoadedModel
 def model_found(model: LoadedModel) -> ModelFound:
     """Everything that was found or inferred about a model."""
     shape, mode, head = model.input_shape, model.preprocessing, model.head
-    picture = PictureInput(
+    picture = InputImage(
         height=shape.height,
         width=shape.width,
         channels=shape.channels,

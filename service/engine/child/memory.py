@@ -10,7 +10,7 @@ from service.process import giving_back, resident_bytes
 LOOKS = 10
 
 
-class Models(Protocol):
+class WarmModels(Protocol):
     """What the registry tells of its models, what it is told, and how it makes room."""
 
     beside_bytes: int
@@ -27,7 +27,7 @@ class Models(Protocol):
 class Memory:
     """Beyond `bare_bytes`, what it held before its first model, the process may hold `most` bytes."""
 
-    def __init__(self, models: Models, bare_bytes: int, most: int) -> None:
+    def __init__(self, models: WarmModels, bare_bytes: int, most: int) -> None:
         self.bare_bytes = bare_bytes
         self._models = models
         self._most = most

@@ -14,9 +14,9 @@ from service.contract.questions import (
     AnyMethods,
     AnyQuestion,
     AskValidity,
+    Compute,
     Describe,
     DescribeLayer,
-    Explain,
     ListLayers,
     MethodAsked,
     Summarize,
@@ -97,7 +97,7 @@ class Operations:
         image = {"image": np.zeros((shape.height, shape.width, shape.channels), np.float32)}
         method = MethodAsked(name=name, params=BY_NAME[name].Params())
         with suppress(MethodNotValid):
-            asked = Explain(model=model.spec.id, methods=(method,), preprocess=False, top=1)
+            asked = Compute(model=model.spec.id, methods=(method,), preprocess=False, top=1)
             self.explain(model, asked, image, Progress(), backend)
             self.asked[name] -= 1
 

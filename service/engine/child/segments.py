@@ -11,7 +11,7 @@ from pathlib import Path
 import structlog
 
 from service.arrays import Arrays
-from service.engine.protocol import Place, Places, as_sent, bytes_of
+from service.engine.protocol import ArrayPlace, Places, as_sent, bytes_of
 
 log = structlog.get_logger(__name__)
 
@@ -60,7 +60,7 @@ class Segments:
         segment, places, size = uuid.uuid4().hex, {}, 0
         for name, array in arrays.items():
             offset = -(-size // ALIGNED) * ALIGNED
-            places[name] = Place(segment=segment, offset=offset)
+            places[name] = ArrayPlace(segment=segment, offset=offset)
             size = offset + array.nbytes
         path = self._path(segment)
         try:

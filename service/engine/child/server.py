@@ -23,10 +23,10 @@ from service.contract.questions import (
     AskFingerprint,
     AskFitting,
     AskStatus,
-    Check,
+    CheckCall,
+    Compute,
+    ComputeFitted,
     Describe,
-    Explain,
-    ExplainFitted,
     GiveUp,
     Load,
     Unload,
@@ -34,7 +34,7 @@ from service.contract.questions import (
 from service.contract.results import Changed, Explained
 from service.engine.child.around import BetweenCalls, Smaller
 from service.engine.child.batching import LARGEST, Batched, Batches
-from service.engine.child.caller import Caller, UntilDeadline, fault_for
+from service.engine.child.caller import OpenCall, UntilDeadline, fault_for
 from service.engine.child.memory import Memory
 from service.engine.child.segments import Segments
 from service.engine.child.turns import Turns
@@ -108,7 +108,7 @@ class Engine:
         self._segments = Segments(config.segments)
         self._turns = Turns()
         self._batches = Batches(self._turns)
-        self._callers: dict[str, Caller] = {}
+        self._callers: dict[str, OpenCall] = {}
         self.jobs_problem: Callable[[], str | None] = lambda: None
         # What is there now stays: collecting what models and plans leave takes ms then, and not a third of a second.
         gc.collect()
@@ -179,7 +179,7 @@ class Engine:
                 return self._registry.fitting(model_id), {}
             case Describe() if not (question.load or self._registry.is_warm(model_id)):
                 return await in_thread(self._loads, self._registry.details, model_id), {}
-        caller = self._callers[call.id] = Caller(call.id)
+        caller = self._callers[call.id] = OpenCall(call.id)
         started = time.monotonic()
         try:
             if not self._registry.is_warm(model_id):
@@ -216,18 +216,18 @@ class Engine:
         self, model: LoadedModel, question: AnyQuestion, arrays: Arrays, until: UntilDeadline
     ) -> tuple[object, Arrays]:
         match question:
-            case ExplainFitted() if question.fitted.fingerprint != model.fingerprint:
+            case ComputeFitted() if question.fitted.fingerprint != model.fingerprint:
                 return Changed(), {}
-            case Explain() | ExplainFitted():
+            case Compute() | ComputeFitted():
                 return self._explain(model, question, arrays, until.caller, until)
-            case Check():
+            case CheckCall():
                 backend = Batched(model.backend, self._batches, until.caller)
                 self._operations.check(model, question, arrays, backend)
                 return None, {}
         return self._operations.tell(model, question), {}
 
     def _explain(
-        self, model: LoadedModel, asked: AnyMethods, arrays: Arrays, caller: Caller, progress: Progress
+        self, model: LoadedModel, asked: AnyMethods, arrays: Arrays, caller: OpenCall, progress: Progress
     ) -> tuple[Explained, Arrays]:
         """A call that the device has not enough memory for is tried once more, in smaller steps, with room made."""
         backend = Batched(model.backend, self._batches, caller)
@@ -239,7 +239,7 @@ class Engine:
         model.backend.plans.release()
         return self._operations.explain(model, asked, arrays, progress, Smaller(backend))
 
-    def compute_job(self, asked: Explain, arrays: Arrays, progress: Progress) -> tuple[Explained, Arrays]:
+    def compute_job(self, asked: Compute, arrays: Arrays, progress: Progress) -> tuple[Explained, Arrays]:
         """What a background job asks for, in the thread of the caller; between its chunks callers go first."""
         try:
             with part_of(self._work, asked.model, ""), self._registry.use(asked.model) as model:

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 import structlog
 
 from service.engine.child.batching import Batched, Batches
-from service.engine.child.caller import Caller
+from service.engine.child.caller import OpenCall
 from service.engine.protocol import engine_of
 from service.errors import KerascopeError, UnknownModel
 from service.models.backends.work import Work, part_of
@@ -117,7 +117,7 @@ class Warming:
         try:
             with part_of(self._work, model_id, "warm-up"):
                 # Nobody's answer is to round otherwise for having met it.
-                backend = Batched(model.backend, self._batches, Caller("warm-up"), joins=False)
+                backend = Batched(model.backend, self._batches, OpenCall("warm-up"), joins=False)
                 self._operations.warm_up(model, backend, name)
         except KerascopeError as error:
             log.warning("warm-up failed", model=model_id, method=name, reason=error.detail)

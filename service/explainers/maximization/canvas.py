@@ -103,5 +103,5 @@ class Canvas:
         return spectrum_of(image) if recipe.parametrization == "fourier" else image.astype(np.float32)
 
     def levels(self, values: Value) -> Value:
-        """Value as RGB levels, 0 to 255 for low to high."""
+        """Values as RGB levels, 0 to 255 for low to high."""
         return (values - self.recipe.low) * (255 / (self.recipe.high - self.recipe.low))

@@ -45,7 +45,7 @@ def _shift(share: float, px: int) -> int:
 
 
 def moved(ops: Ops, values: Value, maps: Value, recipe: Recipe) -> Value:
-    """Value (b, h, w, c) and their maps (b, 6) → the moved images, bilinear: grey `pad` px around them, then black."""
+    """Values (b, h, w, c) and their maps (b, 6) → the moved images, bilinear: grey `pad` px around them, then black."""
     pad = recipe.pad
     height, width, colours = values.shape[1:]
     rows, columns = height + 2 * pad, width + 2 * pad

@@ -12,7 +12,7 @@ NORM = 6
 
 
 def penalty(ops: Ops, values: Value, weights: Value, middle: float) -> Value:
-    """Value (b, h, w, c) → (b,): the three penalties, times their `weights` (3,)."""
+    """Values (b, h, w, c) → (b,): the three penalties, times their `weights` (3,)."""
     terms = (total_variation(ops, values), mean_square(ops, values - middle), norm(ops, values))
     return sum(weights[place] * term for place, term in enumerate(terms))
 

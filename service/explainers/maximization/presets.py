@@ -20,7 +20,7 @@ _REDIRECTED = (
 class Preset(Variant):
     """One recipe, as its author published it.
 
-    Value of the image run from `low` to `high`; with `squash` a sigmoid keeps them there.
+    Values of the image run from `low` to `high`; with `squash` a sigmoid keeps them there.
 
     `noise` is the mean and deviation of what the ascent starts from, in front of the sigmoid; `norm` what gradients
     are divided by; `other_step` the length of a step for another optimizer than the recipe's; `best` keeps the image

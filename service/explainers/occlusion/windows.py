@@ -36,7 +36,7 @@ def painted(
     shape: tuple[int, int],
     stride: tuple[int, int],
 ) -> Floats:
-    """Value of windows → (h, w) float32: the mean over the windows that cover a pixel, or each cell its own value."""
+    """Values of windows → (h, w) float32: the mean over the windows that cover a pixel, or each cell its own value."""
     if paint == "cell":
         grid = values.reshape(shape).repeat(stride[0], axis=0).repeat(stride[1], axis=1)
         return np.asarray(grid[: size[0], : size[1]], np.float32)

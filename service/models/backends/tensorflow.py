@@ -17,11 +17,11 @@ import tensorflow as tf
 from service.arrays import Array, Function, Ops, Value
 from service.errors import OutOfMemory
 from service.models.backends.gradients import OwnGradients
-from service.models.backends.incremental.occluded import Occluded
+from service.models.backends.incremental.occluded import WindowScores
 from service.models.backends.incremental.schedule import schedule
 from service.models.backends.interface import CHUNK_S, Plan, ReluRule, Signature, Tensors, sized
 from service.models.backends.plans import PlanCache
-from service.models.graph.cost import Work, activation_bytes, flops, largest_bytes, shapes_at
+from service.models.graph.cost import OperationCost, activation_bytes, flops, largest_bytes, shapes_at
 from service.models.graph.graph import Graph, Node, Tensor
 
 
@@ -138,7 +138,7 @@ class TensorFlowBackend:
         key: Hashable,
         size: tuple[int, int],
         windows: Sequence[Sequence[tuple[int, int]]],
-    ) -> Occluded:
+    ) -> WindowScores:
         """Scores under every window of a grid over images of `size`, computing only what a window changes.
 
         `windows` holds the (start, end) of each along the height and along the width; `matrix(ops, value)` makes
@@ -153,7 +153,7 @@ class TensorFlowBackend:
         chunk = math.ceil(count / math.ceil(count / most))
         # How much faster windows are on a GPU has not been measured.
         faster = not self._gpu and found.clean_bytes <= self._call_bytes and found.pays(count)
-        return Occluded(self, graph, found, matrix, ("incremental", key, size), chunk, faster)
+        return WindowScores(self, graph, found, matrix, ("incremental", key, size), chunk, faster)
 
     def chunk(self, graph: Graph, size: tuple[int, int], *, backward: bool = False, seconds: float = CHUNK_S) -> int:
         """How many images one step may take: within the memory budget, and about so many seconds on this device.
@@ -184,8 +184,8 @@ class TensorFlowBackend:
         nodes = graph.between(graph.suffix(after, end) if after else (), end)
         there = shapes_at(graph, size)
         shapes = shapes_at(graph.until(end), at) if at and at != size else there
-        whole = sum(Work.of_node(node, there).seconds for node in graph.nodes)
-        return sum(Work.of_node(node, shapes).seconds for node in nodes) / max(whole, 1e-12)
+        whole = sum(OperationCost.of_node(node, there).seconds for node in graph.nodes)
+        return sum(OperationCost.of_node(node, shapes).seconds for node in nodes) / max(whole, 1e-12)
 
     def fits(self, graph: Graph, size: tuple[int, int]) -> bool:
         """Whether a forward and a backward pass of one image stay within four times the memory budget of a step."""

@@ -28,7 +28,7 @@ class Symbol:
 
 
 @dataclass(frozen=True, eq=False)
-class Call:
+class LayerCall:
     """One call of an operation in a model. `fill` gives its arguments with others in the places of symbols, by key."""
 
     operation: Layer
@@ -55,7 +55,7 @@ class Dialect(Protocol):
     def output_names(self, functional: KerasModel) -> Sequence[str]:
         """How the file's author names them: the keys of a dictionary, else the names of the layers."""
 
-    def calls(self, functional: KerasModel) -> Iterator[Call]:
+    def calls(self, functional: KerasModel) -> Iterator[LayerCall]:
         """Every call in an order in which they can be computed, without the inputs."""
 
     def is_sequential(self, thing: KerasModel) -> bool:

@@ -14,7 +14,7 @@ from tf_keras import layers
 
 from service.arrays import Function, KerasModel, Kwargs, Layer, Structure, Value
 from service.json_types import Fields, JsonObject
-from service.models.dialects.dialect import Call, Shape, Symbol
+from service.models.dialects.dialect import LayerCall, Shape, Symbol
 from service.models.dialects.reading import (
     FUSED,
     WITH_DATA_FORMAT,
@@ -91,11 +91,13 @@ class Keras2:
             return sorted(structure)
         return list(functional.output_names)
 
-    def calls(self, functional: KerasModel) -> Iterator[Call]:
+    def calls(self, functional: KerasModel) -> Iterator[LayerCall]:
         for depth in sorted(functional._nodes_by_depth, reverse=True):
             for node in functional._nodes_by_depth[depth]:
                 if not node.is_input:
-                    yield Call(node.layer, _filling(node), [_symbol(item) for item in tf.nest.flatten(node.outputs)])
+                    yield LayerCall(
+                        node.layer, _filling(node), [_symbol(item) for item in tf.nest.flatten(node.outputs)]
+                    )
 
     def is_sequential(self, thing: KerasModel) -> bool:
         return isinstance(thing, tf_keras.Sequential)

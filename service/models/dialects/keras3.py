@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from service.arrays import Function, KerasModel, Kwargs, Layer, Structure, Value
 from service.json_types import Fields, JsonObject
-from service.models.dialects.dialect import Call, Shape, Symbol
+from service.models.dialects.dialect import LayerCall, Shape, Symbol
 from service.models.dialects.reading import (
     FUSED,
     OF_APPLICATIONS,
@@ -87,11 +87,11 @@ class Keras3:
             return sorted(structure)
         return [item._keras_history.operation.name for item in functional.outputs]
 
-    def calls(self, functional: KerasModel) -> Iterator[Call]:
+    def calls(self, functional: KerasModel) -> Iterator[LayerCall]:
         for depth in sorted(functional._nodes_by_depth, reverse=True):
             for node in functional._nodes_by_depth[depth]:
                 if not node.is_input:
-                    yield Call(node.operation, node.arguments.fill_in, [_symbol(item) for item in node.outputs])
+                    yield LayerCall(node.operation, node.arguments.fill_in, [_symbol(item) for item in node.outputs])
 
     def is_sequential(self, thing: KerasModel) -> bool:
         return isinstance(thing, keras.Sequential)

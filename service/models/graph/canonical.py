@@ -10,7 +10,7 @@ import keras
 from service.arrays import KerasModel, Kwargs, Layer, Structure, Value
 from service.errors import ModelNotLoadable
 from service.models.dialects import dialect_of
-from service.models.dialects.dialect import Call, Dialect, Shape, Symbol
+from service.models.dialects.dialect import Dialect, LayerCall, Shape, Symbol
 from service.models.dialects.traits import Traits
 from service.models.graph.channels_first import ALONG_CHANNELS, ChannelsFirst, Turned, has_channels_first, last
 from service.models.graph.folding import Folds
@@ -76,7 +76,7 @@ class _Builder:
             known.update(zip((symbol.key for symbol in call.outputs), outputs, strict=True))
         return [known[symbol.key] for symbol in self.dialect.outputs(functional)]
 
-    def _add(self, call: Call, prefix: str, args: Structure, kwargs: Kwargs) -> list[Tensor]:
+    def _add(self, call: LayerCall, prefix: str, args: Structure, kwargs: Kwargs) -> list[Tensor]:
         operation = call.operation
         path = self._unused(prefix + operation.name)
         inner = self.dialect.functional(operation)

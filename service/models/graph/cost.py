@@ -97,7 +97,7 @@ CUT_PASSES = 4
 
 
 @dataclass(frozen=True)
-class Work:
+class OperationCost:
     """The cost of one image or window: floating-point operations, bytes read and written, about how long it takes."""
 
     flops: int
@@ -105,17 +105,17 @@ class Work:
     seconds: float
 
     @classmethod
-    def of_node(cls, node: Node, shapes: Mapping[Tensor, Shape]) -> Work:
+    def of_node(cls, node: Node, shapes: Mapping[Tensor, Shape]) -> OperationCost:
         """Gives the cost of a node for one image, or for the parts of its inputs and outputs that `shapes` says."""
         flops = node_flops(node, shapes)
         moved = FLOAT_BYTES * sum(math.prod(shapes[tensor]) for tensor in (*node.inputs, *node.outputs))
         return cls(flops, moved, START_S + flops / FLOPS_PER_S + moved / BYTES_PER_S)
 
     @classmethod
-    def of_cut(cls, shape: Shape) -> Work:
+    def of_cut(cls, shape: Shape) -> OperationCost:
         """Gives the cost of cutting so much out of a map, or of pasting it into one."""
         moved = CUT_PASSES * math.prod(shape) * FLOAT_BYTES
         return cls(0, moved, CUT_START_S + moved / BYTES_PER_S)
 
-    def __add__(self, other: Work) -> Work:
-        return Work(self.flops + other.flops, self.bytes + other.bytes, self.seconds + other.seconds)
+    def __add__(self, other: OperationCost) -> OperationCost:
+        return OperationCost(self.flops + other.flops, self.bytes + other.bytes, self.seconds + other.seconds)

@@ -2,7 +2,7 @@
 
 Jacob 2018 (section 3.2) folds for inference as here. All plans of a model read the same folded weights, so that a plan
 takes no more than its own graph; and the operations are TensorFlow's own, a tenth of the nodes that layers are traced
-to. Value may differ from the layers' own by rounding: by 1e-6 of the largest one, at most.
+to. Values may differ from the layers' own by rounding: by 1e-6 of the largest one, at most.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from service.models.graph.graph import Node, Tensor
 
 
 @dataclass(frozen=True, eq=False)
-class Scaling:
+class ChannelScaling:
     """`factors`·x + `offset` along the last axis, each a variable of TensorFlow."""
 
     factors: Value
     offset: Value
 
     @classmethod
-    def of(cls, affine: Affine) -> Scaling:
+    def of(cls, affine: Affine) -> ChannelScaling:
         """Makes the variables."""
         return cls(variable_of(affine.scale), variable_of(affine.offset))
 
@@ -102,7 +102,7 @@ class Folds:
                 return _as_weighted(node, weighted)
             if affine := self._affine(node):
                 self.bytes += 8 * len(affine.scale)
-                return replace(node, op=Scaling.of(affine), kwargs={})
+                return replace(node, op=ChannelScaling.of(affine), kwargs={})
             return node
 
         found: Node = self._once(node, make)

@@ -159,7 +159,7 @@ class Graph:
         watched: Sequence[Tensor] = (),
         call: Callable[[Node], Function] | None = None,
     ) -> list[Value]:
-        """Value of `fetches` given `feeds`, computing only what lies between.
+        """Values of `fetches` given `feeds`, computing only what lies between.
 
         `watch` sees each value once made, those of `watched` surely, and may replace it; `call` gives the function that
         stands in for a node's.

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from service.engine.child.batching import Batched, Batches
-from service.engine.child.caller import Caller
+from service.engine.child.caller import OpenCall
 from service.engine.child.turns import Turns
 from service.errors import DeadlineExceeded
 from service.explainers import BY_NAME
@@ -49,7 +49,7 @@ def test_what_waits_for_one_plan_runs_as_one(calls: int, most: int, sizes: dict[
     batches, backend = Batches(turns), TensorFlowBackend()
 
     def call(number: int) -> float:
-        plan = Batched(backend, batches, Caller(str(number))).compiled("sum", lambda x: x * 2, ROWS, rows=most)
+        plan = Batched(backend, batches, OpenCall(str(number))).compiled("sum", lambda x: x * 2, ROWS, rows=most)
         (found,) = plan(np.array([[number, 1]], np.float32))
         assert found.shape == (1, 2)
         return float(found[0, 0])
@@ -64,7 +64,7 @@ def test_others_plans_and_larger_batches_stay_alone() -> None:
     batches, backend = Batches(turns), TensorFlowBackend()
 
     def call(number: int) -> Any:
-        plan = Batched(backend, batches, Caller("")).compiled(number % 2, lambda x: x + 1, ROWS, rows=32)
+        plan = Batched(backend, batches, OpenCall("")).compiled(number % 2, lambda x: x + 1, ROWS, rows=32)
         return plan(np.full((2 if number == 0 else 1, 2), number, np.float32))[0].tolist()
 
     found = after_a_busy_device(turns, 3, call)
@@ -78,7 +78,7 @@ def test_what_is_compiled_beforehand_joins_nobody() -> None:
     batches, backend = Batches(turns), TensorFlowBackend()
 
     def call(number: int) -> float:
-        around = Batched(backend, batches, Caller(str(number)), joins=number != 1)
+        around = Batched(backend, batches, OpenCall(str(number)), joins=number != 1)
         return float(
             around.compiled("sum", lambda x: x * 2, ROWS, rows=32)(np.full((1, 2), number, np.float32))[0][0, 0]
         )
@@ -101,7 +101,7 @@ def test_who_is_part_of_a_run_beside_takes_no_turn_meanwhile() -> None:
         return [2 * x]
 
     def call(number: int) -> float:
-        return float(batches.run(Caller(str(number)), "key", plan, (np.array([float(number)]),), 32)[0][0])
+        return float(batches.run(OpenCall(str(number)), "key", plan, (np.array([float(number)]),), 32)[0][0])
 
     with ThreadPoolExecutor(2) as threads:
         with turns.call():
@@ -127,7 +127,7 @@ def test_one_that_fails_fails_alone() -> None:
 
     def call(number: int) -> float | str:
         try:
-            return float(batches.run(Caller(""), "key", checked, (np.array([1.0 - number]),), 32)[0][0])
+            return float(batches.run(OpenCall(""), "key", checked, (np.array([1.0 - number]),), 32)[0][0])
         except ValueError as error:
             return str(error)
 
@@ -145,7 +145,7 @@ def test_a_failure_holds_no_arrays() -> None:
         image = np.zeros((1, 8))
         held.append(weakref.ref(image))
         with suppress(MemoryError):
-            Batches(Turns()).run(Caller(""), "key", fails, (image,), 32)
+            Batches(Turns()).run(OpenCall(""), "key", fails, (image,), 32)
 
     gc.collect()
     gc.disable()
@@ -158,7 +158,7 @@ def test_a_failure_holds_no_arrays() -> None:
 
 def test_it_is_known_who_computes_and_who_waits() -> None:
     turns, work = Turns(), Work({"step": 60.0})
-    batches, caller = Batches(turns), Caller("a")
+    batches, caller = Batches(turns), OpenCall("a")
     seen: list[tuple[Task, ...]] = []
 
     def call() -> None:
@@ -181,7 +181,7 @@ def test_it_is_known_who_computes_and_who_waits() -> None:
 def test_a_caller_who_has_gone_leaves_at_once() -> None:
     """Nobody computes for it, and it does not wait for the device first."""
     turns = Turns()
-    batches, caller = Batches(turns), Caller("a")
+    batches, caller = Batches(turns), OpenCall("a")
     ran: list[int] = []
     with turns.call(), ThreadPoolExecutor(1) as threads:
         asked = threads.submit(batches.run, caller, "key", lambda x: [ran.append(1) or x], (np.zeros(1),), 1)
@@ -216,7 +216,7 @@ def test_results_are_those_of_single_calls(shapes: LoadedModel, name: str, param
 
     expected = [explain(shapes.backend, image) for image in images]
     found = after_a_busy_device(
-        turns, 8, lambda number: explain(Batched(shapes.backend, batches, Caller("")), images[number])
+        turns, 8, lambda number: explain(Batched(shapes.backend, batches, OpenCall("")), images[number])
     )
     assert max(batches.sizes) == 8
     for one, other in zip(found, expected, strict=True):
@@ -227,7 +227,7 @@ def test_results_are_those_of_single_calls(shapes: LoadedModel, name: str, param
 
 def test_windows_of_an_occlusion_wait_their_turn_too(shapes: LoadedModel) -> None:
     turns = Turns()
-    batches, caller = Batches(turns), Caller("a")
+    batches, caller = Batches(turns), OpenCall("a")
     explainer = BY_NAME["occlusion"]
     params = explainer.Params.model_validate({"patch": 6, "stride": 3, "strategy": "incremental"})
     targets = parse_targets("top1", shapes.graph, shapes.head, ())

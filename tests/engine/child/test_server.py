@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.contract.questions import AskFitting, Explain, ExplainFitted, Fitted
+from service.contract.questions import AskFitting, Compute, ComputeFitted, Fitted
 from service.contract.results import Changed, Explained
 from service.engine.child import memory, server, warming
-from service.engine.child.caller import Caller, UntilDeadline
+from service.engine.child.caller import OpenCall, UntilDeadline
 from service.engine.child.server import Engine
 from service.engine.protocol import Call
 from service.errors import OutOfMemory
@@ -48,12 +48,12 @@ def shapes(engine: Engine) -> Iterator[LoadedModel]:
         yield model
 
 
-def asked(name: str, **params: Any) -> Explain:
-    return Explain(model="shapes", methods=[{"name": name, "params": params}], top=1)
+def asked(name: str, **params: Any) -> Compute:
+    return Compute(model="shapes", methods=[{"name": name, "params": params}], top=1)
 
 
-def explain(engine: Engine, model: LoadedModel, question: Explain) -> NDArray[Any]:
-    _, arrays = engine._explain(model, question, IMAGE, Caller("a"), Progress())
+def explain(engine: Engine, model: LoadedModel, question: Compute) -> NDArray[Any]:
+    _, arrays = engine._explain(model, question, IMAGE, OpenCall("a"), Progress())
     return np.asarray(arrays["0/heatmap"])
 
 
@@ -99,7 +99,7 @@ def test_usual_calls_find_their_plans_compiled(engine: Engine, shapes: LoadedMod
         engine.warming.compile("shapes", name)
     traces = shapes.backend.traces
     for name in ("predict", "cam", "saliency"):
-        engine._explain(shapes, asked(name), IMAGE, Caller("a"), Progress())
+        engine._explain(shapes, asked(name), IMAGE, OpenCall("a"), Progress())
     assert shapes.backend.traces == traces
 
 
@@ -208,9 +208,9 @@ def test_an_image_that_was_resized_for_another_model_is_not_taken(engine: Engine
     assert engine._registry.fitting("nobody") is None
     for fingerprint, changed in ((fitting.fingerprint, False), ("0" * 32, True)):
         fitted = Fitted(fingerprint=fingerprint, region=(0.0, 0.0, 280.0, 560.0))
-        question = ExplainFitted(model="shapes", methods=asked("predict").methods, fitted=fitted)
+        question = ComputeFitted(model="shapes", methods=asked("predict").methods, fitted=fitted)
         call = Call(id="a", question=question, deadline_s=60)
-        reply, _ = engine._compute_call(call, UntilDeadline(Caller("a"), time.monotonic() + 60), IMAGE, 0.0, {})
+        reply, _ = engine._compute_call(call, UntilDeadline(OpenCall("a"), time.monotonic() + 60), IMAGE, 0.0, {})
         assert isinstance(reply, Changed) == changed
         if isinstance(reply, Explained):
             assert reply.region == (0.0, 0.0, 280.0, 560.0)

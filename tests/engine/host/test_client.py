@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.contract.questions import Describe, Explain, MethodAsked, Summarize
+from service.contract.questions import Compute, Describe, MethodAsked, Summarize
 from service.engine.host.client import EngineClient, EngineReply
 from service.engine.host.pool import EnginePool, engine_of
 from service.engine.host.supervisor import EngineState
@@ -18,7 +18,7 @@ from service.errors import EngineUnavailable, KerascopeError, UnknownModel
 from service.explainers import BY_NAME
 from tests.conftest import engine_config
 
-PREDICT = Explain(model="shapes", methods=(MethodAsked(name="predict", params=BY_NAME["predict"].Params()),))
+PREDICT = Compute(model="shapes", methods=(MethodAsked(name="predict", params=BY_NAME["predict"].Params()),))
 
 
 def run(client: EngineClient, body: Callable[[EngineClient], Awaitable[None]]) -> None:

@@ -8,7 +8,7 @@ import nets
 import numpy as np
 import pytest
 
-from service.contract.questions import Explain
+from service.contract.questions import Compute
 from service.engine.child.operations import Operations
 from service.errors import InvalidParameter, MethodNotValid, NonFiniteResult
 from service.explainers.base import Progress
@@ -151,7 +151,7 @@ def test_scorecam_where_no_channel_varies(pencil: LoadedModel) -> None:
 def test_what_overflows_is_told_with_its_layer(method: str) -> None:
     net = nets.pencil()
     net.get_layer("conv").set_weights([np.full((1, 1, 1, 2), 3e38, np.float32)])
-    asked = Explain(methods=[{"name": "cam", "params": {"method": method}}], top=1, preprocess=False)
+    asked = Compute(methods=[{"name": "cam", "params": {"method": method}}], top=1, preprocess=False)
     model = nets.loaded(net)
     with pytest.raises(NonFiniteResult, match="layer 'conv:linear' is the first"):
         Operations(5000, 50_000).explain(model, asked, {"image": nets.IMAGE[0]}, Progress(), model.backend)

@@ -13,7 +13,7 @@ import tensorflow as tf
 from keras import layers
 
 from service.models.graph.canonical import canonical
-from service.models.graph.folding import Scaling
+from service.models.graph.folding import ChannelScaling
 from service.models.graph.graph import Graph
 
 SIZE = (9, 8)
@@ -152,7 +152,7 @@ def test_what_is_not_folded(build: Callable[[], Any], kept: int, scalings: int) 
     model = build()
     graph = canonical(model)
     found = ops(graph)
-    assert (len(found), sum(isinstance(op, Scaling) for op in found)) == (kept, scalings)
+    assert (len(found), sum(isinstance(op, ChannelScaling) for op in found)) == (kept, scalings)
     (value,) = graph.run({graph.inputs[0]: tf.constant(image())}, graph.outputs)
     expected = np.asarray(model(image(), training=False), np.float64)
     np.testing.assert_allclose(np.asarray(value, np.float64), expected, rtol=0, atol=2e-6 * np.abs(expected).max())

@@ -12,7 +12,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from service.arrays import Value
-from service.models.backends.incremental.spans import Crop, Span
+from service.models.backends.incremental.spans import Crop, WindowSpan
 
 OUTSIDE = -1
 
@@ -26,7 +26,7 @@ class Axis:
     window: NDArray[np.int32]
 
     @classmethod
-    def of(cls, crop: Crop, length: int, span: Span | None) -> Axis:
+    def of(cls, crop: Crop, length: int, span: WindowSpan | None) -> Axis:
         """`span` is None for a map that is clean everywhere."""
         place = crop.start[:, None] + np.arange(crop.size)
         clean = np.where((place >= 0) & (place < length), place, OUTSIDE)
@@ -47,7 +47,11 @@ class Cut:
 
     @classmethod
     def of(
-        cls, crops: tuple[Crop, Crop], sizes: tuple[int, ...], spans: tuple[Span, Span] | None, fill: float = 0.0
+        cls,
+        crops: tuple[Crop, Crop],
+        sizes: tuple[int, ...],
+        spans: tuple[WindowSpan, WindowSpan] | None,
+        fill: float = 0.0,
     ) -> Cut:
         """Makes it for maps of `sizes` (height, width) whose windows lie at `spans`."""
         rows, columns = (

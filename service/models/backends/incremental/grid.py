@@ -17,7 +17,7 @@ from service.arrays import Array, Value
 from service.models.backends.incremental.cells import Axis, Cut, Place, Placed, PlacedAxis
 from service.models.backends.incremental.locality import Sliding
 from service.models.backends.incremental.schedule import Schedule
-from service.models.backends.incremental.spans import Crop, Span
+from service.models.backends.incremental.spans import Crop, WindowSpan
 from service.models.graph.graph import Node, Tensor
 
 Number = TypeVar("Number", np.int32, np.float32)
@@ -153,7 +153,7 @@ def _placed(axis: Axis, tables: _Tables) -> PlacedAxis:
     )
 
 
-def _changed(span: Span) -> NDArray[np.bool_]:
+def _changed(span: WindowSpan) -> NDArray[np.bool_]:
     """(steps, size): which of the kept cells may differ."""
     place = span.start[:, None] + np.arange(span.size)
     return (place >= span.low[:, None]) & (place <= span.high[:, None])

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float32]
 
 
-class Occluded:
+class WindowScores:
     """Two plans of one schedule: the clean image's values, once an image; and scores, once a batch of windows.
 
     `saved` is the share of a window's arithmetic that is not done, in [0, 1]; `share` about how much of the time of a
@@ -48,7 +48,7 @@ class Occluded:
         self.share = schedule.seconds / max(schedule.full_seconds, 1e-12)
         self.saved, self.faster, self.obstacle, self.chunk = schedule.saved, faster, schedule.obstacle, chunk
 
-    def through(self, in_turn: InTurn) -> Occluded:
+    def through(self, in_turn: InTurn) -> WindowScores:
         """The same, with every run of a plan handed to `in_turn`, within what it was handed to before; what is traced
         is not."""
         other, within = copy(self), self._in_turn

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from service.models.backends.incremental.cells import Cut
 from service.models.backends.incremental.locality import Locality, Repeated, Shapes, Shifted, Sliding, locality
-from service.models.backends.incremental.spans import Crop, Span
-from service.models.graph.cost import FLOAT_BYTES, Shape, Work, shapes_at
+from service.models.backends.incremental.spans import Crop, WindowSpan
+from service.models.graph.cost import FLOAT_BYTES, OperationCost, Shape, shapes_at
 from service.models.graph.graph import Graph, Node, Tensor
 
 LEAST_SAVED = 0.005
@@ -21,7 +21,7 @@ LEAST_SAVED = 0.005
 MARGIN = 1.15
 CALLS = 5
 TRACE_S = 0.02
-Spans = tuple[Span, Span]
+Spans = tuple[WindowSpan, WindowSpan]
 Windows = Sequence[Sequence[tuple[int, int]]]
 
 
@@ -109,7 +109,7 @@ def schedule(graph: Graph, target: Tensor, size: tuple[int, int], windows: Windo
     part = graph.until(target)
     shapes = shapes_at(graph, size)
     (image,) = graph.inputs
-    rows, columns = (Span.of_windows(length, bounds) for length, bounds in zip(size, windows, strict=True))
+    rows, columns = (WindowSpan.of_windows(length, bounds) for length, bounds in zip(size, windows, strict=True))
     spans: dict[Tensor, Spans] = {image: (rows, columns)} if len(shapes[image]) == 3 else {}
     steps = []
     for node in graph.folds.applied(part.nodes, {target}):
@@ -126,7 +126,7 @@ def _as_windows(node: Node, shapes: Shapes, spans: Mapping[Tensor, Spans]) -> St
     if found is None:
         return Step(node)
     height, width, _ = shapes[node.outputs[0]]
-    rows, columns = (reduce(Span.united, (spans[tensor][axis] for tensor in node.inputs)) for axis in (0, 1))
+    rows, columns = (reduce(WindowSpan.united, (spans[tensor][axis] for tensor in node.inputs)) for axis in (0, 1))
     if isinstance(found, Sliding):
         rows, columns = found.rows.outputs(rows, height), found.columns.outputs(columns, width)
     elif isinstance(found, Shifted):
@@ -144,7 +144,7 @@ def _cheapest(
     steps: Sequence[Step],
 ) -> Schedule:
     """Everything from some step on runs whole: the step where that takes the least time."""
-    whole = [Work.of_node(step.node, shapes) for step in steps]
+    whole = [OperationCost.of_node(step.node, shapes) for step in steps]
     windowed = [_windowed(step, shapes, spans) if step.spans else work for step, work in zip(steps, whole, strict=True)]
     seconds = np.concatenate([[0.0], np.cumsum([work.seconds for work in windowed])])
     seconds += np.concatenate([np.cumsum([work.seconds for work in whole][::-1])[::-1], [0.0]])
@@ -167,20 +167,20 @@ def _cheapest(
     )
 
 
-def _windowed(step: Step, shapes: Shapes, spans: Mapping[Tensor, Spans]) -> Work:
+def _windowed(step: Step, shapes: Shapes, spans: Mapping[Tensor, Spans]) -> OperationCost:
     """Estimates the step on one window, with the cutting."""
     (output,) = step.node.outputs
     crops, parts = step.crops(), {output: _part(shapes[output], *spans[output])}
-    cutting = Work(0, 0, 0.0)
+    cutting = OperationCost(0, 0, 0.0)
     for tensor in dict.fromkeys(step.node.inputs):
         own = spans[tensor]
         parts[tensor] = _part(shapes[tensor], *(crops or own))
         if crops and not all(crop.same_as(span) for crop, span in zip(crops, own, strict=True)):
-            cutting += Work.of_cut(parts[tensor])
-    return Work.of_node(step.node, parts) + cutting
+            cutting += OperationCost.of_cut(parts[tensor])
+    return OperationCost.of_node(step.node, parts) + cutting
 
 
-def _part(shape: Shape, rows: Span | Crop, columns: Span | Crop) -> Shape:
+def _part(shape: Shape, rows: WindowSpan | Crop, columns: WindowSpan | Crop) -> Shape:
     return rows.size, columns.size, shape[2]
 
 
@@ -197,5 +197,5 @@ def _pasting_seconds(
     for tensor in spans:
         always = tensor is target or any(steps[place].spans is None for place in users.get(tensor, ()))
         last = len(steps) if always else max(users.get(tensor, ()), default=-1)
-        seconds[born[tensor] : last + 1] += Work.of_cut(shapes[tensor]).seconds
+        seconds[born[tensor] : last + 1] += OperationCost.of_cut(shapes[tensor]).seconds
     return seconds

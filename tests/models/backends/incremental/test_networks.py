@@ -12,7 +12,7 @@ from keras import layers
 
 from service.explainers.occlusion.windows import window_axes
 from service.explainers.targets import class_targets
-from service.models.backends.incremental.occluded import Occluded
+from service.models.backends.incremental.occluded import WindowScores
 from service.models.loaded import LoadedModel
 
 SIDE = 96
@@ -41,7 +41,7 @@ def application(name: str, side: int = SIDE) -> LoadedModel:
     return nets.loaded(net)
 
 
-def incremental(model: LoadedModel, side: int, patch: int, stride: int) -> Occluded:
+def incremental(model: LoadedModel, side: int, patch: int, stride: int) -> WindowScores:
     targets = class_targets(model.head)
     axes = window_axes((side, side), (patch, patch), (stride, stride), centred=False)
     return model.backend.incremental(model.graph, targets.tensor, targets.matrix, targets.key, (side, side), axes)

@@ -14,7 +14,7 @@ from keras import layers
 
 from service.explainers.occlusion.windows import window_axes, windows_of
 from service.models.backends.incremental.locality import locality
-from service.models.backends.incremental.occluded import Occluded
+from service.models.backends.incremental.occluded import WindowScores
 from service.models.backends.tensorflow import TensorFlowBackend
 from service.models.graph import cost
 from service.models.graph.canonical import canonical
@@ -35,7 +35,7 @@ def flat(ops: Any, value: Any) -> Any:
     return ops.reshape(ops.cast(value, "float32"), (ops.shape(value)[0], -1))
 
 
-def occluded(net: Any, axes: list[list[tuple[int, int]]], size: Size) -> Occluded:
+def occluded(net: Any, axes: list[list[tuple[int, int]]], size: Size) -> WindowScores:
     graph = canonical(net)
     return TensorFlowBackend().incremental(graph, graph.outputs[0], flat, "map", size, axes)
 
@@ -49,7 +49,7 @@ def livened(net: Any) -> Any:
     return net
 
 
-def check(net: Any, size: Size, patch: Size, stride: Size, *, centred: bool = False, batch: int = 7) -> Occluded:
+def check(net: Any, size: Size, patch: Size, stride: Size, *, centred: bool = False, batch: int = 7) -> WindowScores:
     """Windows against whole maps, the last window first, in batches of an odd number."""
     livened(net)
     axes = window_axes(size, patch, stride, centred=centred)

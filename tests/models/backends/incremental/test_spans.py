@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from service.models.backends.incremental.spans import Crop, Reach, Span
+from service.models.backends.incremental.spans import Crop, Reach, WindowSpan
 
 
-def span(length: int, *windows: tuple[int, int]) -> Span:
-    return Span.of_windows(length, windows)
+def span(length: int, *windows: tuple[int, int]) -> WindowSpan:
+    return WindowSpan.of_windows(length, windows)
 
 
 def test_windows_cropped_at_the_border_are_kept_at_the_size_of_the_largest() -> None:
