@@ -161,3 +161,33 @@ def test_the_service_answers_by_the_variant(running: Service) -> None:
     refused = ask(running, "cam?method=counterfactual&max_channels=3")
     assert refused["status"] == 422
     assert "counterfactual does not take it; it is for scorecam" in refused["detail"]
+
+
+# What each row of the table leads to, written in the files that it names.
+LEADS_TO = {
+    "change a default of a method": ("class CamParams",),
+    "add a variant of a method": ("@variant(",),
+    "add a method, or a family of methods": ("EXPLAINERS",),
+    "add a route": ("@router.get(",),
+    "add a kind of job": ("class RunJob",),
+    "add a setting": ("= setting(",),
+    "add an error": ("class UnknownModel", "STATUS"),
+    "add a source of models": ("def load(",),
+    "add a format of pictures": ("def encode_still(", "def "),
+    "add a metric": ("MetricFamily(", "Counter("),
+}
+TASKS = re.findall(
+    r"(?m)^\| ((?:change|add) [^|]+?) \| (.+) \|$", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+)
+
+
+def test_the_table_has_each_task_once() -> None:
+    assert [task for task, _ in TASKS] == list(LEADS_TO)
+
+
+@pytest.mark.parametrize(("task", "said"), TASKS)
+def test_each_task_leads_to_its_file(task: str, said: str) -> None:
+    named = re.findall(r"`(service/[\w/.]+\.py)`", said)
+    assert len(named) == len(LEADS_TO[task])
+    for path, written in zip(named, LEADS_TO[task], strict=True):
+        assert written in (ROOT / path).read_text(encoding="utf-8")
