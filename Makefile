@@ -4,16 +4,25 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: serve test lint shape docs bench day overload kills soak fuzz audit lock browser clean
+.PHONY: serve test crashes kept page documents smoke everything lint shape docs bench day overload kills soak fuzz audit lock browser clean
 
 serve: $(STAMP)
 	$(BIN)/kerascope serve --log-format console
 
-# One run, the harness of `bench` on small networks included, with the checks beside it. Two at a time, as most tests
-# wait more than they compute; a file stays together.
+# What every change must pass, with the checks beside it; two at a time, a file stays together.
 test: $(STAMP)
-	$(MAKE) --no-print-directory lint & checks=$$!; $(BIN)/pytest -m "not soak" --quick -n 2 --dist loadfile; \
+	$(MAKE) --no-print-directory lint & checks=$$!; $(BIN)/pytest -n 2 --dist loadfile; \
 		tests=$$?; wait $$checks && exit $$tests
+
+# What takes long, by subject; CONTRIBUTING says when each is run, `tests/later.py` what is in it.
+crashes kept page documents: $(STAMP)
+	$(BIN)/pytest -m "$@ and not soak" -n 2 --dist loadfile
+
+# The harnesses of `bench` and `day` on small networks, to see that they work.
+smoke: $(STAMP)
+	$(BIN)/pytest -m benchmark --quick
+
+everything: test crashes kept page documents smoke soak
 
 lint: $(STAMP)
 	$(BIN)/ruff check service tests openapi_examples

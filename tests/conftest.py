@@ -31,6 +31,7 @@ import orjson  # noqa: E402
 import pytest  # noqa: E402
 
 from service.engine.protocol import EngineConfig  # noqa: E402
+from tests.later import target_of  # noqa: E402
 
 ROOT = Path(__file__).parent.parent
 DATA = Path(os.environ.get("KERASCOPE_TEST_DATA", ROOT.parent / "shared" / "data"))
@@ -115,6 +116,8 @@ def start_service(
     log = folder / "service.log"
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("KERAS", "TF_", "CUDA"))}
     environment |= {"HOME": str(folder), "KERASCOPE_DEVICE": "cpu"}
+    # Each idle engine would take 5 % of a processor looking for jobs as often as it does by default.
+    environment |= {"KERASCOPE_JOB_POLL_S": "0.3"}
     environment |= {f"KERASCOPE_{name.upper()}": value for name, value in settings.items()}
     command = [sys.executable, "-m", "service", "serve", "--port", "0", "--data-dir", str(data_dir or folder / "data")]
     if models_dir:
@@ -162,3 +165,9 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-examples", action="store_true", help="record the answers of openapi_examples/ anew")
     parser.addoption("--quick", action="store_true", help="run the benchmarks on small networks, to see that they work")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if target := target_of(item.nodeid):
+            item.add_marker(target)

@@ -85,7 +85,11 @@ def run(language: str, names: list[str], folder: Path, **environment: str) -> En
     return Ended(done.returncode, done.stdout, done.stderr.decode(), folder)
 
 
-@pytest.fixture(scope="module", params=PROGRAMS)
+# The shell's runs with `make test`, the others with `make documents`.
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=() if name == "sh" else pytest.mark.documents) for name in PROGRAMS],
+)
 def language(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

@@ -36,13 +36,12 @@ FAMILIES = (
     "InceptionResNetV2", "Xception", "NASNetMobile", "EfficientNetB0", "EfficientNetV2B0", "ConvNeXtTiny",
 )  # fmt: skip
 
-# All of them take minutes; without `make soak` one of each kind goes through the sandbox.
+# All of them take minutes; without `make kept` one of each Keras goes through the sandbox.
 SOME = (
-    "k202_sequential", "k202_bilinear", "tf115_scaled", "tf202_transfer", "tf212_sequential", "tf213_pair",
-    "tf214_windows", "tf215_transfer", "k300_deep", "k303_metadata", "k308_lambda", "k315_ops", "k315_volumes",
+    "k202_sequential", "tf202_transfer", "tf213_pair", "k308_lambda", "k315_ops",
 )  # fmt: skip
 KEPT = [
-    pytest.param(kept, marks=[] if kept.id in SOME else [pytest.mark.soak])
+    pytest.param(kept, marks=[] if kept.id in SOME else [pytest.mark.kept])
     for kept in own()
     if not kept.path.is_dir() and "needs" not in kept.about
 ]

@@ -18,9 +18,8 @@ from tests.models.kept_files import LEGACY, NPY, OWN, Kept, answered, legacy, np
 
 TABLES = {"legacy": legacy(), "own": own()}
 ROWS = [(table, kept) for table, rows in TABLES.items() for kept in rows]
-# Every fourth of our own files runs with every change, all of them with `make soak`.
-LATER = pytest.mark.soak
-SAMPLED = [pytest.param(*row, marks=LATER if row[0] == "own" and place % 4 else ()) for place, row in enumerate(ROWS)]
+# Every tenth runs with every change, all of them with `make kept`.
+SAMPLED = [pytest.param(*row, marks=pytest.mark.kept if place % 10 else ()) for place, row in enumerate(ROWS)]
 HAS_HUB = importlib.util.find_spec("keras_hub") is not None
 
 
