@@ -71,6 +71,22 @@ LATER: dict[str, tuple[str, ...]] = {
     ),
 }
 
+# The files of `make test` that take longest.
+LONGEST = (
+    "tests/models/test_kept_files.py",
+    "tests/test_documents.py",
+    "tests/test_example_clients.py",
+    "tests/api/document/test_openapi.py",
+    "tests/api/routes/test_uploads.py",
+    "tests/api/routes/test_models.py",
+    "tests/api/routes/test_jobs.py",
+    "tests/explainers/test_properties.py",
+    "tests/explainers/maximization/",
+    "tests/browser/",
+    "tests/ingest/test_run.py",
+    "tests/test_examples.py",
+)
+
 
 def target_of(test: str) -> str | None:
     """Gives the target that runs the test of this ID; None for `make test`."""

@@ -115,9 +115,7 @@ class ModelFound(Message):
 
     digest: str | None
     keras: Literal[2, 3] | None = Field(description="The Keras that wrote the model, and computes it.")
-    input: InputImage | None = Field(
-        description="The picture it takes; null where `obstacle` says why it takes none."
-    )
+    input: InputImage | None = Field(description="The picture it takes; null where `obstacle` says why it takes none.")
     inputs: list[InputFound] | None = Field(description="Every input: name, shape, dtype.")
     outputs: list[OutputFound] | None = Field(description="Every output: name, shape, kind of head, classes.")
     obstacle: str | None = Field(description="Why no picture can be explained by it.")

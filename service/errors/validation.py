@@ -13,7 +13,7 @@ from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, core_schema
 
-from service.errors.base import FieldError, nearest
+from service.errors import FieldError, nearest
 
 LONGEST_VALUE = 100
 # Each item of a long list may be wrong. What is told takes time, so only the first are looked at.

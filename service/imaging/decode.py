@@ -24,7 +24,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from service.errors import ImageTooLarge, KerascopeError, UndecodableImage
-from service.imaging.formats import ACCEPTED, MEDIA_TYPES, gif_frames, is_cut_off, jpeg_scans, sniff, webp_size
+from service.imaging.sniffing import ACCEPTED, MEDIA_TYPES, gif_frames, is_cut_off, jpeg_scans, sniff, webp_size
 
 __all__ = ["MEDIA_TYPES", "DecodeLimits", "DecodedImage", "decode", "decode_base64", "sniff", "to_rgb"]
 

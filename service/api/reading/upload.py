@@ -15,8 +15,8 @@ from starlette.requests import Request
 from service.api.reading.json_text import json_object
 from service.errors import FieldError, InvalidParameter, MalformedBody, TooSlow, UnsupportedMediaType
 from service.errors.validation import field_errors, in_one
+from service.file_kinds import HEAD_BYTES
 from service.json_types import JsonObject
-from service.kinds import HEAD_BYTES
 from service.models.files.opening.strangers import what_bytes_are
 from service.models.files.spec import Frozen, HeadKind, InputSpec, ModelName, Preprocessing
 from service.models.files.uploads.record import Visibility

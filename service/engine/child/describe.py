@@ -11,11 +11,11 @@ from service.arrays import Array, KerasModel, Layer
 from service.contract.models import (
     HeadFound,
     InputFound,
+    InputImage,
     LayerFound,
     LayerRow,
     ModelFound,
     OutputFound,
-    InputImage,
     PreprocessingFound,
     Validity,
 )

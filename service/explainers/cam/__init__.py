@@ -8,13 +8,13 @@ from pydantic import BeforeValidator, Field
 
 from service.explainers.base import Cost, Explanation, Picture, Scale
 from service.explainers.cam.ablation import ablationcam
+from service.explainers.cam.cam import ORIGINAL, pooled_cam
 from service.explainers.cam.eigen import eigencam
 from service.explainers.cam.gradients import gradcam, gradcam_plus_plus, hirescam, layercam, xgradcam
-from service.explainers.cam.pooled import ORIGINAL, pooled_cam
 from service.explainers.cam.score import scorecam
-from service.explainers.families import MapFamily
 from service.explainers.heatmaps import map_names, map_warnings
 from service.explainers.layers import lacks_map, why_no_map
+from service.explainers.map_family import MapFamily
 from service.explainers.params import HeatmapParams, LayerName
 from service.explainers.variants import MapVariant, OneOf, in_words, names_of, takers
 

@@ -8,8 +8,8 @@ from pydantic import Field, model_validator
 
 from service.arrays import Array
 from service.explainers.base import Cost, Explanation, Picture, Scale
-from service.explainers.families import MapFamily
 from service.explainers.heatmaps import map_names, map_warnings, reduce_colours
+from service.explainers.map_family import MapFamily
 from service.explainers.params import Colormap, HeatmapParams, LayerName
 from service.explainers.saliency.guided import deconvnet, guided_backprop, guided_gradcam
 from service.explainers.saliency.noise import smoothgrad, squaregrad, vargrad

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
-from service.kinds import HEAD_BYTES, LFS_POINTER, kind_of
+from service.file_kinds import HEAD_BYTES, LFS_POINTER, kind_of
 
 # What can be done about some of them.
 _ADVICE = {

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from service.errors import UndecodableImage
-from service.imaging.formats import MEDIA_TYPES, gif_frames, is_cut_off, jpeg_scans, sniff, webp_size
+from service.imaging.sniffing import MEDIA_TYPES, gif_frames, is_cut_off, jpeg_scans, sniff, webp_size
 
 
 def saved(format_: str, size: tuple[int, int] = (5, 3), **options: object) -> bytes:

@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from service.errors import UndecodableImage
-from service.kinds import kind_of
+from service.file_kinds import kind_of
 
 MEDIA_TYPES: Final[dict[str, str]] = {
     "image/png": "png",
