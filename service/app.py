@@ -90,7 +90,7 @@ class Parts:
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The whole service. Its engines start and stop with the application's lifespan."""
+    """Builds the whole service. Its engines start and stop with the application's lifespan."""
     cv2.setNumThreads(1)
     parts = build_parts(settings)
     calls = CallMetrics(parts.registry)
@@ -116,7 +116,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def build_parts(settings: Settings) -> Parts:
-    """Stores, library, engines, threads and queue; nothing of it is started."""
+    """Builds stores, library, engines, threads and queue; nothing of it is started."""
     uploads = UploadStore(
         settings.data_dir / UPLOADS, quota_bytes=settings.upload_quota_bytes, most=settings.max_uploads_per_key
     )
@@ -138,7 +138,7 @@ def build_parts(settings: Settings) -> Parts:
 
 
 def build_engines(settings: Settings) -> EnginePool:
-    """The engines, each with the models that will be its own."""
+    """Builds the engines, each with the models that will be its own."""
     return EnginePool(
         [engine_config(settings, number) for number in range(settings.engines)],
         deadline_s=settings.call_deadline_s,
@@ -147,7 +147,7 @@ def build_engines(settings: Settings) -> EnginePool:
 
 
 def build_services(parts: Parts, calls: CallMetrics) -> Services:
-    """The use cases that routes call."""
+    """Builds the use cases that routes call."""
     settings, engines, library = parts.settings, parts.engines, parts.library
     most = settings.max_response_bytes
     span = parts.tracing.span if parts.tracing else no_span
@@ -168,7 +168,7 @@ def build_services(parts: Parts, calls: CallMetrics) -> Services:
 
 
 def lifespan_of(parts: Parts) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
-    """What happens between the start of the application and its end."""
+    """Gives what happens between the start of the application and its end."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -192,7 +192,7 @@ def lifespan_of(parts: Parts) -> Callable[[FastAPI], AbstractAsyncContextManager
 
 
 def add_routes(app: FastAPI) -> None:
-    """Every router, and the files of the pages."""
+    """Adds every router, and the files of the pages."""
     for router in ROUTERS:
         app.include_router(router)
     app.mount(FILES, WebFiles(directory=WEB))

@@ -52,7 +52,14 @@ LATER: dict[str, tuple[str, ...]] = {
         "tests/api/routes/test_uploads.py::TestRefused::test_a_spec_that_cannot_be",
         "tests/api/routes/test_uploads.py::test_c3",
         "tests/api/routes/test_uploads.py::test_m9",
-        "tests/api/routes/test_methods.py::TestForAModel::test_small_networks",
+        "tests/api/routes/test_methods.py::TestForAModel",
+        "tests/api/test_geometry.py",
+        "tests/models/files/test_loading.py::test_mobilenetv2",
+        "tests/models/backends/incremental/test_networks.py::test_architectures",
+        "tests/models/backends/incremental/test_operations.py::test_sliding",
+        "tests/explainers/test_keras_2.py::test_integrated_gradients",
+        "tests/explainers/test_keras_2.py::test_grad_cam",
+        "tests/explainers/maximization/test_method.py::test_any_size",
     ),
     # The explorer page in a browser, but for the walk through it and its targets.
     "page": (

@@ -17,6 +17,7 @@ import service
 from service import errors
 from service.configuration import jobs_config
 from service.contract.questions import DescribeLayer
+from service.contract.results import Prediction
 from service.engine.protocol import ArrayHeader, Call, DType, EngineConfig, Reply, error_of, fault_of, pack, unpack
 from service.errors import FieldError, KerascopeError
 from service.settings import Settings
@@ -81,6 +82,13 @@ class TestRoundTrip:
 
     def test_what_arrives_cannot_be_written_to(self) -> None:
         assert not there_and_back({"x": np.zeros(3)})["x"].flags.writeable
+
+    def test_what_is_not_finite_comes_back(self) -> None:
+        row = Prediction(class_index=1, label=None, probability=float("nan"), logit=float("inf"), score=float("-inf"))
+        message, _ = unpack(Reply, pack(Reply(id="a", answer=row), {}))
+        back = Prediction.model_validate(message.answer)
+        assert np.isnan(back.probability)
+        assert (back.logit, back.score) == (np.inf, -np.inf)
 
     def test_numpy_numbers_in_an_answer(self) -> None:
         reply = Reply(id="a", answer={"score": np.float32(0.5), "shape": (np.int64(3), 4)})
