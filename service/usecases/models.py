@@ -16,6 +16,7 @@ from service.models.files.library import Library
 from service.models.files.spec import ModelSpec
 from service.models.files.uploads.record import Record, Unreadable, split_id
 
+COLD = ModelStatus()
 # Of a model whose weights would have to be downloaded.
 NOTHING_FOUND = ModelFound(**dict.fromkeys(ModelFound.model_fields))
 Answer = TypeVar("Answer")
@@ -87,11 +88,12 @@ class Models:
 
     def _row(self, spec: ModelSpec, statuses: list[EngineStatus | None]) -> ModelRow:
         status = statuses[engine_of(spec.id, len(statuses))]
-        place = status.models.get(spec.id, ModelStatus()) if status else ModelStatus()
+        place = (status and status.models.get(spec.id)) or COLD
         name, version = split_id(spec.id)
         record = self._library.uploads.find(name) if version and self._library.uploads else None
-        return ModelRow(
-            **dict(place),
+        # Made of what was checked already, for every model of the folder at each look.
+        return ModelRow.model_construct(
+            **place.__dict__,
             id=name,
             title=spec.title,
             source=spec.source,
