@@ -15,8 +15,12 @@ test: $(STAMP)
 		tests=$$?; wait $$checks && exit $$tests
 
 # What takes long, by subject; CONTRIBUTING says when each is run, `tests/later.py` what is in it.
-crashes kept page documents: $(STAMP)
+crashes kept page: $(STAMP)
 	$(BIN)/pytest -m "$@ and not soak" -n 2 --dist loadfile
+
+# Whole files: pages go on with what the README's blocks wrote.
+documents: $(STAMP)
+	$(BIN)/pytest -m "not soak" -n 2 --dist loadfile tests/test_documents.py tests/test_example_clients.py
 
 # The harnesses of `bench` and `day` on small networks, to see that they work.
 smoke: $(STAMP)
