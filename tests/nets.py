@@ -61,6 +61,13 @@ def _dense(x: Any, kernel: np.ndarray, bias: np.ndarray, name: str = "scores", a
     return y
 
 
+def with_numbers(layer: str, number: float) -> Any:
+    """The pencil network, with one number in place of every weight of a layer."""
+    net = pencil()
+    net.get_layer(layer).set_weights([np.full_like(each, number) for each in net.get_layer(layer).get_weights()])
+    return net
+
+
 def pencil(head: str = "softmax-string") -> Any:
     """Functional. `head`: softmax-string, softmax-layer, activation-layer, after-reshape, dropout, bare, relu."""
     x = keras.Input((2, 3, 1), name="image")

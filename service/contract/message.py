@@ -10,8 +10,7 @@ from pydantic import BaseModel, ConfigDict
 class Message(BaseModel):
     """Immutable, and every unknown key is an error."""
 
-    # A score may be infinite: as null it would not come back.
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, ser_json_inf_nan="constants")
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     def as_json(self) -> bytes:
         """Its JSON, in which numbers and arrays of NumPy's, as among a method's statistics, are numbers and lists."""

@@ -20,6 +20,7 @@ from service.contract.options import Format
 from service.contract.results import Changed, Explained
 from service.explainers import BY_NAME
 from service.explainers.params import ExplainerParams
+from service.json_types import JsonObject
 from service.models.graph.preprocess import Fitting
 
 Answer = TypeVar("Answer")
@@ -74,10 +75,11 @@ class Methods(Question[Answer]):
     instances: int = 1
     background: bool = False
     fitted: Fitted | None = None
+    verb: ClassVar[str] = "explain"
 
     @property
     def kind(self) -> str:
-        return " ".join([self.op, *(method.name for method in self.methods)])
+        return " ".join([self.verb, *(method.name for method in self.methods)])
 
 
 AnyMethods = Methods[Any]
@@ -88,6 +90,17 @@ class Compute(Methods[Explained]):
 
     answers = TypeAdapter(Explained)
     op: Literal["explain"] = "explain"
+
+    def on_fitted(self, fitted: Fitted) -> ComputeFitted:
+        """Asks the same of an image that is `fitted`."""
+        return ComputeFitted(**self._shared(), fitted=fitted)
+
+    def checked_alone(self) -> CheckCall:
+        """Asks for the checks alone."""
+        return CheckCall(**self._shared())
+
+    def _shared(self) -> JsonObject:
+        return {name: getattr(self, name) for name in Methods.model_fields if name not in ("op", "fitted")}
 
 
 class ComputeFitted(Methods[Explained | Changed]):
@@ -103,6 +116,7 @@ class CheckCall(Methods[None]):
 
     answers = TypeAdapter(None)
     op: Literal["check"] = "check"
+    verb: ClassVar[str] = "check"
 
 
 class Describe(Question[ModelFound | None]):

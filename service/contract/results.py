@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import ConfigDict
+
 from service.contract.message import Message
 from service.json_types import JsonObject
 
@@ -24,7 +26,13 @@ class MethodRef(Message):
     reference: str | None
 
 
-class Prediction(Message):
+class Scored(Message):
+    """Numbers of a network, infinite ones and NaN among them: between the processes they stay so; null is no number."""
+
+    model_config = ConfigDict(ser_json_inf_nan="constants")
+
+
+class Prediction(Scored):
     """One class. `score` is what is explained: a logit, a probability or, as in regression, a plain value.
 
     `probability` is None where the model's output is none, `logit` where the score is none.
@@ -37,7 +45,7 @@ class Prediction(Message):
     score: float
 
 
-class TargetRef(Message):
+class TargetRef(Scored):
     """The score that is explained; of a contrast, minus that of the class `minus`. A neuron has no class."""
 
     class_index: int | None

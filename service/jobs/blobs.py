@@ -41,7 +41,7 @@ class Blobs:
     def put(
         self, job: str, name: str, data: bytes, *, run: str | None = None, instead_of: Collection[str] = ()
     ) -> None:
-        """In one commit: the new blob, and those named in `instead_of` gone.
+        """Writes the new blob and deletes those named in `instead_of`, in one commit.
 
         With a `run`, raises RunOver unless the job's blob `run` holds just that.
         """

@@ -48,7 +48,7 @@ class Lease:
         return time.monotonic() - self._steady_since >= self._lease_s
 
     def dead(self, executors: set[str]) -> set[str]:
-        """Those of `executors` that are neither alive nor this worker."""
+        """Gives those of `executors` that are neither alive nor this worker."""
         alive = sa.select(WORKERS.c.executor).where(WORKERS.c.beat > self._database.now - self._lease_s)
         with self._database.begin() as connection:
             return executors - set(connection.execute(alive).scalars()) - {self._executor}

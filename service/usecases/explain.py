@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import astuple, replace
 
-from service.contract.questions import ComputeFitted, Fitted
+from service.contract.questions import Fitted
 from service.contract.results import Explained
 from service.engine.host.client import EngineReply
 from service.engine.host.pool import EnginePool, Place
@@ -62,8 +62,7 @@ class Explain:
                     self._threads, fit, image.pixels, fitting.shape, fitting.spec
                 )
                 fitted = Fitted(fingerprint=fitting.fingerprint, region=astuple(region))
-                asked = ComputeFitted(**{**dict(question), "op": "explain_fitted", "fitted": fitted})
-                reply = await self._engines.ask(asked, {"image": pixels}, place.deadline)
+                reply = await self._engines.ask(question.on_fitted(fitted), {"image": pixels}, place.deadline)
                 if isinstance(reply.answer, Explained):
                     return EngineReply(reply.answer, reply.arrays, reply.timing_ms)
         return await self._engines.ask(question, image.arrays, place.deadline)

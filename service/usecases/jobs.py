@@ -12,7 +12,6 @@ import structlog
 
 from service.arrays import Arrays
 from service.contract.jobs import JobRequest, JobResult
-from service.contract.questions import CheckCall
 from service.engine.host.pool import EnginePool
 from service.engine.host.queue import Deadline
 from service.errors import JobWithoutResult
@@ -77,8 +76,8 @@ class BackgroundJobs:
         wanted_outputs(request)
         loop = asyncio.get_running_loop()
         image = await loop.run_in_executor(self._threads, decode_input, request, self._limits)
-        question = dict(engine_question(request, background=True)) | {"op": "check"}
-        await self._engines.ask(CheckCall(**question), image.arrays, deadline)
+        question = engine_question(request, background=True).checked_alone()
+        await self._engines.ask(question, image.arrays, deadline)
         job_request = to_job(request)
         label = {
             "model": request.model_id,

@@ -46,6 +46,8 @@ def pencils(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         "additive": nets.additive(),
         "binary": nets.sigmoid_unit(),
         "two-outputs": nets.two_outputs(),
+        "large": nets.with_numbers("scores", 3e38),
+        "nan": nets.with_numbers("conv", float("nan")),
     }
     for name, model in models.items():
         model.save(folder / f"{name}.keras")

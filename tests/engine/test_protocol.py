@@ -16,7 +16,7 @@ from hypothesis.extra import numpy as npst
 import service
 from service import errors
 from service.configuration import jobs_config
-from service.contract.questions import DescribeLayer
+from service.contract.questions import Compute, DescribeLayer, Fitted
 from service.contract.results import Prediction
 from service.engine.protocol import ArrayHeader, Call, DType, EngineConfig, Reply, error_of, fault_of, pack, unpack
 from service.errors import FieldError, KerascopeError
@@ -89,6 +89,16 @@ class TestRoundTrip:
         back = Prediction.model_validate(message.answer)
         assert np.isnan(back.probability)
         assert (back.logit, back.score) == (np.inf, -np.inf)
+
+    def test_what_is_asked_has_one_name_whatever_image_is_sent(self) -> None:
+        """By it the deaths of an engine are counted, for an image of any size."""
+        asked = Compute(model="shapes", methods=[{"name": "cam", "params": {"method": "layercam"}}], top=3, form="npz")
+        fitted = asked.on_fitted(Fitted(fingerprint="0", region=(0, 0, 1, 2)))
+        assert asked.kind == fitted.kind == "explain cam"
+        assert asked.checked_alone().kind == "check cam"
+        shared = {"model", "methods", "top", "form", "preprocess", "pictures", "instances", "background"}
+        for other in (fitted, asked.checked_alone()):
+            assert other.model_dump(include=shared) == asked.model_dump(include=shared)
 
     def test_numpy_numbers_in_an_answer(self) -> None:
         reply = Reply(id="a", answer={"score": np.float32(0.5), "shape": (np.int64(3), 4)})

@@ -78,7 +78,7 @@ def test_readers_never_see_half_a_beat(tmp_path: Path) -> None:
 
 
 def test_more_tasks_than_the_file_holds(tmp_path: Path) -> None:
-    """Those on the device are told first."""
+    """The tasks on the device are told first."""
     path = tmp_path / "engine.pulse"
     reader, work = PulseReader(path), Pulse(path, BOUNDS).work  # type: ignore[arg-type]
 

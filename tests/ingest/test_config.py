@@ -177,7 +177,7 @@ class TestM2Gadgets:
 
     @pytest.mark.parametrize("position", ["layer", "function", "value", "argument"])
     def test_every_exported_name(self, position: str) -> None:
-        """In the place of a layer, as a function, as an initializer or activation, among the arguments of a call."""
+        """Each is tried in the place of a layer, as a function, initializer, activation, and argument of a call."""
         before, refused, taken = state(), 0, []
         for module, name in EXPORTED:
             if position == "layer":

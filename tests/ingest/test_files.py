@@ -323,7 +323,7 @@ class TestM6Damaged:
                 (tmp_path / "extracted.weights.h5").unlink(missing_ok=True)
 
     def test_flipped_bytes_of_an_archive(self, tmp_path: Path) -> None:
-        """Those that change nothing that counts are taken, no other way out is there."""
+        """Archives in which nothing that counts has changed are taken; no other way out is there."""
         seeded, honest, taken = random.Random(0), made_archive(CONFIG), 0
         for _ in range(400):
             data = bytearray(honest)

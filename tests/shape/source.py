@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 # A docstring that opens so has no subject: "Whose key it is."
-BARE = re.compile(r"^(That(?! is)|Whose|Of|As|For|In|With|By|At|To|From|Where|Which)\b")
+BARE = re.compile(r"^(That(?! is)|Whose|Of|As|For|In|With|By|At|To|From|Where|Which|Those)\b")
 CRUMB_LINES = 60
 # Names that hold what one process got from another.
 PAYLOADS = {"payload", "reply", "status", "said", "document", "computed", "stored"}
