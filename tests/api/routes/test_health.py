@@ -20,7 +20,8 @@ MAX_RSS_MB = 150
 @pytest.fixture(scope="module")
 def starting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A service that listens, and whose engine has only just been started."""
-    running = start_service(tmp_path_factory.mktemp("starting"), ready=False)
+    both = "shapes,efficientnet-lite0"
+    running = start_service(tmp_path_factory.mktemp("starting"), ready=False, preload=both)
     yield running
     running.stop()
 
