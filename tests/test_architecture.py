@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -36,6 +37,10 @@ class TestSource:
     def test_it_says_what_it_is(self, path: Path) -> None:
         tree = parsed(path)
         assert not tree.body or ast.get_docstring(tree), "a module that holds code starts with a docstring"
+
+    def test_the_files_that_it_names_are_there(self, path: Path) -> None:
+        for named in re.findall(r"`([\w/]+\.py)`", path.read_text(encoding="utf-8")):
+            assert any(name(other).endswith(f"/{named}") for other in SOURCES), named
 
     def test_no_assert_and_no_print(self, path: Path) -> None:
         for node in ast.walk(parsed(path)):

@@ -169,11 +169,11 @@ LEADS_TO = {
     "add a variant of a method": ("@variant(",),
     "add a method, or a family of methods": ("EXPLAINERS",),
     "add a route": ("@router.get(",),
-    "add a kind of job": ("class RunJob",),
+    "add a kind of job": ("class RunJob", "class JobRequest"),
     "add a setting": ("= setting(",),
     "add an error": ("class UnknownModel", "STATUS"),
-    "add a source of models": ("def load(",),
-    "add a format of pictures": ("def encode_still(", "def "),
+    "add a source of models": ("def load(", "source: Literal["),
+    "add a format of pictures": ("def encode_still(", "PictureFormat = ", "def sniff("),
     "add a metric": ("MetricFamily(", "Counter("),
 }
 TASKS = re.findall(

@@ -180,7 +180,7 @@ async def _validation_error(request: Request, error: Exception) -> Response:
 
 
 def install(app: FastAPI) -> None:
-    """Every error of `app` becomes a problem; the unforeseen ones do in `middleware.py`."""
+    """Every error of `app` becomes a problem; the unforeseen ones do in `guarding/requests.py`."""
     app.add_exception_handler(KerascopeError, _domain_error)
     app.add_exception_handler(HTTPException, _framework_error)
     app.add_exception_handler(RequestValidationError, _validation_error)

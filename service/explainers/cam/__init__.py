@@ -8,9 +8,9 @@ from pydantic import BeforeValidator, Field
 
 from service.explainers.base import Cost, Explanation, Picture, Scale
 from service.explainers.cam.ablation import ablationcam
-from service.explainers.cam.cam import ORIGINAL, pooled_cam
 from service.explainers.cam.eigen import eigencam
 from service.explainers.cam.gradients import gradcam, gradcam_plus_plus, hirescam, layercam, xgradcam
+from service.explainers.cam.original import ORIGINAL, pooled_cam
 from service.explainers.cam.score import scorecam
 from service.explainers.heatmaps import map_names, map_warnings
 from service.explainers.layers import lacks_map, why_no_map

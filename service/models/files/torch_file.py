@@ -1,7 +1,7 @@
 """The state dict of one torch `.pth` file that is known by its sha256, in the format before torch 1.6 (no zip).
 
 The file is five pickles (magic number, version, system, the object, the storages' keys) and the storages' raw numbers:
-`torch/serialization.py`, `_legacy_save`. The service unpickles nothing else, and this only when the bytes are those
+`torch.serialization`, `_legacy_save`. The service unpickles nothing else, and this only when the bytes are those
 that were looked at; even so the pickles get no more than the names below.
 """
 
