@@ -12,7 +12,7 @@ from functools import partial
 
 import cv2
 import structlog
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, ProcessCollector
 from starlette.staticfiles import StaticFiles
 
@@ -21,7 +21,6 @@ from service.api import problems
 from service.api.answering.services import Services
 from service.api.document.document import TAGS, finished
 from service.api.guarding.keys import Keys
-from service.api.guarding.scopes import allowed
 from service.api.guarding.stack import surround
 from service.api.routes import explain, health, kserve_v1, methods, models, open_inference, pages
 from service.api.routes import jobs as job_routes
@@ -101,7 +100,6 @@ def create_app(settings: Settings) -> FastAPI:
         openapi_url=None,
         openapi_tags=TAGS,
         lifespan=lifespan_of(parts),
-        dependencies=[Depends(allowed)],
     )
     app.state.draining = False
     app.state.services = build_services(parts, calls)
@@ -176,7 +174,6 @@ def lifespan_of(parts: Parts) -> Callable[[FastAPI], AbstractAsyncContextManager
         if parts.settings.uploads:
             await asyncio.to_thread(swept, parts.uploads)
         parts.engines.start()
-        prepare_routes(app)
         if parts.keys.open():
             log.warning("open", reason="there are no API keys: everybody who reaches the port may use the service")
         try:
@@ -194,17 +191,9 @@ def lifespan_of(parts: Parts) -> Callable[[FastAPI], AbstractAsyncContextManager
 def add_routes(app: FastAPI) -> None:
     """Adds every router, and the files of the pages."""
     for router in ROUTERS:
-        app.include_router(router)
+        app.router.routes.extend(router.routes)
     app.mount(FILES, WebFiles(directory=WEB))
     app.mount(pages.DOCS_ASSETS, StaticFiles(packages=[("fastapi_swagger", "resources")]))
-
-
-def prepare_routes(app: FastAPI) -> None:
-    """Has FastAPI prepare the routes of every router, which it else does, for a tenth of a second, while the first
-    request for one of them is on the event loop."""
-    nowhere = {"type": "http", "method": "GET", "path": "//", "root_path": "", "headers": []}
-    for route in app.routes:
-        route.matches(dict(nowhere))
 
 
 def swept(store: UploadStore) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from fastapi import Request
+from collections.abc import Sequence
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.params import Depends as Dependency
 
 from service.api.guarding.keys import caller_of, is_open
 from service.explainers import EXPLAINERS
@@ -74,6 +77,16 @@ async def allowed(request: Request) -> None:
     """Raises NotAllowed where the caller's key lacks a scope of the route that was matched."""
     for any_of in need_of(request.scope["route"].operation_id):
         caller_of(request).needs(*sorted(any_of))
+
+
+class GuardedRouter(APIRouter):
+    """A router whose every route asks first what its caller may.
+
+    Its routes are the application's own: FastAPI prepares those of a router that is included once more (5 MB, 0.2 s).
+    """
+
+    def __init__(self, prefix: str = "", *, tags: Sequence[str] = (), dependencies: Sequence[Dependency] = ()) -> None:
+        super().__init__(prefix=prefix, tags=list(tags), dependencies=[Depends(allowed), *dependencies])
 
 
 def need_of(operation_id: str | None) -> Need:

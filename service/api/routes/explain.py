@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, Request, Response
 
 from service.api.answering import negotiate
 from service.api.answering.explained import answered, at_once
@@ -21,7 +21,7 @@ from service.api.document.operations import (
     problems,
     query_parameters,
 )
-from service.api.guarding.scopes import operation_of
+from service.api.guarding.scopes import GuardedRouter, operation_of
 from service.api.reading import body
 from service.api.reading.parameters import FORMS_OF_MANY, RequestOptions, forms_of, parse, parse_many
 from service.explainers import BY_NAME, EXPLAINERS
@@ -31,7 +31,7 @@ from service.usecases.request import ExplainRequest, MethodCall
 KERNELS = BY_NAME["kernels"]
 NOT_FOR_KERNELS = ("layer", "preprocess", "priority")
 EXPLAIN_STATUSES = (400, 401, 404, 406, 408, 409, 413, 415, 422, 429, 503, 504)
-router = APIRouter(prefix="/v1/models/{model_id}", tags=["methods"], dependencies=[Depends(visible_model)])
+router = GuardedRouter(prefix="/v1/models/{model_id}", tags=["methods"], dependencies=[Depends(visible_model)])
 
 
 def _endpoint(explainer: Explainer) -> Callable[..., Awaitable[Response]]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from service.api.answering.schemas import Health
 from service.api.answering.services import Services, ServicesDep
 from service.api.document.operations import problems
+from service.api.guarding.scopes import GuardedRouter
 from service.contract.models import EngineStatus
 
 
@@ -36,7 +37,7 @@ def not_up(statuses: list[EngineStatus | None]) -> str | None:
     return next((f"jobs: {status.jobs_problem}" for status in told if status.jobs_problem), None)
 
 
-router = APIRouter(tags=["health"])
+router = GuardedRouter(tags=["health"])
 
 
 @router.get("/livez", operation_id="check_liveness", summary="Is the process alive?", response_model=Health)

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import Depends, Header, Query, Request, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from service.api.answering import negotiate
@@ -19,13 +19,14 @@ from service.api.answering.schemas_jobs import JobList, JobOut, job_out
 from service.api.answering.services import JobId, ServicesDep, known_query
 from service.api.document.operations import BINARY, picture_responses, problems, query_parameters
 from service.api.guarding.keys import LOOK_AGAIN_S, refused_since, seen_by, still_allowed
+from service.api.guarding.scopes import GuardedRouter
 from service.api.problems import problem_of
 from service.api.reading import body
 from service.api.reading.parameters import ResultOptions
 from service.errors import JobWithoutResult, KerascopeError
 from service.jobs.job import JobEvent, JobState
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+router = GuardedRouter(prefix="/v1/jobs", tags=["jobs"])
 checked = [Depends(known_query)]
 SEES = problems(401, 404, 422, 503)
 PING_S = 15

@@ -5,15 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, Request, Response
 
 from service.api.answering import inference
 from service.api.answering.schemas_inference import InstanceExplanations, InstancePredictions, InstancesRequest
 from service.api.answering.services import ModelId, ServicesDep, known_query, visible_model
 from service.api.document.operations import json_body, problems
+from service.api.guarding.scopes import GuardedRouter
 from service.usecases.inference import EVERY_CLASS, PREDICT, requests_of
 
-router = APIRouter(prefix="/v1/models", tags=["kserve"], dependencies=[Depends(known_query), Depends(visible_model)])
+router = GuardedRouter(
+    prefix="/v1/models", tags=["kserve"], dependencies=[Depends(known_query), Depends(visible_model)]
+)
 STATUSES = (400, 401, 404, 409, 413, 415, 422, 429, 503, 504)
 
 

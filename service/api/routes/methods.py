@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Depends, Query, Request
 
 from service.api.answering.schemas import MethodList
 from service.api.answering.services import ServicesDep, known_query, visible_model
 from service.api.document.operations import problems
 from service.api.guarding.keys import caller_of, owner_of
-from service.api.guarding.scopes import READS
+from service.api.guarding.scopes import READS, GuardedRouter
 from service.contract.questions import AskValidity
 from service.explainers import EXPLAINERS
 from service.explainers.base import Explainer, Photograph
 from service.json_types import JsonObject
 
-router = APIRouter(prefix="/v1/methods", tags=["methods"], dependencies=[Depends(known_query)])
+router = GuardedRouter(prefix="/v1/methods", tags=["methods"], dependencies=[Depends(known_query)])
 
 
 @router.get(

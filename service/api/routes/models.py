@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 
 from service.api.answering.schemas import ModelList
 from service.api.answering.services import (
@@ -18,11 +18,12 @@ from service.api.answering.services import (
 )
 from service.api.document.operations import problems
 from service.api.guarding.keys import NOBODY, owner_of, seen_by
+from service.api.guarding.scopes import GuardedRouter
 from service.contract.models import LayerFound, LayerList, ModelDetails, Summary, Unloaded
 from service.contract.questions import DescribeLayer, ListLayers, Load, Summarize, Unload
 from service.usecases.models import SUMMARY_WIDTH
 
-router = APIRouter(prefix="/v1/models", tags=["models"], dependencies=[Depends(known_query)])
+router = GuardedRouter(prefix="/v1/models", tags=["models"], dependencies=[Depends(known_query)])
 VISIBLE = [Depends(visible_model)]
 LOADS = problems(401, 404, 409, 422, 503, 504)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, Request, Response
 
 from service import __version__
 from service.api.answering import inference
@@ -21,10 +21,11 @@ from service.api.answering.schemas_inference import (
 from service.api.answering.services import ServedModel, ServicesDep, known_query, visible_served_model
 from service.api.document.operations import inference_errors, json_body
 from service.api.guarding.keys import owner_of, seen_by
+from service.api.guarding.scopes import GuardedRouter
 from service.api.routes.health import readiness
 from service.usecases.inference import EVERY_CLASS, PREDICT, requests_of
 
-router = APIRouter(prefix="/v2", tags=["open inference"], dependencies=[Depends(known_query)])
+router = GuardedRouter(prefix="/v2", tags=["open inference"], dependencies=[Depends(known_query)])
 VISIBLE = [Depends(visible_served_model)]
 NOT_READY = {"description": "Not yet, or no longer."}
 

@@ -7,7 +7,7 @@ import hashlib
 import re
 from pathlib import Path
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 from starlette.responses import Response
@@ -15,6 +15,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from service.api.answering.services import ServicesDep
+from service.api.guarding.scopes import GuardedRouter
 from service.json_types import JsonObject
 
 WEB = Path(__file__).parents[2] / "web"
@@ -36,7 +37,7 @@ def page(max_body_bytes: int) -> str:
     return (WEB / "index.html").read_text(encoding="utf-8").replace("{{max_body_bytes}}", str(max_body_bytes))
 
 
-router = APIRouter()
+router = GuardedRouter()
 
 
 @router.get("/", operation_id="explorer", include_in_schema=False)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, Request, Response
 
 from service.api.answering import inference
 from service.api.answering.schemas_uploads import ModelChange, UploadedModel, uploaded_out
 from service.api.answering.services import ModelId, ServicesDep, known_query, own_model
 from service.api.document.operations import json_body, problems, upload_operation
 from service.api.guarding.keys import NOBODY, owner_of, seen_by
+from service.api.guarding.scopes import GuardedRouter
 from service.api.reading import upload as upload_body
 
-router = APIRouter(prefix="/v1/models", tags=["uploads"], dependencies=[Depends(known_query)])
+router = GuardedRouter(prefix="/v1/models", tags=["uploads"], dependencies=[Depends(known_query)])
 
 
 @router.post(

@@ -16,7 +16,7 @@ from service.keys.key import new_key
 from service.keys.scope import Scope, implied
 from service.keys.store import KeyStore
 from service.settings import Settings
-from tests.api.guarding.test_keys import ROUTES, walk
+from tests.api.guarding.test_keys import ROUTES
 
 PAST = datetime.now(UTC) - timedelta(seconds=1)
 
@@ -33,7 +33,7 @@ def ask(app: Any, method: str, path: str, **headers: str) -> httpx.Response:
 def operations(folder: Path) -> dict[str, tuple[str, str]]:
     """Method and path of every operation, by its ID."""
     found = {}
-    for route in walk(create_app(Settings(data_dir=folder)).routes):
+    for route in create_app(Settings(data_dir=folder)).routes:
         if name := getattr(route, "operation_id", None):
             path = route.path.replace("{model_id}", "none").replace("{job_id}", "none").replace("{layer:path}", "x")
             path = path.replace("{version}", "1")
