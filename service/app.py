@@ -22,10 +22,8 @@ from service.api.answering.services import Services
 from service.api.document.document import TAGS, finished
 from service.api.guarding.keys import Keys
 from service.api.guarding.stack import surround
-from service.api.routes import explain, health, kserve_v1, methods, models, open_inference, pages
-from service.api.routes import jobs as job_routes
-from service.api.routes import uploads as upload_routes
-from service.api.routes.pages import FILES, WEB, WebFiles
+from service.api.routes import ROUTERS
+from service.api.routes.pages import DOCS_ASSETS, FILES, WEB, WebFiles
 from service.configuration import engine_config, ingest_limits, jobs_config
 from service.engine.host.pool import EnginePool
 from service.imaging.decode import DecodeLimits
@@ -49,17 +47,6 @@ from service.usecases.uploads import Uploads
 log = structlog.get_logger(__name__)
 
 DESCRIPTION = "Shows what a Keras convolutional network sees: send an image and a model ID, get pictures or raw arrays."
-ROUTERS = (
-    health.router,
-    methods.router,
-    explain.router,
-    models.router,
-    kserve_v1.router,
-    open_inference.router,
-    upload_routes.router,
-    job_routes.router,
-    pages.router,
-)
 # Threads that decode and draw let the event loop go first; on Linux each has a niceness of its own.
 RENDER_NICENESS = 5
 
@@ -193,7 +180,7 @@ def add_routes(app: FastAPI) -> None:
     for router in ROUTERS:
         app.router.routes.extend(router.routes)
     app.mount(FILES, WebFiles(directory=WEB))
-    app.mount(pages.DOCS_ASSETS, StaticFiles(packages=[("fastapi_swagger", "resources")]))
+    app.mount(DOCS_ASSETS, StaticFiles(packages=[("fastapi_swagger", "resources")]))
 
 
 def swept(store: UploadStore) -> None:

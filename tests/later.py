@@ -55,7 +55,7 @@ LATER: dict[str, tuple[str, ...]] = {
         "tests/api/routes/test_uploads.py::test_m9",
         "tests/api/routes/test_methods.py::TestForAModel",
         "tests/api/test_geometry.py",
-        "tests/models/files/test_loading.py::test_mobilenetv2",
+        "tests/models/files/test_sources.py::test_mobilenetv2",
         "tests/models/backends/incremental/test_networks.py::test_architectures",
         "tests/models/backends/incremental/test_operations.py::test_sliding",
         "tests/explainers/test_keras_2.py::test_integrated_gradients",

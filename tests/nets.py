@@ -23,8 +23,8 @@ from service.explainers.subject import Subject
 from service.explainers.targets import class_targets, parse_targets
 from service.models.backends.tensorflow import TensorFlowBackend
 from service.models.dialects.keras3 import KERAS_3
-from service.models.files.loading import open_contents
 from service.models.files.opening.contents import contents_of_path
+from service.models.files.sources import open_contents
 from service.models.files.spec import HeadKind, ModelSpec
 from service.models.graph.canonical import canonical
 from service.models.graph.head import find_head

@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import io
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -16,29 +15,14 @@ import numpy as np
 import numpy.typing as npt
 import simplejpeg
 from PIL import Image
-from PIL.BmpImagePlugin import BmpImageFile
-from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
-from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
-from PIL.WebPImagePlugin import WebPImageFile
 
 from service.errors import ImageTooLarge, KerascopeError, UndecodableImage
-from service.imaging.sniffing import ACCEPTED, MEDIA_TYPES, gif_frames, is_cut_off, jpeg_scans, sniff, webp_size
+from service.imaging.formats import ACCEPTED, MEDIA_TYPES, gif_frames, jpeg_scans, sniff, webp_size
 
 __all__ = ["MEDIA_TYPES", "DecodeLimits", "DecodedImage", "decode", "decode_base64", "sniff", "to_rgb"]
 
 Pixels = npt.NDArray[np.uint8]
-_NAMES = {"png": "PNG", "jpeg": "JPEG", "webp": "WebP", "gif": "GIF", "bmp": "BMP"}
-# Pillow's classes rather than Image.open: that one warns about large files before it tells their size, and a warning
-# cannot be caught in one thread without changing the filters of all the others.
-_OPENERS: dict[str, Callable[[io.BytesIO], ImageFile]] = {
-    "png": PngImageFile,
-    "jpeg": JpegImageFile,
-    "webp": WebPImageFile,
-    "gif": GifImageFile,
-    "bmp": BmpImageFile,
-}
 _MAX_READS = 100_000
 _MAX_JPEG_SCANS = 100
 _ORIENTATION_TAG = 0x0112
@@ -96,13 +80,14 @@ def decode(data: bytes, limits: DecodeLimits) -> DecodedImage:
 
     Raises `UndecodableImage`, or `ImageTooLarge` before anything is decoded.
     """
-    format_ = sniff(data)
+    found = sniff(data)
+    format_ = found.short
     try:
         if format_ == "webp":
             limits.check(*webp_size(data))
         if format_ == "jpeg" and jpeg_scans(data) > _MAX_JPEG_SCANS:
             raise UndecodableImage(f"The JPEG file has more than {_MAX_JPEG_SCANS} scans.")
-        with _OPENERS[format_](_Reader(data)) as image:
+        with found.opener(_Reader(data)) as image:
             limits.check(*image.size)
             if format_ == "jpeg" and (pixels := _jpeg_pixels(data, image)) is not None:
                 orientation = _orientation(image)
@@ -122,11 +107,11 @@ def decode(data: bytes, limits: DecodeLimits) -> DecodedImage:
             "are accepted."
         ) from error
     except Exception as error:
-        if is_cut_off(data, format_):
+        if found.is_cut_off(data):
             raise UndecodableImage(
-                f"The {_NAMES[format_]} file ends too early ({len(data)} bytes arrived): it was cut off on its way."
+                f"The {found.name} file ends too early ({len(data)} bytes arrived): it was cut off on its way."
             ) from error
-        raise UndecodableImage(f"The {_NAMES[format_]} file is damaged: its pixels cannot be read.") from error
+        raise UndecodableImage(f"The {found.name} file is damaged: its pixels cannot be read.") from error
 
 
 def to_rgb(image: Image.Image) -> tuple[Image.Image, bool]:

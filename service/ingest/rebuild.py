@@ -20,11 +20,11 @@ from service.ingest.limits import IngestLimits
 from service.ingest.upload import Checked
 from service.ingest.verdict import Manifest, Refused
 from service.json_types import Json
-from service.models.files.loading import file_digest, open_contents
 from service.models.files.opening import keras3
 from service.models.files.opening.contents import contents_of_path
 from service.models.files.opening.library_message import short_sentence
 from service.models.files.opening.weights import NOT_OF_THE_MODEL
+from service.models.files.sources import file_digest, open_contents
 from service.models.files.spec import ModelSpec
 from service.models.files.uploads.record import canonical_name
 from service.models.graph.canonical import canonical

@@ -14,9 +14,9 @@ from service.ingest.graph import Wiring, check_functional
 from service.ingest.limits import MAX_LAYERS
 from service.ingest.upload import without_training
 from service.ingest.verdict import Refused
-from service.models.files.loading import require_files
 from service.models.files.opening.contents import Contents, contents_of, objects_in
 from service.models.files.opening.weights import foreign_storage
+from service.models.files.sources import require_files
 from service.models.files.spec import ModelSpec
 
 _SAID_AT_MOST = 12

@@ -17,7 +17,7 @@ from service.json_types import Fields
 from service.models.backends.gradients import OwnGradients, has_own_code
 from service.models.backends.tensorflow import CALL_BYTES, TensorFlowBackend
 from service.models.dialects import dialect_of
-from service.models.files.loading import load
+from service.models.files.sources import load
 from service.models.files.spec import ModelSpec, Preprocessing, labels_of
 from service.models.graph.canonical import canonical
 from service.models.graph.finite import bad_weights

@@ -1,8 +1,8 @@
 """The settings: one frozen object, read at the edge and passed down."""
 
+from service.settings.combined import PREFIX, SECRET, Settings, config_file, split
 from service.settings.loading import Origin, is_loopback, load_settings, make_folders, origins
 from service.settings.models import default_data_dir
-from service.settings.settings import PREFIX, SECRET, Settings, config_file, split
 
 __all__ = [
     "PREFIX",

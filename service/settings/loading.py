@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from service.errors import ConfigurationError, nearest
 from service.errors.validation import field_errors, in_one
 from service.keys.store import KeyStore
-from service.settings.settings import PREFIX, SECRET, Settings, config_file, secrets_dir
+from service.settings.combined import PREFIX, SECRET, Settings, config_file, secrets_dir
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Collection
 from typing import TYPE_CHECKING
 
 from service.errors import BodyTooLarge, UnfetchableImage
-from service.imaging.sniffing import MEDIA_TYPES
+from service.imaging.formats import MEDIA_TYPES
 from service.json_types import JsonObject
 
 if TYPE_CHECKING:

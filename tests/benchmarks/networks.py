@@ -16,7 +16,7 @@ from keras import layers
 from numpy.typing import NDArray
 
 from service.models.files.efficientnet_lite0 import convert, find_checkpoint
-from service.models.files.loading import RANDOM_WEIGHTS_SEED
+from service.models.files.sources import RANDOM_WEIGHTS_SEED
 from service.models.files.spec import InputSpec, Preprocessing
 from service.models.graph.preprocess import InputShape, NetworkInput, prepare
 

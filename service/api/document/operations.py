@@ -24,7 +24,7 @@ from service.api.reading.parameters import (
 )
 from service.api.reading.upload import ARCHITECTURE, MODEL, WEIGHTS, UploadForm
 from service.explainers.base import Explainer, Photograph
-from service.imaging.sniffing import MEDIA_TYPES
+from service.imaging.formats import MEDIA_TYPES
 from service.json_types import JsonObject
 from service.models.files.uploads.record import Visibility
 

@@ -14,7 +14,7 @@ from starlette.types import Message
 from service.api.reading.json_text import json_object
 from service.errors import InvalidParameter, MalformedBody, UnsupportedMediaType
 from service.imaging.decode import decode_base64
-from service.imaging.sniffing import MEDIA_TYPES
+from service.imaging.formats import MEDIA_TYPES
 from service.json_types import JsonObject
 from service.usecases.fetch import Fetcher
 from service.usecases.request import MethodCall, SentImage

@@ -2,63 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
-
-from pydantic import BeforeValidator, Field
+from typing import TYPE_CHECKING
 
 from service.explainers.base import Cost, Explanation, Picture, Scale
-from service.explainers.cam.ablation import ablationcam
-from service.explainers.cam.eigen import eigencam
-from service.explainers.cam.gradients import gradcam, gradcam_plus_plus, hirescam, layercam, xgradcam
-from service.explainers.cam.original import ORIGINAL, pooled_cam
-from service.explainers.cam.score import scorecam
+from service.explainers.cam.original import ORIGINAL
+from service.explainers.cam.params import CamParams
+from service.explainers.cam.variants import VARIANTS
 from service.explainers.heatmaps import map_names, map_warnings
 from service.explainers.layers import lacks_map, why_no_map
 from service.explainers.map_family import MapFamily
-from service.explainers.params import HeatmapParams, LayerName
-from service.explainers.variants import MapVariant, OneOf, in_words, names_of, takers
+from service.explainers.variants import in_words
 
 if TYPE_CHECKING:
     from service.explainers.subject import Subject
     from service.models.graph.graph import Graph, LayerEntry
     from service.models.graph.head import Head
-
-VARIANTS: tuple[MapVariant, ...] = (
-    gradcam,
-    gradcam_plus_plus,
-    hirescam,
-    layercam,
-    xgradcam,
-    scorecam,
-    ablationcam,
-    eigencam,
-    pooled_cam,
-)
-
-
-def _plus_signs(value: object) -> object:
-    """A `+` in a query string arrives as a space, unless it is written %2B."""
-    return value.replace(" ", "+") if isinstance(value, str) else value
-
-
-class CamParams(HeatmapParams):
-    """Says which map of which layer."""
-
-    method: Annotated[str, OneOf(names_of(VARIANTS)), BeforeValidator(_plus_signs)] = Field(
-        VARIANTS[0].name, description="The definition of the map."
-    )
-    layer: LayerName | None = Field(
-        None,
-        max_length=300,
-        description="Name, path or index of the layer. By default the last one with a spatial map that is no pooling.",
-    )
-    max_channels: int | None = Field(
-        128,
-        ge=1,
-        le=65536,
-        description=f"{takers(VARIANTS, 'max_channels')} only: channels to weigh, those of the largest spatial "
-        "deviation.",
-    )
 
 
 class Cam(MapFamily[CamParams]):

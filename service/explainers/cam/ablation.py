@@ -15,7 +15,7 @@ from service.explainers.variants import Maps, variant
 
 if TYPE_CHECKING:
     from service.arrays import Value
-    from service.explainers.cam import CamParams
+    from service.explainers.cam.params import CamParams
     from service.explainers.subject import Subject
     from service.models.graph.graph import Tensor
 

@@ -13,7 +13,7 @@ from service.explainers.passes import values_at
 from service.explainers.variants import Maps, Warned, variant
 
 if TYPE_CHECKING:
-    from service.explainers.cam import CamParams
+    from service.explainers.cam.params import CamParams
     from service.explainers.subject import Subject
 
 

@@ -15,7 +15,7 @@ from service.explainers.passes import gradients_plan
 from service.explainers.variants import Maps, MapVariant
 
 if TYPE_CHECKING:
-    from service.explainers.cam import CamParams
+    from service.explainers.cam.params import CamParams
     from service.explainers.subject import Subject
 
 Formula = Callable[[Floats, Floats], Floats]

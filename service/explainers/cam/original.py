@@ -15,7 +15,7 @@ from service.explainers.targets import NOTHING
 from service.explainers.variants import Maps, variant
 
 if TYPE_CHECKING:
-    from service.explainers.cam import CamParams
+    from service.explainers.cam.params import CamParams
     from service.explainers.subject import Subject
     from service.models.graph.graph import Graph, LayerEntry, Node
     from service.models.graph.head import Head

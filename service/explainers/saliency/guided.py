@@ -14,7 +14,7 @@ from service.explainers.saliency.plain import ONE_PASS, input_gradients, one_pas
 from service.explainers.variants import Maps, Warned, variant
 
 if TYPE_CHECKING:
-    from service.explainers.saliency import SaliencyParams
+    from service.explainers.saliency.params import SaliencyParams
     from service.explainers.subject import Subject
     from service.models.backends.interface import ReluRule
     from service.models.graph.graph import Graph

@@ -15,7 +15,7 @@ from service.explainers.saliency.plain import one_pass
 from service.explainers.variants import Maps, Warned, variant
 
 if TYPE_CHECKING:
-    from service.explainers.saliency import SaliencyParams
+    from service.explainers.saliency.params import SaliencyParams
     from service.explainers.subject import Subject
     from service.models.graph.preprocess import NetworkInput
 

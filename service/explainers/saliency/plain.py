@@ -8,7 +8,7 @@ from service.explainers.passes import gradients_plan
 from service.explainers.variants import Maps, variant
 
 if TYPE_CHECKING:
-    from service.explainers.saliency import SaliencyParams
+    from service.explainers.saliency.params import SaliencyParams
     from service.explainers.subject import Subject
     from service.models.backends.interface import ReluRule
 

@@ -11,7 +11,7 @@ from service.api.guarding.keys import OPEN_PATHS
 from service.api.guarding.scopes import operation_of
 from service.explainers import EXPLAINERS
 from service.explainers.base import Photograph
-from service.imaging.sniffing import MEDIA_TYPES
+from service.imaging.formats import MEDIA_TYPES
 from tests.checks import openapi
 from tests.conftest import Service
 

@@ -354,7 +354,7 @@ def test_a1_a_disk_without_room_is_said_each_time_and_takes_no_place_for_good(tm
 def test_a_canonical_file_that_has_changed_is_not_loaded(tmp_path: Path) -> None:
     """A bit that flipped on the disk, or a hand that should not be there: known by the digest."""
     from service.errors import ModelNotLoadable
-    from service.models.files.loading import load
+    from service.models.files.sources import load
 
     where = store(tmp_path)
     add(where)

@@ -1,22 +1,67 @@
-"""What can be told from a file's bytes without decoding them. Nothing here believes a length it is told."""
+"""The formats of pictures that are taken, and what can be told from a file's bytes without decoding them.
+
+Nothing here believes a length it is told.
+"""
 
 from __future__ import annotations
 
+import io
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
+
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 
 from service.errors import UndecodableImage
 from service.file_kinds import kind_of
 
-MEDIA_TYPES: Final[dict[str, str]] = {
-    "image/png": "png",
-    "image/jpeg": "jpeg",
-    "image/jpg": "jpeg",
-    "image/webp": "webp",
-    "image/gif": "gif",
-    "image/bmp": "bmp",
-}
-ACCEPTED = "PNG, JPEG, WebP, GIF and BMP are accepted"
+
+@dataclass(frozen=True)
+class FileFormat:
+    """One format of pictures: how its files begin, who opens them, and whether the mark that ends a file is missing.
+
+    `opener` is Pillow's class and not `Image.open`: that one warns about large files before it tells their size, and a
+    warning cannot be caught in one thread without changing the filters of all the others.
+    """
+
+    name: str
+    media_types: tuple[str, ...]
+    beginning: bytes
+    opener: Callable[[io.BytesIO], ImageFile]
+    is_cut_off: Callable[[bytes], bool]
+
+    @property
+    def short(self) -> str:
+        """The name in an answer: `png`."""
+        return self.name.lower()
+
+
+def _ends_too_early(data: bytes, start: int, more: int = 0) -> bool:
+    """Whether fewer bytes arrived than the four at `start` promise."""
+    return int.from_bytes(data[start : start + 4], "little") + more > len(data)
+
+
+FORMATS: Final[tuple[FileFormat, ...]] = (
+    FileFormat("PNG", ("image/png",), rb"\x89PNG\r\n\x1a\n", PngImageFile, lambda data: b"IEND" not in data[-1024:]),
+    FileFormat(
+        "JPEG",
+        ("image/jpeg", "image/jpg"),
+        rb"\xff\xd8\xff",
+        JpegImageFile,
+        lambda data: b"\xff\xd9" not in data[-1024:],
+    ),
+    FileFormat("WebP", ("image/webp",), rb"(?s)RIFF....WEBP", WebPImageFile, lambda data: _ends_too_early(data, 4, 8)),
+    FileFormat("GIF", ("image/gif",), rb"GIF8[79]a", GifImageFile, lambda data: not data.endswith(b";")),
+    FileFormat("BMP", ("image/bmp",), rb"BM", BmpImageFile, lambda data: _ends_too_early(data, 2)),
+)
+MEDIA_TYPES: Final[tuple[str, ...]] = tuple(kind for each in FORMATS for kind in each.media_types)
+ACCEPTED = f"{', '.join(each.name for each in FORMATS[:-1])} and {FORMATS[-1].name} are accepted"
 _MAX_GIF_FRAMES = 1000
 # What is an image all the same, sent in another way than it is taken.
 _SENT_OTHERWISE: Final[list[tuple[bytes, str]]] = [
@@ -25,21 +70,13 @@ _SENT_OTHERWISE: Final[list[tuple[bytes, str]]] = [
 ]
 
 
-def sniff(data: bytes) -> str:
-    """The format the first bytes promise: `png`, `jpeg`, `webp`, `gif` or `bmp`.
+def sniff(data: bytes) -> FileFormat:
+    """The format that the first bytes promise.
 
     Raises `UndecodableImage` saying what the bytes look like instead.
     """
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "png"
-    if data.startswith(b"\xff\xd8\xff"):
-        return "jpeg"
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "webp"
-    if data.startswith((b"GIF87a", b"GIF89a")):
-        return "gif"
-    if data.startswith(b"BM"):
-        return "bmp"
+    if found := next((each for each in FORMATS if re.match(each.beginning, data)), None):
+        return found
     if not data:
         raise UndecodableImage(f"The image is empty: 0 bytes arrived; {ACCEPTED}.")
     otherwise = next((what for pattern, what in _SENT_OTHERWISE if re.match(pattern, data)), None)
@@ -86,18 +123,3 @@ def gif_frames(data: bytes) -> int:
 def jpeg_scans(data: bytes) -> int:
     """The number of start-of-scan headers in a JPEG; appended films contain the bare marker by chance, these hardly."""
     return len(re.findall(rb"\xff\xda\x00(?:\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)", data))
-
-
-def is_cut_off(data: bytes, format_: str) -> bool:
-    """Whether the mark that ends a file of this format is missing."""
-    match format_:
-        case "png":
-            return b"IEND" not in data[-1024:]
-        case "jpeg":
-            return b"\xff\xd9" not in data[-1024:]
-        case "gif":
-            return not data.endswith(b";")
-        case "webp":
-            return int.from_bytes(data[4:8], "little") + 8 > len(data)
-        case _:
-            return int.from_bytes(data[2:6], "little") > len(data)

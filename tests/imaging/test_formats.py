@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from service.errors import UndecodableImage
-from service.imaging.sniffing import MEDIA_TYPES, gif_frames, is_cut_off, jpeg_scans, sniff, webp_size
+from service.imaging.formats import FORMATS, gif_frames, jpeg_scans, sniff, webp_size
 
 
 def saved(format_: str, size: tuple[int, int] = (5, 3), **options: object) -> bytes:
@@ -18,14 +18,20 @@ def saved(format_: str, size: tuple[int, int] = (5, 3), **options: object) -> by
 @pytest.mark.parametrize("format_", ["png", "jpeg", "webp", "gif", "bmp"])
 def test_each_accepted_format_is_recognised_and_complete(format_: str) -> None:
     data = saved(format_)
-    assert sniff(data) == format_
-    assert not is_cut_off(data, format_)
-    assert is_cut_off(data[:-10], format_)
+    found = sniff(data)
+    assert found.short == format_
+    assert not found.is_cut_off(data)
+    assert found.is_cut_off(data[:-10])
 
 
-def test_media_types_lead_to_the_formats_that_are_recognised() -> None:
-    assert set(MEDIA_TYPES.values()) == {"png", "jpeg", "webp", "gif", "bmp"}
-    assert MEDIA_TYPES["image/jpg"] == MEDIA_TYPES["image/jpeg"] == "jpeg"
+def test_each_format_has_its_media_types() -> None:
+    assert {each.short: each.media_types for each in FORMATS} == {
+        "png": ("image/png",),
+        "jpeg": ("image/jpeg", "image/jpg"),
+        "webp": ("image/webp",),
+        "gif": ("image/gif",),
+        "bmp": ("image/bmp",),
+    }
 
 
 @pytest.mark.parametrize(

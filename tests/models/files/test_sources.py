@@ -22,7 +22,7 @@ from PIL import Image
 from service.errors import ModelNotLoadable, WeightsUnavailable
 from service.ingest.trusted import Trust, require_allowed
 from service.models.files.entries import spec_of_file
-from service.models.files.loading import load
+from service.models.files.sources import load
 from service.models.files.spec import InputSpec, ModelSpec, Preprocessing, imagenet_labels
 from service.models.graph.preprocess import prepare
 from service.models.loaded import LoadedModel, load_model
