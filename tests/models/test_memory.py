@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from service.errors import ModelNotLoadable, OutOfMemory
-from service.models.files import loading
+from service.models.files import sources
 from service.models.files.entries import spec_of_file
 from service.models.files.library import CATALOGUE
 from service.models.loaded import load_model
@@ -26,7 +26,7 @@ def test_loading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raised: Except
     def fails(*_: object, **__: object) -> None:
         raise raised
 
-    monkeypatch.setattr(loading, "open_contents", fails)
+    monkeypatch.setattr(sources, "open_contents", fails)
     with pytest.raises(expected) as caught:
         load_model(spec_of_file(CATALOGUE / "shapes" / "shapes.keras"), tmp_path)
     assert getattr(caught.value, "retry_after_s", None) == (5 if expected is OutOfMemory else None)
