@@ -82,7 +82,7 @@ async def allowed(request: Request) -> None:
 class GuardedRouter(APIRouter):
     """A router whose every route asks first what its caller may.
 
-    Its routes are the application's own: FastAPI prepares those of a router that is included once more (5 MB, 0.2 s).
+    Its routes are the application's own: FastAPI prepares those of a router that is included once more (3 MB, 0.1 s).
     """
 
     def __init__(self, prefix: str = "", *, tags: Sequence[str] = (), dependencies: Sequence[Dependency] = ()) -> None:

@@ -100,7 +100,7 @@ def test_both_compute_the_same(pair: tuple[Any, Any]) -> None:
 
 @pytest.mark.parametrize("module", [keras, tf_keras])
 def test_channels_first_is_the_same_network(module: Any) -> None:
-    """In the graph its maps are (height, width, channels) like all others, and no layer is computed with them first."""
+    """The graph has its maps as (height, width, channels), and computes no layer with the channels first."""
     last, first = wide(module), wide(module, data_format="channels_first")
     first.set_weights(last.get_weights())
     graph = canonical(first)
