@@ -72,9 +72,9 @@ browser:
 
 # What is developed with; what the containers run, at the same versions; what their build needs.
 LOCK = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
-RUN = --extra demo --extra postgres --extra otel
+RUN = --extra demo --extra postgres --extra otel --extra segments
 lock: $(STAMP)
-	$(LOCK) --extra demo --extra postgres --extra otel --extra dev pyproject.toml --output-file requirements.lock
+	$(LOCK) $(RUN) --extra dev pyproject.toml --output-file requirements.lock
 	$(LOCK) --constraint requirements.lock $(RUN) pyproject.toml --output-file docker/cpu.lock
 	$(LOCK) --constraint requirements.lock $(RUN) --extra cuda pyproject.toml --output-file docker/cuda.lock
 	echo hatchling | $(LOCK) --constraint requirements.lock - --output-file docker/build.lock
