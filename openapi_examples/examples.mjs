@@ -355,6 +355,15 @@ export async function occlusion() {
   });
 }
 
+/** Shapley values of the parts of the image, for the class and against it, with their standard errors. */
+export async function perturbation() {
+  return call("/v1/models/shapes/perturbation?method=kernelshap&target=triangle&cells=6&samples=200&outputs=heatmap", {
+    method: "POST",
+    headers: { "Content-Type": "image/png" },
+    body: await read("triangle.png"),
+  });
+}
+
 /** The most probable classes. */
 export async function predict() {
   return call("/v1/models/efficientnet-lite0/predict?top=3", {

@@ -344,6 +344,22 @@ def occlusion():
     )
 
 
+def perturbation():
+    """Shapley values of the parts of the image, for the class and against it, with their standard errors."""
+    return client.post(
+        "/v1/models/shapes/perturbation",
+        params={
+            "method": "kernelshap",
+            "target": "triangle",
+            "cells": "6",
+            "samples": 200,
+            "outputs": "heatmap",
+        },
+        content=read("triangle.png"),
+        headers={"Content-Type": "image/png"},
+    )
+
+
 def predict():
     """The most probable classes."""
     return client.post(
@@ -454,6 +470,7 @@ EXAMPLES = {
     "model_summary": model_summary,
     "model_versions": model_versions,
     "occlusion": occlusion,
+    "perturbation": perturbation,
     "predict": predict,
     "predict_instances": predict_instances,
     "readyz": readyz,

@@ -280,6 +280,13 @@ occlusion() {
     --data-binary @"$HERE/cat.png"
 }
 
+## Shapley values of the parts of the image, for the class and against it, with their standard errors.
+perturbation() {
+  call "$URL/v1/models/shapes/perturbation?method=kernelshap&target=triangle&cells=6&samples=200&outputs=heatmap" \
+    --header 'Content-Type: image/png' \
+    --data-binary @"$HERE/triangle.png"
+}
+
 ## The most probable classes.
 predict() {
   call "$URL/v1/models/efficientnet-lite0/predict?top=3" \

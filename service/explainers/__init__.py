@@ -6,6 +6,7 @@ from service.explainers.cam import Cam
 from service.explainers.kernels import Kernels
 from service.explainers.maximization import Maximization
 from service.explainers.occlusion import Occlusion
+from service.explainers.perturbation import Perturbation
 from service.explainers.predict import Predict
 from service.explainers.saliency import Saliency
 
@@ -15,6 +16,7 @@ EXPLAINERS: tuple[Explainer, ...] = (
     Cam(),
     Saliency(),
     Occlusion(),
+    Perturbation(),
     Kernels(),
     Maximization(),
 )

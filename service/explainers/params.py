@@ -86,9 +86,24 @@ def _sides(value: object) -> tuple[int, int]:
     return sides[0], sides[-1]
 
 
+def _cover(value: object) -> str:
+    """What covers, as text: a name, a number, or levels of red, green and blue."""
+    text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    if not re.fullmatch(r"mean|zero|gray|blur|-?\d{1,9}(\.\d{1,9})?|\d{1,3},\d{1,3},\d{1,3}", text):
+        raise ValueError("write mean, zero, gray, blur, one preprocessed number, or r,g,b levels such as 255,0,0")
+    if "," in text and max(int(part) for part in text.split(",")) > 255:
+        raise ValueError("levels of red, green and blue go from 0 to 255")
+    return text
+
+
 Indices = Annotated[tuple[int, ...], BeforeValidator(_indices)]
 LayerNames = Annotated[tuple[str, ...], BeforeValidator(_layer_names)]
 Sides = Annotated[tuple[int, int], BeforeValidator(_sides)]
+Cover = Annotated[str, BeforeValidator(_cover)]
+COVERS = (
+    "the image's `mean` colour, preprocessed `zero`, `gray` (level 128), a `blur` of the image by a Gaussian whose "
+    "deviation is the 16th part of the input's longer side, one preprocessed number, or `r,g,b` levels 0..255"
+)
 LayerName = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic
 
@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, core_schema
 from typing_extensions import TypeVar
 
-from service.arrays import Floats
+from service.arrays import Array, Floats
 from service.explainers.params import ExplainerParams
 
 if TYPE_CHECKING:
@@ -35,13 +35,15 @@ class Warned:
 class Maps:
     """What a variant computes: a float32 map a target, not normalised, and the (n,) `scores` of the image itself.
 
-    `parameters` are those that the variant chose itself, for the answer.
+    `parameters` are those that the variant chose itself, for the answer; `beside` are other arrays by name, one a
+    target, or one for all of them.
     """
 
     values: list[Floats]
     scores: Floats
     parameters: Mapping[str, object] = field(default_factory=dict)
     warnings: tuple[Warned, ...] = ()
+    beside: Mapping[str, Sequence[Array]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

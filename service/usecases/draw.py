@@ -96,12 +96,15 @@ def animate(
 
 
 def preview(params: ExplainerParams, explanation: Explanation) -> bytes:
-    """What a method has so far, as PNG."""
-    if not isinstance(params, MaximizationParams):
-        raise TypeError("only an ascent has something to show before its end")
-    tiles = coloured(displayed(explanation.arrays["images"], explanation.parameters))
-    names = names_of(explanation.statistics)
-    return encode_png(as_grid(params, tiles, names, explanation.titles["images"], max_px=PREVIEW_PX))
+    """What a method has so far, as PNG: the images of an ascent, or the first map, in its colours alone."""
+    if isinstance(params, MaximizationParams):
+        tiles = coloured(displayed(explanation.arrays["images"], explanation.parameters))
+        names = names_of(explanation.statistics)
+        return encode_png(as_grid(params, tiles, names, explanation.titles["images"], max_px=PREVIEW_PX))
+    values = explanation.arrays[explanation.maps[0]]
+    size = (values.shape[0], values.shape[1])
+    colormap = str(explanation.parameters.get("colormap", getattr(params, "colormap", None)))
+    return encode_png(Painting.of(values, size, None, explanation.scale.value).on(None, colormap))
 
 
 def encode(pictures: Mapping[str, Pixels], options: AnswerOptions, *, together: bool) -> tuple[PictureFile, ...]:

@@ -18,11 +18,12 @@ const VIEWS = {
   cam: ["Class activation", (host, context) => heatmaps(host, context, "cam")],
   saliency: ["Saliency", (host, context) => heatmaps(host, context, "saliency")],
   occlusion: ["Occlusion", (host, context) => heatmaps(host, context, "occlusion")],
+  perturbation: ["Perturbation", (host, context) => heatmaps(host, context, "perturbation")],
   filters: ["Filters", filters],
   kernels: ["Kernels", kernels],
   model: ["Model", modelView],
 };
-const NEEDS_PICTURE = ["activations", "cam", "saliency", "occlusion"];
+const NEEDS_PICTURE = ["activations", "cam", "saliency", "occlusion", "perturbation"];
 const context = { model: null, details: null, methods: {}, layers: [] };
 let shown = new AbortController();
 let predicted = new AbortController();
@@ -76,7 +77,7 @@ function predict() {
   by("predictions").replaceChildren();
   if (!context.details || !picture || !isOpen()) return;
   predictions(by("predictions"), { ...context, picture, signal: predicted.signal }, (index) => {
-    restart({ view: ["cam", "saliency", "occlusion"].includes(state.view) ? state.view : "cam", target: index });
+    restart({ view: ["cam", "saliency", "occlusion", "perturbation"].includes(state.view) ? state.view : "cam", target: index });
     show();
   }).catch((error) => {
     if (error.name !== "AbortError") by("predictions").replaceChildren(problem(error));

@@ -19,7 +19,7 @@ from tests.conftest import ROOT, Service, start_service
 
 Visit = Callable[..., Opened]
 CAT = ROOT / "service" / "web" / "samples" / "cat.jpg"
-TABS = ("activations", "cam", "saliency", "occlusion", "filters", "kernels", "model")
+TABS = ("activations", "cam", "saliency", "occlusion", "perturbation", "filters", "kernels", "model")
 SHOWN = {
     "activations": "img.grid", "cam": ".map", "saliency": ".map", "occlusion": ".map", "filters": "button.main",
     "kernels": "img.grid", "model": ".graph .node",

@@ -34,6 +34,7 @@ PARAMS: dict[str, dict[str, Any]] = {
     "kernels": {"layer": "1"},
     "saliency": {"samples": 4, "steps": 4},
     "occlusion": {"patch": "1", "measure": "logit_drop"},
+    "perturbation": {"cells": "2", "samples": 48},
     "maximization": {"channels": "0,1", "steps": 3},
 }
 # Methods that ask about a layer and not about an image.
@@ -75,7 +76,7 @@ def test_properties(net: str, name: str, variant: str | None) -> None:
     for key, values in first.items():
         assert np.isfinite(values).all()
         np.testing.assert_array_equal(values, again[key])
-        assert values.dtype in (np.float32, np.bool_)
+        assert values.dtype in (np.float32, np.bool_, np.int32)
     if name not in OF_A_LAYER:
         ask(model, name, variant, seed=2)
     if BY_NAME[name].targeted:

@@ -58,7 +58,7 @@ def test_a_family_says_which_parameters_are_for_whom() -> None:
         **dict.fromkeys(("steps", "baseline"), ("integrated_gradients",)),
         "layer": ("guided_gradcam",),
     }
-    assert {explainer.name for explainer in EXPLAINERS if explainer.only} == {"cam", "saliency"}
+    assert {explainer.name for explainer in EXPLAINERS if explainer.only} == {"cam", "perturbation", "saliency"}
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
@@ -73,7 +73,7 @@ def test_a_name_is_written_in_one_place(variant: str) -> None:
     assert len(variant_places(ROOT, variant)) == 1
 
 
-@pytest.mark.parametrize("name", ["cam", "saliency"])
+@pytest.mark.parametrize("name", ["cam", "perturbation", "saliency"])
 def test_each_variant_names_its_paper_and_when_not_to_trust_it(name: str) -> None:
     for variant in BY_NAME[name].variants:
         assert variant.paper.startswith("https://")
@@ -82,6 +82,6 @@ def test_each_variant_names_its_paper_and_when_not_to_trust_it(name: str) -> Non
 
 def test_the_same_model_answers_every_variant_of_a_family() -> None:
     model = nets.loaded(nets.pencil())
-    for name in ("cam", "saliency"):
+    for name in ("cam", "saliency", "perturbation"):
         for variant in names_of(BY_NAME[name].variants):
             assert nets.explain(model, name, method=variant, target="0").arrays["heatmap"].shape == (2, 3)

@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from service.errors import InvalidParameter
 from service.explainers.occlusion.scores import Strategy
-from service.explainers.params import HeatmapParams, Sides
+from service.explainers.params import COVERS, Cover, HeatmapParams, Sides
 
 if TYPE_CHECKING:
     from service.models.graph.preprocess import NetworkInput
-
-
-def _cover(value: object) -> str:
-    """What covers, as text: a name, a number, or levels of red, green and blue."""
-    text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
-    if not re.fullmatch(r"mean|zero|gray|blur|-?\d{1,9}(\.\d{1,9})?|\d{1,3},\d{1,3},\d{1,3}", text):
-        raise ValueError("write mean, zero, gray, blur, one preprocessed number, or r,g,b levels such as 255,0,0")
-    if "," in text and max(int(part) for part in text.split(",")) > 255:
-        raise ValueError("levels of red, green and blue go from 0 to 255")
-    return text
 
 
 def _require_no_gaps(patch: tuple[int, int], stride: tuple[int, int]) -> None:
@@ -44,12 +33,7 @@ class OcclusionParams(HeatmapParams):
     stride: Sides | None = Field(
         None, description="Step between windows: px or `h,w`; by default a quarter of the patch."
     )
-    value: Annotated[str, BeforeValidator(_cover)] = Field(
-        "mean",
-        description="What covers: the image's `mean` colour, preprocessed `zero`, `gray` (level 128), a `blur` of the "
-        "image by a Gaussian whose deviation is the 16th part of the input's longer side, one preprocessed number, or "
-        "`r,g,b` levels 0..255.",
-    )
+    value: Cover = Field("mean", description=f"What covers: {COVERS}.")
     measure: Literal["drop", "probability", "logit_drop", "score_drop"] = Field(
         "drop",
         description="`drop` of the probability (of the score where the target has none), the `probability` under the "

@@ -1,4 +1,4 @@
-// CAM, saliency and occlusion: a map for each target over the picture, its opacity set here in the browser.
+// CAM, saliency, occlusion and perturbation: a map for each target over the picture, its opacity set here in the browser.
 
 import { path, pictureUrl, steadily } from "../api.js";
 import { colorbar } from "../colorbar.js";
@@ -12,6 +12,7 @@ const FIRST = {
   cam: ["method", "layer", "target"],
   saliency: ["method", "target", "sign"],
   occlusion: ["patch", "stride", "target", "measure"],
+  perturbation: ["method", "samples", "target", "segments"],
 };
 // The opacity is a slider's; the map is drawn as large as the picture, over which it is laid.
 const HIDDEN = ["alpha", "size"];
@@ -44,7 +45,7 @@ export async function heatmaps(host, context, name) {
     pending = new AbortController();
     const own = pending.signal;
     const { alpha, size, ...query } = parameters();
-    const plan = name === "occlusion" ? planned(details, query) : null;
+    const plan = { occlusion: () => planned(details, query), perturbation: () => drawn(method, query) }[name]?.() ?? null;
     cost.textContent = plan ? foretold(model, name, plan) : "";
     stage.replaceChildren(waiting("Computing …"));
     try {
@@ -57,7 +58,7 @@ export async function heatmaps(host, context, name) {
       if (!plan || answer.headers.get("Server-Timing")?.startsWith("cache")) return;
       const { total, queue = 0 } = result.timing_ms;
       const after = await plans(model, own);
-      if (before !== null && after !== null) learn(model, name, { setting: plan.setting, count: plan.windows, ms: total - queue, compiled: after !== before });
+      if (before !== null && after !== null) learn(model, name, { setting: plan.setting, count: plan.count, ms: total - queue, compiled: after !== before });
     } catch (error) {
       if (error.name === "AbortError") return;
       cost.textContent = "";
@@ -144,10 +145,18 @@ function planned({ input }, given) {
   if (sides.some((side, axis) => !side || patch[axis] > side || stride[axis] > patch[axis])) return null;
   const windows = sides.reduce((product, side, axis) => product * (given.paint === "cell"
     ? Math.ceil(side / stride[axis]) : 1 + Math.ceil((side - patch[axis]) / stride[axis])), 1);
-  return { windows, setting: [patch, stride, given.paint ?? "window", given.strategy ?? "auto"].join(" ") };
+  return { count: windows, what: "windows", setting: [patch, stride, given.paint ?? "window", given.strategy ?? "auto"].join(" ") };
 }
 
-function foretold(model, name, { windows, setting }) {
-  const ms = expected(model, name, setting, windows);
-  return `${windows.toLocaleString("en")} windows${ms ? `, about ${number(Number((ms / 1000).toPrecision(2)))} s by what was measured here` : ""}.`;
+/** How many masks a perturbation map will draw at most. */
+function drawn({ parameters: { properties } }, given) {
+  const variant = given.method ?? properties.method.default;
+  const usual = new RegExp(`(\\d+) for ${variant}\\b`).exec(properties.samples.description);
+  const count = Number(given.samples) || Number(usual?.[1]);
+  return count ? { count, what: "masks", setting: [variant, given.segments, given.cells, given.segment_count].join(" ") } : null;
+}
+
+function foretold(model, name, { count, what, setting }) {
+  const ms = expected(model, name, setting, count);
+  return `${count.toLocaleString("en")} ${what}${ms ? `, about ${number(Number((ms / 1000).toPrecision(2)))} s by what was measured here` : ""}.`;
 }
