@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from starlette.requests import Request
 from starlette.types import Message
 
 from service.api.reading.json_text import json_object
+from service.api.reading.planes import PART_NAMES
 from service.errors import InvalidParameter, MalformedBody, UnsupportedMediaType
 from service.imaging.decode import decode_base64
 from service.imaging.formats import MEDIA_TYPES
@@ -125,12 +127,17 @@ async def _multipart(request: Request) -> tuple[SentImage | None, JsonObject]:
     if charset not in ("utf-8", "utf8", "us-ascii"):
         raise UnsupportedMediaType(f"the form is written in the charset {charset!r}; write it in UTF-8")
     try:
-        async with request.form(max_files=1, max_fields=MAX_FIELDS) as form:
+        async with request.form(max_files=1 + len(PART_NAMES), max_fields=MAX_FIELDS) as form:
             for name, value in form.multi_items():
                 if isinstance(value, UploadFile):
-                    if name != "image":
+                    if name in PART_NAMES:
+                        fields.append((name, base64.b64encode(await value.read()).decode()))
+                    elif name != "image":
                         raise MalformedBody(f"the file part is named {name!r}; name it 'image'")
-                    image = SentImage(await value.read(), npy=value.content_type == NPY)
+                    elif image is not None:
+                        raise MalformedBody("the part 'image' is sent twice; send one image")
+                    else:
+                        image = SentImage(await value.read(), npy=value.content_type == NPY)
                 elif name == "params":
                     if params:
                         raise MalformedBody("the part 'params' is sent twice; send one with all parameters")

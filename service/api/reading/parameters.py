@@ -9,6 +9,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from service.api.reading.planes import with_planes
 from service.contract.options import ANIMATED, PICTURES, AnswerOptions, ArrayEncoding, Format, PictureFormat
 from service.errors import FieldError, InvalidParameter, UnknownMethod, nearest
 from service.errors.validation import MOST_TOLD, field_errors, in_one, short
@@ -95,6 +96,7 @@ def parse(explainer: Explainer, given: Fields, **fixed: str) -> tuple[ExplainerP
     Raises InvalidParameter naming every unknown name with the closest valid one, every invalid value, and every
     parameter that the chosen variant does not take.
     """
+    given = with_planes(explainer.Params, given)
     params, options = _parsed(explainer.Params, options_of(explainer), given, fixed)
     idle = [name for name in explainer.unused(params) if name in given]
     if idle:

@@ -22,6 +22,7 @@ from service.engine.child.describe import cam_layer
 from service.errors import NonFiniteResult
 from service.explainers.base import Explainer, Explanation, Photograph
 from service.explainers.params import ExplainerParams
+from service.explainers.planes import parts_of
 from service.explainers.targets import NOTHING, Targets
 from service.models.graph.finite import bad_weights, is_finite
 from service.models.graph.graph import LINEAR, Graph, Node, Tensor
@@ -107,7 +108,7 @@ def answer(
     method = MethodRef(
         name=explainer.name,
         variant=variant.name,
-        parameters=params.model_dump(mode="json", exclude=set(explainer.unused(params)))
+        parameters=params.model_dump(mode="json", exclude={*explainer.unused(params), *parts_of(explainer.Params)})
         | normalize
         | dict(explanation.parameters),
         reference=variant.paper or None,

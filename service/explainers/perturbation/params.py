@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from service.explainers.params import COVERS, Colormap, Cover, HeatmapParams, Sides
 from service.explainers.perturbation.variants import VARIANTS
+from service.explainers.planes import LabelPlane
 from service.explainers.variants import OneOf, names_of, takers
 
 Segments = Literal["grid", "slic", "quickshift"]
+OF_ONE_KIND = "segments says how the image is cut, and segment_map is a cut image: give one of the two"
 
 
 class PerturbationParams(HeatmapParams):
@@ -39,10 +41,17 @@ class PerturbationParams(HeatmapParams):
     measure: Literal["score", "probability"] = Field(
         "score", description="The score that is explained, which is mostly a logit, or its `probability`."
     )
-    segments: Segments = Field(
-        "grid",
-        description=f"{takers(VARIANTS, 'segments')}: the parts that are covered. `grid` cuts the input into `cells`; "
-        "`slic` (Achanta 2012) and `quickshift` (Vedaldi 2008) follow its colours, and need the extra `segments`.",
+    segments: Segments | None = Field(
+        None,
+        description=f"{takers(VARIANTS, 'segments')}: the parts that are covered. `grid`, the default, cuts the input "
+        "into `cells`; `slic` (Achanta 2012) and `quickshift` (Vedaldi 2008) follow its colours, and need the extra "
+        "`segments`.",
+    )
+    segment_map: LabelPlane = Field(
+        None,
+        description="The parts themselves: a PNG or an npy array (height, width), as a file part or as base64, in "
+        "which each colour or number is a part. It lies over what the network sees: the whole photograph, unless the "
+        "model's spec crops or pads.",
     )
     cells: Sides | None = Field(
         None,
@@ -66,3 +75,9 @@ class PerturbationParams(HeatmapParams):
     colormap: Colormap | None = Field(  # type: ignore[assignment]
         None, description="Colours; by default jet, and coolwarm for maps that speak for the target and against it."
     )
+
+    @model_validator(mode="after")
+    def _segments_are_given_once(self) -> Self:
+        if self.segment_map is not None and self.segments is not None:
+            raise ValueError(OF_ONE_KIND)
+        return self

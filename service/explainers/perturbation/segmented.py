@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from service.explainers.perturbation.params import PerturbationParams
     from service.explainers.subject import Subject
 
-SEGMENTED = ("segments", "cells", "segment_count", "compactness")
+SEGMENTED = ("segments", "segment_map", "cells", "segment_count", "compactness")
 
 
 @dataclass(frozen=True, eq=False)

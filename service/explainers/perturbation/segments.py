@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from service.arrays import Floats
 from service.errors import InvalidParameter, MethodNotValid
+from service.explainers.planes import at_size, unpacked
 
 if TYPE_CHECKING:
     from service.explainers.perturbation.params import PerturbationParams
@@ -24,7 +25,9 @@ _KERNEL_PX, _MAX_DISTANCE, _RATIO = 4 / 224, 200, 0.2
 
 def check_segments(image: NetworkInput, params: PerturbationParams) -> None:
     """Raises InvalidParameter for cells that do not fit, MethodNotValid where scikit-image is missing."""
-    if params.segments == "grid":
+    if params.segment_map is not None:
+        _require_several(_sent(image, params.segment_map), "segment_map")
+    elif params.segments in (None, "grid"):
         require_cells(image.size, params.cells or _fitting(image.size))
     elif find_spec("skimage") is None:
         raise MethodNotValid(
@@ -35,7 +38,9 @@ def check_segments(image: NetworkInput, params: PerturbationParams) -> None:
 
 def most_segments(image: NetworkInput, params: PerturbationParams) -> int:
     """Counts the segments there may be at most, before any is made."""
-    if params.segments == "grid":
+    if params.segment_map is not None:
+        return MAX_SEGMENTS
+    if params.segments in (None, "grid"):
         rows, columns = params.cells or _fitting(image.size)
         return rows * columns
     return params.segment_count if params.segments == "slic" else MAX_SEGMENTS
@@ -53,18 +58,28 @@ def require_cells(size: tuple[int, int], cells: tuple[int, int]) -> None:
 
 def segments_of(image: NetworkInput, params: PerturbationParams) -> Labels:
     """(h, w) int32: the segment of each pixel, 0 and up without gaps. Raises InvalidParameter for only one."""
-    if params.segments == "grid":
+    if params.segment_map is not None:
+        return _require_several(_sent(image, params.segment_map), "segment_map")
+    if params.segments in (None, "grid"):
         return grid_labels(image.size, params.cells or _fitting(image.size))
-    labels = _superpixels(_levels(image.batch[0]), params)
+    return _require_several(_superpixels(_levels(image.batch[0]), params), f"segments={params.segments}")
+
+
+def _require_several(labels: NDArray[np.integer], what: str) -> Labels:
+    """The labels as 0 and up without gaps. Raises InvalidParameter for one segment, or for too many."""
     _, places = np.unique(labels, return_inverse=True)
     found = np.asarray(places.reshape(labels.shape), np.int32)
     count = int(found.max()) + 1
     if not 2 <= count <= MAX_SEGMENTS:
         raise InvalidParameter(
-            f"segments={params.segments} finds {count} segments in this image, and there must be 2 to {MAX_SEGMENTS}; "
-            "use segments=grid"
+            f"{what} has {count} segments at the model's input of {labels.shape[0]}×{labels.shape[1]} px, and there "
+            f"must be 2 to {MAX_SEGMENTS}; segments=grid always has"
         )
     return found
+
+
+def _sent(image: NetworkInput, segment_map: str) -> NDArray[np.integer]:
+    return at_size(unpacked(segment_map), image.size)
 
 
 def grid_labels(size: tuple[int, int], cells: tuple[int, int]) -> Labels:

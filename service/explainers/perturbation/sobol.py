@@ -22,7 +22,7 @@ LEAST_DRAWS = 4
 
 def _check(subject: Subject, params: PerturbationParams, samples: int) -> None:
     check_segmented(subject, params, samples)
-    if params.segments == "grid":
+    if params.segments in (None, "grid") and params.segment_map is None:
         _draws(samples, most_segments(subject.image, params))
 
 
