@@ -38,7 +38,7 @@ class Around:
         self.ops = backend.ops
         self.chunk, self.rows, self.fits, self.share = backend.chunk, backend.rows, backend.fits, backend.share
         self.gradients, self.value_and_gradient = backend.gradients, backend.value_and_gradient
-        self.ruled, self.scan = backend.ruled, backend.scan
+        self.ruled, self.scan, self.relevances = backend.ruled, backend.scan, backend.relevances
 
     def run(self, compiled: Compiled, arrays: tuple[Array, ...]) -> list[Array]:
         """Runs a plan."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from service.arrays import Array, Function, Ops, Value
@@ -13,9 +14,27 @@ if TYPE_CHECKING:
 Plan = Callable[..., list[Array]]
 Signature = Sequence[tuple[tuple[int | None, ...], str]]
 ReluRule = Literal["guided", "deconvnet", "redirected"]
+# What stands in for the gradient: of ReLUs alone, or of everything that is not linear.
+GradientRule = ReluRule | Literal["rescale"]
+RelevanceRule = Literal["epsilon", "zplus", "alphabeta", "composite"]
+LayerRule = Literal["epsilon", "zplus", "alphabeta", "gamma", "box", "zero"]
 Tensors = list[Value]
 # About how long one step of a call may take, so that it can be stopped and others get their turn.
 CHUNK_S = 0.1
+
+
+@dataclass(frozen=True)
+class Relevance:
+    """How a score is shared out backwards; documented at `service.models.backends.relevance`.
+
+    `epsilon` is a share of the root mean square of a layer's values, `alpha` of the alphabeta rule, `gamma` of the
+    composite.
+    """
+
+    rule: RelevanceRule
+    epsilon: float
+    alpha: float
+    gamma: float
 
 
 def sized(key: Hashable, signature: Signature) -> Hashable:
@@ -93,11 +112,22 @@ class Backend(Protocol):
         watched: Sequence[Tensor],
         fetches: Sequence[Tensor],
         scores: Callable[..., list[Value]],
-        rule: ReluRule | None = None,
+        rule: GradientRule | None = None,
     ) -> tuple[list[Value], list[list[Value]], list[Value]]:
         """One forward pass, and a backward pass for each score."""
 
-    def ruled(self, rule: ReluRule | None) -> Callable[[Node], Function] | None:
+    def relevances(
+        self,
+        graph: Graph,
+        images: Value,
+        end: Tensor,
+        scores: Callable[[Value], list[Value]],
+        asked: Relevance,
+        bounds: tuple[Value, Value],
+    ) -> tuple[list[Value], list[Value], Value]:
+        """One forward pass, and a pass back for each score."""
+
+    def ruled(self, rule: GradientRule | None) -> Callable[[Node], Function] | None:
         """What `Graph.run` takes as `call` so that every ReLU has the gradient of `rule`."""
 
     def value_and_gradient(self, function: Callable[[Value], Value], at: Value) -> tuple[Value, Value]:

@@ -19,45 +19,13 @@ from service.errors import OutOfMemory
 from service.models.backends.gradients import OwnGradients
 from service.models.backends.incremental.occluded import WindowScores
 from service.models.backends.incremental.schedule import schedule
-from service.models.backends.interface import CHUNK_S, Plan, ReluRule, Signature, Tensors, sized
+from service.models.backends.interface import CHUNK_S, GradientRule, Plan, Relevance, Signature, Tensors, sized
 from service.models.backends.plans import PlanCache
+from service.models.backends.relevance import LOST, Rules, first_nodes, rules_for, seeded
+from service.models.backends.relus import with_gradient
+from service.models.backends.rescale import rescaled
 from service.models.graph.cost import OperationCost, activation_bytes, flops, largest_bytes, shapes_at
 from service.models.graph.graph import Graph, Node, Tensor
-
-
-def with_gradient(rule: ReluRule, node: Node) -> Function:
-    """What stands in for the node's operation: the same values and, where it is a ReLU, the gradient of `rule`."""
-    if not node.is_relu:
-        return node.op
-
-    def relu(x: Value) -> tuple[Value, Callable[[Value], Value]]:
-        def backward(upstream: Value) -> Value:
-            if rule == "redirected":
-                return redirected(x, upstream, node.ceiling)
-            passed = tf.where(upstream > 0, upstream, tf.zeros_like(upstream))
-            return tf.where(x > 0, passed, tf.zeros_like(passed)) if rule == "guided" else passed
-
-        return node.op(x), backward
-
-    ruled: Function = tf.custom_gradient(relu)
-    return ruled
-
-
-def redirected(x: Value, upstream: Value, ceiling: float | None) -> Value:
-    """Inputs (batch, …) of a ReLU and the gradient of its output → that of its input, for a value that is to rise.
-
-    The ReLU's own gradient for images of which it lets anything through; for the others what pushes inputs of at
-    most 0 up, and inputs of at least `ceiling` down. Olah et al. 2017, https://distill.pub/2017/feature-visualization.
-    """
-    none = tf.zeros_like(upstream)
-    below = x <= 0
-    above = tf.zeros_like(below) if ceiling is None else x >= ceiling
-    plain = tf.where(below | above, none, upstream)
-    pushing = tf.where(below, tf.maximum(upstream, none), tf.where(above, tf.minimum(upstream, none), upstream))
-    axes = list(range(1, len(x.shape)))
-    passes = tf.reduce_any(plain != 0, axis=axes, keepdims=True)
-    return tf.where(passes, plain, pushing)
-
 
 MAX_CHUNK = 64
 # What a step of windows is estimated to take, which is more than it takes: 101 ms were measured.
@@ -198,13 +166,13 @@ class TensorFlowBackend:
         watched: Sequence[Tensor],
         fetches: Sequence[Tensor],
         scores: Callable[..., list[Value]],
-        rule: ReluRule | None = None,
+        rule: GradientRule | None = None,
     ) -> tuple[list[Value], list[list[Value]], list[Value]]:
         """One forward pass, and a backward pass for each score, the tape only from the `watched` values on.
 
         `scores(*fetched)` gives a list of scores of shape (batch,). Returns the watched values; for each score the
         gradients with respect to them, zeros where it does not depend on them; and the fetched values. `rule`
-        replaces the gradient of every ReLU. Use inside a compiled function.
+        replaces gradients, see `ruled`. Use inside a compiled function.
         """
         seen: dict[Tensor, Value] = {}
         # Persistent for several targets: the forward pass is recorded once.
@@ -222,14 +190,47 @@ class TensorFlowBackend:
         zero = tf.UnconnectedGradients.ZERO
         return values, [tape.gradient(total, values, unconnected_gradients=zero) for total in totals], fetched
 
-    def ruled(self, rule: ReluRule | None) -> Callable[[Node], Function] | None:
-        """What `Graph.run` takes as `call`: every ReLU keeps its values and gets the gradient of `rule`.
+    def relevances(
+        self,
+        graph: Graph,
+        images: Value,
+        end: Tensor,
+        scores: Callable[[Value], list[Value]],
+        asked: Relevance,
+        bounds: tuple[Value, Value],
+    ) -> tuple[list[Value], list[Value], Value]:
+        """One forward pass of `images`, and a pass back for each score, by the rules of `asked`.
+
+        `scores(value of end)` gives a list of scores of shape (batch,). Returns, for each of them, the relevance of
+        every number of the images; (batch, 3), what biases, epsilon and divisors of 0 keep of the score; and the value
+        of `end`. `bounds` are the least and largest values an image can have, of its shape or of one that spreads to
+        it. Raises MethodNotValid for an operation without a rule. Use inside a compiled function.
+        """
+        source = graph.inputs[0]
+        first = [node.inputs[0] for node in first_nodes(graph, end)] if asked.rule == "composite" else []
+        ends = [graph.run({source: bound * tf.ones_like(images)}, first) for bound in bounds] if first else [[], []]
+        rules = Rules(asked, rules_for(graph, end, asked), dict(zip(first, zip(*ends, strict=True), strict=True)))
+        lost = tf.zeros((tf.shape(images)[0], len(LOST)), tf.float32)
+        with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
+            tape.watch(images)
+            tape.watch(lost)
+            (value,) = graph.run({source: images}, [end], call=lambda node: rules.stand_in(node, lost))
+            totals = [keras.ops.sum(score) for score in scores(seeded(value))]
+        zero = tf.UnconnectedGradients.ZERO
+        found = [tape.gradient(total, [images, lost], unconnected_gradients=zero) for total in totals]
+        return [own for own, _ in found], [kept for _, kept in found], value
+
+    def ruled(self, rule: GradientRule | None) -> Callable[[Node], Function] | None:
+        """What `Graph.run` takes as `call` so that values stay and gradients follow `rule`; None for None.
 
         `guided` and `deconvnet` as Springenberg 2014 and Zeiler 2014. `redirected`, for values that are raised: where
         a ReLU lets no gradient at all through for an image, that which would push a negative input up, or one beyond
-        ReLU6's 6 down, passes (Olah 2017). None for None.
+        ReLU6's 6 down, passes (Olah 2017). `rescale` for a batch whose second half is the baselines of the first, see
+        `service.models.backends.rescale`.
         """
-        return partial(with_gradient, rule) if rule else None
+        if rule is None:
+            return None
+        return rescaled if rule == "rescale" else partial(with_gradient, rule)
 
     def value_and_gradient(self, function: Callable[[Value], Value], at: Value) -> tuple[Value, Value]:
         """`function(at)`, a value an image, and the gradient of their sum, zeros where nothing depends on `at`.

@@ -11,7 +11,8 @@ import pytest
 from keras import layers
 
 from service.models.backends.interface import ReluRule
-from service.models.backends.tensorflow import TensorFlowBackend, redirected
+from service.models.backends.relus import redirected
+from service.models.backends.tensorflow import TensorFlowBackend
 from service.models.graph.canonical import canonical
 
 
