@@ -73,8 +73,8 @@ class Cam(MapFamily[CamParams]):
 
     @classmethod
     def check(cls, subject: Subject, params: CamParams) -> None:
-        """Raises what the variant's own check does at each layer, MethodNotValid for a component in place of a sum where
-        the variant is none, and InvalidParameter for a layer that is named twice; all causes in one error."""
+        """Raises what the variant's own check does at each layer, MethodNotValid for a component in place of a sum
+        where the variant is none, InvalidParameter for a layer that is named twice; all causes in one error."""
         of_layers = [partial(cls.variant(params).check, subject, each) for each in at_each_layer(params)]
         all_pass([partial(cls._check_smoothing, params), *of_layers, partial(check_different, subject, params)])
 

@@ -1,4 +1,5 @@
-"""The largest eigenvalue of a symmetric matrix, without the others: a full decomposition takes 30 times as long."""
+"""The largest eigenvalue of a symmetric matrix without the others, which would take several times as long and as much
+memory."""
 
 from __future__ import annotations
 

@@ -15,7 +15,8 @@ from service.explainers.channels import weighted
     "Σ_k ReLU(G_k·A_k), cell by cell.",
     "https://github.com/jacobgil/pytorch-grad-cam",
     "Nothing is ever subtracted: a cell of much evidence for and as much against the class looks as if all of it were "
-    "for the class, and maps of two classes share most of what they show.",
+    "for the class, and maps of two classes share most of what they show. Behind a ReLU, where no activation is "
+    "negative, it is layercam.",
 )
 def gradcam_elementwise(activations: Floats, gradients: Floats) -> Channels:
     """ReLU(G_k A_k), cell by cell, as the element-wise Grad-CAM of pytorch-grad-cam; no paper defines it."""

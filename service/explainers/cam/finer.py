@@ -62,6 +62,7 @@ def _check(subject: Subject, params: CamParams) -> None:
     "weighs them by their probabilities.",
     estimate=_passes,
     check=_check,
+    problem=_problem,
     takes=("references", "strength"),
 )
 def finercam(subject: Subject, params: CamParams) -> Weighted:

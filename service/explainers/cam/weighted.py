@@ -17,6 +17,8 @@ from service.explainers.variants import Maps, MapVariant, Warned
 if TYPE_CHECKING:
     from service.explainers.cam.params import CamParams
     from service.explainers.subject import Subject
+    from service.models.graph.graph import Graph
+    from service.models.graph.head import Head
 
 Channels = NDArray[np.float64]
 
@@ -56,6 +58,10 @@ def maps_of(compute: Callable[[Subject, CamParams], Weighted]) -> Callable[[Subj
     return made
 
 
+def _for_every_model(graph: Graph, head: Head) -> None:
+    return None
+
+
 def weighted_variant(
     name: str,
     summary: str,
@@ -65,6 +71,7 @@ def weighted_variant(
     *,
     estimate: Callable[[Subject, CamParams], float],
     check: Callable[[Subject, CamParams], None],
+    problem: Callable[[Graph, Head], str | None] = _for_every_model,
     takes: tuple[str, ...] = (),
 ) -> Callable[[Callable[[Subject, CamParams], Weighted]], WeightedVariant]:
     """A decorator that makes a variant of the function that computes its weighted channels; see `MapVariant`."""
@@ -72,7 +79,7 @@ def weighted_variant(
     def made(compute: Callable[[Subject, CamParams], Weighted]) -> WeightedVariant:
         return WeightedVariant(
             name, summary, paper, passes, caution, takes,
-            compute=maps_of(compute), estimate=estimate, check=check, cam_layer=True,
+            compute=maps_of(compute), estimate=estimate, check=check, problem=problem, cam_layer=True,
         )  # fmt: skip
 
     return made
