@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from service.arrays import Floats
 from service.errors import MethodNotValid
-from service.explainers.cam.components import largest_positive
+from service.explainers.cam.components import largest_eigenpair, largest_positive
 from service.explainers.cam.eigen import check_component, same_for_all
-from service.explainers.cam.eigenpairs import largest_eigenpair
 from service.explainers.layers import layer_for
 from service.explainers.passes import values_at
 from service.explainers.variants import Maps, variant
@@ -96,10 +95,12 @@ def kernel_component(activations: Floats, kernel: str, progress: Progress) -> Fl
     flat = activations.reshape(-1, channels).astype(np.float64)
     centred = flat - flat.mean(axis=0)
     matrix = KERNELS[kernel](centred @ centred.T, 1 / channels)
+    # What rounding leaves of a matrix that centring makes 0.
+    nothing = 8 * len(matrix) * np.finfo(np.float64).eps * float(np.abs(matrix).max())
     means = matrix.mean(axis=0)
     matrix -= means
     matrix -= means[:, None] - means.mean()
     if not np.isfinite(matrix).all():
         return np.full((height, width), np.nan, np.float32)
     value, vector = largest_eigenpair(matrix, progress)
-    return largest_positive(vector.reshape(height, width) * math.sqrt(max(value, 0)))
+    return largest_positive(vector.reshape(height, width) * (math.sqrt(value) if value > nothing else 0))

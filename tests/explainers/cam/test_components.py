@@ -10,8 +10,7 @@ import pytest
 
 from service.errors import MethodNotValid
 from service.explainers.base import Progress
-from service.explainers.cam.components import component_along_sum
-from service.explainers.cam.eigenpairs import largest_eigenpair
+from service.explainers.cam.components import component_along_sum, largest_eigenpair
 from service.explainers.cam.kpca import KERNELS, kernel_component
 from service.models.loaded import LoadedModel
 
@@ -121,6 +120,12 @@ def test_kernels_by_pairs_of_cells(kernel: str, scale: float) -> None:
     activations = (np.random.default_rng(6).normal(size=(5, 4, 7)) ** 2 * scale).astype(np.float32)
     found = kernel_component(activations, kernel, Progress())
     np.testing.assert_allclose(found, by_pairs(activations, kernel), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_cells_that_are_all_alike_have_no_component(kernel: str) -> None:
+    activations = np.full((5, 4, 3), 0.1, np.float32) * np.array([1, 7, 1e4], np.float32)
+    np.testing.assert_array_equal(kernel_component(activations, kernel, Progress()), np.zeros((5, 4)))
 
 
 def test_kpcacam_of_two_cells_on_paper() -> None:

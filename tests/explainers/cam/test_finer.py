@@ -71,7 +71,7 @@ def test_of_equal_scores_the_first_is_nearest() -> None:
 
 
 def test_the_views_of_an_image_are_compared_with_its_own_nearest() -> None:
-    """Of the image times f the scores are 7f, 8f, 7f + 1.05: from f = 1.05 on, the nearest to class 0 is class 2, by
+    """The scores of the image times f are 7f, 8f, 7f + 1.05: from f = 1.05 on, the nearest to class 0 is class 2, by
     which its map would be 0."""
     net = nets.pencil()
     kernel = np.array([[6, 0, 6, 0], [0, 12, 0, 0]], np.float32)

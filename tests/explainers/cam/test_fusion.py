@@ -73,7 +73,7 @@ def test_two_layers_on_paper(pencil: LoadedModel, fuse: str, target: str, expect
     [("max", [[1, 1], [0.5, 1]]), ("mean", [[0.75, 1], [0.25, 0.5]]), ("product", [[0.5, 1], [0, 0]])],
 )
 def test_shares_of_the_maximum_are_fused(pencil: LoadedModel, fuse: str, expected: Any) -> None:
-    """Of a signed map what is below 0 is cut off, and a map without any evidence stays 0."""
+    """What is below 0 in a signed map is cut off, and a map without any evidence stays 0."""
     wide, tall = np.array([[2, 4], [-9, 0]], np.float32), np.array([[6, 6], [3, 6]], np.float32)
     told = Warned("a", "A.")
     found = [
