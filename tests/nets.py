@@ -271,6 +271,7 @@ class _Cut:
         self.ruled, self.value_and_gradient, self.scan = backend.ruled, backend.value_and_gradient, backend.scan
         self.fits, self.rows, self.share = backend.fits, backend.rows, backend.share
         self.relevances = backend.relevances
+        self.shape, self.hessian_products = backend.shape, backend.hessian_products
         self._backend, self._size = backend, size
         self.chunk = lambda graph, shape, backward=False, seconds=0.5: size
 

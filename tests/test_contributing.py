@@ -132,7 +132,7 @@ def test_the_variant_is_written_in_one_place(copy: Path) -> None:
 
 def test_the_catalogue_and_the_schema_have_the_variant(running: Service) -> None:
     row = row_of(running, "cam")
-    assert row["summary"].endswith("in ten definitions.")
+    assert row["summary"].endswith("in 15 definitions.")
     (variant,) = [each for each in row["variants"] if each["name"] == "counterfactual"]
     assert (variant["paper"], variant["passes"]) == (
         "https://arxiv.org/abs/1610.02391", "1 forward, 1 backward a target",

@@ -99,6 +99,19 @@ class Progress:
         return None
 
 
+class Part(Progress):
+    """The progress of one of `count` parts of a computation, told to the whole's as if all took as long."""
+
+    def __init__(self, whole: Progress, place: int, count: int) -> None:
+        self._whole, self._place, self._count = whole, place, count
+
+    def __call__(
+        self, done: int, total: int, loss: float | None = None, snapshot: Callable[[], Snapshot] | None = None
+    ) -> None:
+        """Tells the whole. A part is no state to go on from, so `snapshot` goes no further."""
+        self._whole(self._place * total + done, self._count * total, loss)
+
+
 class Explainer(ABC, Generic[P]):
     """A method with parameters P. The class says everything about itself: route, schema, drawing, catalogue follow."""
 
@@ -183,10 +196,14 @@ class Explainer(ABC, Generic[P]):
         return False
 
     @classmethod
-    def unused(cls, params: P) -> list[str]:
-        """Parameters that the variant `params` chooses does not take."""
+    def unused(cls, params: P) -> dict[str, str]:
+        """Parameters that are not read beside the others, such as those that the variant does not take, with why."""
         name = cls.variant(params).name
-        return [parameter for parameter, variants in cls.only.items() if name not in variants]
+        return {
+            parameter: f"{name} does not take it; it is for {', '.join(variants)}"
+            for parameter, variants in cls.only.items()
+            if name not in variants
+        }
 
     @classmethod
     def variant(cls, params: P) -> Variant:

@@ -1,4 +1,4 @@
-"""Weighted sums of a layer's channels: A and G are the (h, w, k) float32 activations and gradients of one layer."""
+"""Weighted channels of a layer: A and G are its (h, w, k) float32 activations and gradients."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from service.arrays import Floats
 
 def by_mean_gradient(activations: Floats, gradients: Floats) -> Floats:
     """ReLU(Σ_k a_k A_k), a_k = mean_ij G_ijk: (h, w), >= 0. Selvaraju et al. 2017, arXiv 1610.02391, eq. 1 and 2."""
-    return weighted(activations, gradients.mean(axis=(0, 1), dtype=np.float64))
+    return clipped(weighted(activations, gradients.mean(axis=(0, 1), dtype=np.float64)).sum(axis=2))
 
 
-def weighted(activations: Floats, weights: NDArray[np.float64], *, positive: bool = True) -> Floats:
-    """Σ_k w_k A_k, clipped at 0 where `positive`: (h, w) float32."""
-    total = activations.astype(np.float64) @ weights
-    return clipped(total) if positive else np.asarray(total, np.float32)
+def weighted(activations: Floats, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """w_k A_k: the channels (h, w, k) float64, weighted by (k,), or cell by cell by (h, w, k)."""
+    return np.asarray(activations.astype(np.float64) * weights)
 
 
 def clipped(values: NDArray[np.float64]) -> Floats:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from service.models.graph.preprocess import NetworkInput
 
 CHOSEN = ((None, None, 2), "int32")
+MIXED = ((None, None, None), "float32")
 
 
 def batch_of(image: NetworkInput) -> tuple[tuple[int | None, ...], str]:
@@ -53,20 +54,69 @@ def values_at(subject: Subject, layer: Tensor) -> tuple[Floats, Floats]:
 def gradients_plan(subject: Subject, layer: Tensor, rule: ReluRule | None = None) -> Plan:
     """A plan: batch (b, h, w, c), chosen (b, targets, 2) → the layer's values (b, …), gradients (b, targets, …), scores
     (b, n), all float32."""
+    ops, targets = subject.backend.ops, subject.targets
+
+    def scores(matrix: Value, chosen: Value) -> list[Value]:
+        return targets.scores(ops, matrix, chosen)
+
+    return _gradients_plan(subject, layer, ("gradients", rule), CHOSEN, scores, rule)
+
+
+def mixed_gradients_plan(subject: Subject, layer: Tensor) -> Plan:
+    """A plan as `gradients_plan`, with weights (b, targets, n) in place of pairs: each target is the sum of all scores
+    with these weights."""
+    ops, count = subject.backend.ops, len(subject.targets.pairs)
+
+    def scores(matrix: Value, weights: Value) -> list[Value]:
+        return [ops.sum(matrix * weights[:, place], axis=1) for place in range(count)]
+
+    return _gradients_plan(subject, layer, ("mixed gradients",), MIXED, scores)
+
+
+def _gradients_plan(
+    subject: Subject,
+    layer: Tensor,
+    key: tuple[Hashable, ...],
+    asked: tuple[tuple[int | None, ...], str],
+    scores: Callable[[Value, Value], list[Value]],
+    rule: ReluRule | None = None,
+) -> Plan:
     backend, graph, image, targets = subject.backend, subject.graph, subject.image, subject.targets
     ops = backend.ops
 
     def passes(batch: Value, chosen: Value) -> tuple[Value, Value, Value]:
+        feeds = {graph.inputs[0]: batch}
+        (values,), gradients, (value,) = backend.gradients(
+            graph, feeds, [layer], [targets.tensor], lambda value: scores(targets.matrix(ops, value), chosen), rule
+        )
+        stacked = ops.stack([ops.cast(gradient, "float32") for (gradient,) in gradients], axis=1)
+        return ops.cast(values, "float32"), stacked, targets.matrix(ops, value)
+
+    rows = backend.rows(graph, image.size, backward=layer in graph.inputs)
+    known_by = (*key, layer.path, targets.key, len(targets.pairs))
+    return backend.compiled(known_by, passes, [batch_of(image), asked], rows=rows)
+
+
+def curvature_plan(subject: Subject, layer: Tensor) -> Plan:
+    """A plan as `gradients_plan`, with a result more between gradients and scores: for each target the product
+    (b, targets, …) of its score's Hessian at the layer with the layer's values.
+
+    Raises MethodNotValid where an operation behind the layer has no second derivative.
+    """
+    backend, graph, image, targets = subject.backend, subject.graph, subject.image, subject.targets
+    ops = backend.ops
+
+    def passes(batch: Value, chosen: Value) -> tuple[Value, Value, Value, Value]:
         def scores(value: Value) -> list[Value]:
             return targets.scores(ops, targets.matrix(ops, value), chosen)
 
         feeds = {graph.inputs[0]: batch}
-        (values,), gradients, (value,) = backend.gradients(graph, feeds, [layer], [targets.tensor], scores, rule)
-        stacked = ops.stack([ops.cast(gradient, "float32") for (gradient,) in gradients], axis=1)
-        return ops.cast(values, "float32"), stacked, targets.matrix(ops, value)
+        values, gradients, products, (value,) = backend.hessian_products(graph, feeds, layer, [targets.tensor], scores)
+        found = (ops.stack([ops.cast(each, "float32") for each in some], axis=1) for some in (gradients, products))
+        return ops.cast(values, "float32"), *found, targets.matrix(ops, value)
 
-    key = ("gradients", layer.path, targets.key, len(targets.pairs), rule)
-    rows = backend.rows(graph, image.size, backward=layer in graph.inputs)
+    rows = backend.rows(graph, image.size, backward=True)
+    key = ("curvature", layer.path, targets.key, len(targets.pairs))
     return backend.compiled(key, passes, [batch_of(image), CHOSEN], rows=rows)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from service.arrays import Floats
     from service.explainers.base import Progress
     from service.explainers.targets import Targets
     from service.models.backends.interface import Backend
@@ -19,6 +20,7 @@ class Subject:
 
     `backend` computes, on the network `graph`; `image` is what the network sees (1, h, w, c), zeros for methods that
     look at none; `targets` are the scores that are explained; `progress` is told what is done, and may stop the call.
+    `scores` are the (n,) scores of the image itself where `image` is an altered view of it, and None where it is not.
     """
 
     backend: Backend
@@ -26,3 +28,4 @@ class Subject:
     image: NetworkInput
     targets: Targets
     progress: Progress
+    scores: Floats | None = None

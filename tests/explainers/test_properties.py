@@ -60,6 +60,26 @@ def ask(model: LoadedModel, name: str, variant: str | None, seed: int = 1, **mor
     return dict(nets.explain(model, name, image_for(model, seed), **params).arrays)
 
 
+@pytest.mark.parametrize("net", ["random", "random of keras 2"])
+@pytest.mark.parametrize("more", [{"layers": "first,second", "fuse": "mean"}, {"smooth": "augment"}])
+@pytest.mark.parametrize("variant", [name for family, name in CALLS if family == "cam"])
+def test_fused_and_smoothed(net: str, variant: str, more: dict[str, Any]) -> None:
+    model = network(net)
+    before = nets.state(model.keras_model)
+    try:
+        first = ask(model, "cam", variant, **more)
+    except MethodNotValid:
+        assert variant in ("cam", "eigencam", "kpcacam")
+        return
+    traces = model.backend.traces
+    np.testing.assert_array_equal(first["heatmap"], ask(model, "cam", variant, **more)["heatmap"])
+    assert np.isfinite(first["heatmap"]).all()
+    assert first["heatmap"].any()
+    ask(model, "cam", variant, seed=2, target="1", **more)
+    assert model.backend.traces == traces
+    assert nets.state(model.keras_model) == before
+
+
 @pytest.mark.parametrize("net", NETWORKS)
 @pytest.mark.parametrize(("name", "variant"), CALLS)
 def test_properties(net: str, name: str, variant: str | None) -> None:
@@ -124,7 +144,12 @@ def test_a_stopped_call_leaves_no_trace(name: str, params: dict[str, Any]) -> No
 
 
 @pytest.mark.parametrize(
-    ("name", "params", "steps"), [("occlusion", {"patch": "1"}, 6), ("saliency", {"method": "vargrad"}, 25)]
+    ("name", "params", "steps"),
+    [
+        ("occlusion", {"patch": "1"}, 6),
+        ("saliency", {"method": "vargrad"}, 25),
+        ("cam", {"method": "ablationcam", "smooth": "eigen"}, 2),
+    ],
 )
 def test_results_do_not_depend_on_how_the_work_is_cut(name: str, params: dict[str, Any], steps: int) -> None:
     model = network("flat")

@@ -34,6 +34,13 @@ def described(method: str, parameter: str) -> str:
     [
         (variant("cam", "ablationcam"), ["(y - y_k) / |y|", "paper divides by y"]),
         (variant("cam", "scorecam"), ["a logit where there is one", "constant on the image are left out"]),
+        (variant("cam", "gradcam_elementwise"), ["Behind a ReLU", "it is layercam"]),
+        (variant("cam", "eigengradcam"), ["correlates with Σ_k G_k·A_k", "its mean is 0"]),
+        (variant("cam", "kpcacam"), ["Knows no class", "each channel's mean removed"]),
+        (variant("cam", "shapleycam"), ["piecewise linear", "the paper's own", "is not used"]),
+        (variant("cam", "finercam"), ["Several of them count the same", "weighs them by their probabilities"]),
+        (described("cam", "layers"), ["clipped at 0, divided by its maximum", "largest"]),
+        (described("cam", "smooth"), ["6 views", "correlates with the sum, clipped at 0"]),
         (variant("saliency", "guided_backprop"), ["ReLU6 is taken as a ReLU", "ceiling of 6"]),
         (variant("saliency", "deconvnet"), ["ReLU6 is taken as a ReLU"]),
         (variant("saliency", "guided_gradcam"), ["ReLU6 is taken as a ReLU"]),

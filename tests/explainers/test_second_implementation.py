@@ -52,10 +52,13 @@ class Reference:
 
     def at_layer(self, image: Array, weights: Array) -> Array:
         """∂(weights·logits)/∂A of the first convolution."""
-        _, second, _ = self.forward(image)
+        return self.at_activations(np.maximum(self.forward(image)[0], 0), weights)
+
+    def at_activations(self, activations: Array, weights: Array) -> Array:
+        """The same where the first convolution gives `activations`."""
+        second = np.tanh(conv(activations, *self.weights[2:4], 1))
         upstream = (self.weights[4] @ weights).reshape(second.shape) * (1 - second**2)
-        before = self.forward(image)[0]
-        return conv_backward(upstream, self.weights[2], 1, before.shape)
+        return conv_backward(upstream, self.weights[2], 1, activations.shape)
 
     def at_input(self, image: Array, weights: Array, rule: str = "gradient") -> Array:
         before = self.forward(image)[0]
@@ -105,6 +108,15 @@ def test_backward_is_the_finite_difference(reference: Reference, image: Array, t
         assert found[place] == pytest.approx(difference, rel=1e-5, abs=1e-8)
 
 
+def component(evidence: Array) -> Array:
+    """The first principal component of cells (h, w, k), from the covariance; signed as the sum over channels."""
+    cells = evidence.reshape(-1, evidence.shape[2])
+    centred = cells - cells.mean(0)
+    _, vectors = np.linalg.eigh(centred.T @ centred)
+    projected = (centred @ vectors[:, -1]).reshape(evidence.shape[:2])
+    return projected * np.sign(np.corrcoef(projected.ravel(), evidence.sum(2).ravel())[0, 1])
+
+
 CAMS: dict[str, Callable[[Array, Array], Array]] = {
     "gradcam": lambda a, g: np.maximum(np.einsum("hwk,k->hw", a, g.mean((0, 1))), 0),
     "hirescam": lambda a, g: np.maximum((a * g).sum(2), 0),
@@ -114,6 +126,8 @@ CAMS: dict[str, Callable[[Array, Array], Array]] = {
         np.einsum("hwk,k->hw", a, (g**2 / (2 * g**2 + a.sum((0, 1)) * g**3 + (g == 0)) * np.maximum(g, 0)).sum((0, 1))),
         0,
     ),
+    "gradcam_elementwise": lambda a, g: np.maximum(a * g, 0).sum(2),
+    "eigengradcam": lambda a, g: component(a * g),
 }
 
 
@@ -126,6 +140,56 @@ def test_cam(model: LoadedModel, reference: Reference, image: Array, method: str
     close(
         nets.explain(model, "cam", image, method=method, layer="first", target=str(target)).arrays["heatmap"], expected
     )
+
+
+# What the channels of each are, whose component takes the sum's place.
+CHANNELS: dict[str, Callable[[Array, Array], Array]] = {
+    "gradcam": lambda a, g: a * g.mean((0, 1)),
+    "hirescam": lambda a, g: a * g,
+    "layercam": lambda a, g: a * np.maximum(g, 0),
+    "gradcam_elementwise": lambda a, g: np.maximum(a * g, 0),
+}
+
+
+@pytest.mark.parametrize("method", CHANNELS)
+def test_a_component_in_place_of_the_sum(model: LoadedModel, reference: Reference, image: Array, method: str) -> None:
+    point = image[0].astype(np.float64)
+    activations = np.maximum(reference.forward(point)[0], 0)
+    expected = component(CHANNELS[method](activations, reference.at_layer(point, np.eye(4)[3])))
+    params: dict[str, Any] = {"method": method, "layer": "first", "target": "3", "smooth": "eigen"}
+    close(nets.explain(model, "cam", image, **params).arrays["heatmap"], np.maximum(expected, 0))
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_shapleycam(model: LoadedModel, reference: Reference, image: Array, target: int) -> None:
+    """The Hessian along A is the finite difference of the gradient."""
+    weights, step = np.eye(4)[target], 1e-5
+    activations = np.maximum(reference.forward(image[0].astype(np.float64))[0], 0)
+    behind, gradient, ahead = (
+        reference.at_activations(activations * factor, weights) for factor in (1 - step, 1, 1 + step)
+    )
+    slope = gradient - (ahead - behind) / (2 * step) / 2
+    plain = np.maximum(activations @ gradient.mean((0, 1)), 0)
+    expected = np.maximum(activations @ slope.mean((0, 1)), 0)
+    assert np.abs(expected - plain).max() > 0.05 * plain.max()
+    params: dict[str, Any] = {"method": "shapleycam", "layer": "first", "target": str(target)}
+    close(nets.explain(model, "cam", image, **params).arrays["heatmap"], expected)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize(("references", "strength"), [(1, 1.0), (2, 0.5), (3, 2.0)])
+def test_finercam(
+    model: LoadedModel, reference: Reference, image: Array, target: int, references: int, strength: float
+) -> None:
+    point = image[0].astype(np.float64)
+    before, _, logits = reference.forward(point)
+    others = sorted(set(range(4)) - {target}, key=lambda each: abs(logits[each] - logits[target]))[:references]
+    weights = np.eye(4)[target] - strength * np.eye(4)[others].mean(0)
+    expected = CAMS["gradcam"](np.maximum(before, 0), reference.at_layer(point, weights))
+    params: dict[str, Any] = {"references": references, "strength": strength, "layer": "first", "target": str(target)}
+    found = nets.explain(model, "cam", image, method="finercam", **params)
+    assert found.parameters["compared_with"] == [others]
+    close(found.arrays["heatmap"], expected)
 
 
 @pytest.mark.parametrize("target", [1, 3])

@@ -52,7 +52,11 @@ def test_small_numbers_are_words(count: int, word: str) -> None:
 
 
 def test_a_family_says_which_parameters_are_for_whom() -> None:
-    assert BY_NAME["cam"].only == {"max_channels": ("scorecam",)}
+    assert BY_NAME["cam"].only == {
+        "max_channels": ("scorecam",),
+        "kernel": ("kpcacam",),
+        **dict.fromkeys(("references", "strength"), ("finercam",)),
+    }
     assert BY_NAME["saliency"].only == {
         **dict.fromkeys(("samples", "noise", "seed"), ("smoothgrad", "squaregrad", "vargrad")),
         **dict.fromkeys(("steps", "baseline"), ("integrated_gradients",)),

@@ -49,12 +49,16 @@ def importers(root: Path) -> dict[str, set[str]]:
 
 
 def crumbs(root: Path) -> list[str]:
-    """The files of at most sixty lines that one other file imports, and which hold code."""
+    """The files of at most sixty lines that one other file imports, and which hold code. A variant, which its family's
+    table imports, has a file of its own however short it is."""
     by = importers(root)
     return [
         name
         for name, path in files(root).items()
-        if len(by.get(name, ())) == 1 and _length(path) <= CRUMB_LINES and path.name != "__init__.py"
+        if len(importing := by.get(name, set())) == 1
+        and not next(iter(importing)).endswith(".variants")
+        and _length(path) <= CRUMB_LINES
+        and path.name != "__init__.py"
     ]
 
 

@@ -98,13 +98,8 @@ def parse(explainer: Explainer, given: Fields, **fixed: str) -> tuple[ExplainerP
     """
     given = with_planes(explainer.Params, given)
     params, options = _parsed(explainer.Params, options_of(explainer), given, fixed)
-    idle = [name for name in explainer.unused(params) if name in given]
-    if idle:
-        variant = explainer.variant(params).name
-        problems = [
-            FieldError((name,), f"{variant} does not take it; it is for {', '.join(explainer.only[name])}")
-            for name in idle
-        ]
+    problems = [FieldError((name,), why) for name, why in explainer.unused(params).items() if name in given]
+    if problems:
         raise InvalidParameter(in_one(problems), errors=problems)
     drawn = (ANIMATION,) if options.format and moves(explainer, options.format) else options.outputs or ()
     return explainer.for_outputs(params, drawn), options

@@ -37,6 +37,7 @@ class Around:
         self._backend = backend
         self.ops = backend.ops
         self.chunk, self.rows, self.fits, self.share = backend.chunk, backend.rows, backend.fits, backend.share
+        self.shape, self.hessian_products = backend.shape, backend.hessian_products
         self.gradients, self.value_and_gradient = backend.gradients, backend.value_and_gradient
         self.ruled, self.scan, self.relevances = backend.ruled, backend.scan, backend.relevances
 

@@ -8,10 +8,10 @@ import numpy as np
 
 from service.arrays import Floats
 from service.explainers.cam.gradients import check_layer
+from service.explainers.cam.weighted import Weighted, weighted_variant
 from service.explainers.channels import weighted
 from service.explainers.layers import layer_for
 from service.explainers.passes import batch_of, chunks, values_at
-from service.explainers.variants import Maps, variant
 
 if TYPE_CHECKING:
     from service.arrays import Value
@@ -26,7 +26,7 @@ def _passes(subject: Subject, params: CamParams) -> float:
     return 2 + (layer.shape[-1] or 1) * share
 
 
-@variant(
+@weighted_variant(
     "ablationcam",
     "ReLU(Σ_k w_k A_k) with w_k = (y - y_k) / |y|, y_k the score when channel k is 0.",
     "https://openaccess.thecvf.com/content_WACV_2020/html/"
@@ -36,10 +36,9 @@ def _passes(subject: Subject, params: CamParams) -> float:
     "negative score does not turn the map over.",
     estimate=_passes,
     check=check_layer,
-    cam_layer=True,
 )
-def ablationcam(subject: Subject, params: CamParams) -> Maps:
-    """Gives a map (h, w) >= 0 a target: ReLU(Σ_k w_k A_k), w_k = (y - y_k) / |y| with y_k the score when A_k is 0.
+def ablationcam(subject: Subject, params: CamParams) -> Weighted:
+    """Gives the channels w_k A_k of each target, w_k = (y - y_k) / |y| with y_k the score when A_k is 0.
 
     Ramaswamy and Desai 2020, WACV; the paper divides by y, here by its absolute value, so that a negative score does
     not turn the map over.
@@ -51,8 +50,8 @@ def ablationcam(subject: Subject, params: CamParams) -> Maps:
     without = targets.values(_without_each(subject, entry.output, activations.shape[-1]))
     wide = score.astype(np.float64)
     drops = (wide - without) / np.maximum(np.abs(wide), 1e-12)
-    maps = [weighted(activations, column) for column in drops.T]
-    return Maps(maps, scores, {"layer": entry.path, "divided_by": np.abs(score).tolist()})
+    channels = (weighted(activations, column) for column in drops.T)
+    return Weighted(channels, scores, {"layer": entry.path, "divided_by": np.abs(score).tolist()})
 
 
 def _without_each(subject: Subject, layer: Tensor, count: int) -> Floats:

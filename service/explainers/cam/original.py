@@ -51,7 +51,10 @@ def dense_behind_pooling(graph: Graph, head: Head) -> PooledDense | None:
 
 
 def _head(subject: Subject, params: CamParams) -> PooledDense:
-    """Raises MethodNotValid for another kind of head, for a neuron as target, and for another layer than the pooled."""
+    """Raises MethodNotValid for another kind of head, a neuron as target, and another layer than the pooled one, or
+    several."""
+    if params.layers:
+        raise MethodNotValid(f"method {params.method} works at the pooled layer only, so it takes no 'layers'")
     head, name = subject.targets.head, params.layer
     found = dense_behind_pooling(subject.graph, head) if head else None
     if found is None:
@@ -89,5 +92,6 @@ def pooled_cam(subject: Subject, params: CamParams) -> Maps:
     columns = head.class_weights
     pairs = subject.targets.resolved(scores).pairs
     weights = [columns[:, a] - (columns[:, b] if b != NOTHING else 0) for a, b in pairs]
-    maps = [weighted(activations, column.astype(np.float64), positive=False) for column in weights]
+    sums = (weighted(activations, column.astype(np.float64)).sum(axis=2) for column in weights)
+    maps = [np.asarray(total, np.float32) for total in sums]
     return Maps(maps, scores, {"layer": head.pooled.path})

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from service.arrays import Floats
 from service.explainers.cam.gradients import check_layer
+from service.explainers.cam.weighted import Channels, Weighted, weighted_variant
 from service.explainers.channels import weighted
 from service.explainers.layers import layer_for
 from service.explainers.passes import batch_of, chunks, scores_plan, values_at
-from service.explainers.variants import Maps, Warned, variant
+from service.explainers.variants import Warned
 
 if TYPE_CHECKING:
     from service.arrays import Value
@@ -25,7 +26,7 @@ def _passes(subject: Subject, params: CamParams) -> float:
     return 2 + min(channels, params.max_channels or channels)
 
 
-@variant(
+@weighted_variant(
     "scorecam",
     "ReLU(Σ_k w_k A_k) with w the softmax of each channel's rise in score when it masks the image. The score is the "
     "one that is explained, a logit where there is one.",
@@ -36,10 +37,9 @@ def _passes(subject: Subject, params: CamParams) -> float:
     estimate=_passes,
     check=check_layer,
     takes=("max_channels",),
-    cam_layer=True,
 )
-def scorecam(subject: Subject, params: CamParams) -> Maps:
-    """Gives a map (h, w) >= 0 a target: ReLU(Σ_k w_k A_k), w = softmax over channels of the rise in score.
+def scorecam(subject: Subject, params: CamParams) -> Weighted:
+    """Gives the channels w_k A_k of each target, w = softmax over channels of the rise in score.
 
     M_k = minmax(up(A_k)); the rise is the score (logit) of x·M_k minus that of the baseline, an input of zeros.
     Wang et al. 2020, arXiv 1910.01279, algorithm 1. With probabilities in place of logits the softmax makes all
@@ -58,10 +58,10 @@ def scorecam(subject: Subject, params: CamParams) -> Maps:
     detail = f"{left_out} channels of smaller spatial deviation were left out; raise max_channels for all"
     warnings = (Warned("channels_left_out", detail),) if left_out else ()
     if not len(channels):
-        return Maps([np.zeros(activations.shape[:2], np.float32)] * len(subject.targets.pairs), scores, said)
+        return Weighted([np.zeros_like(activations, np.float64)] * len(subject.targets.pairs), scores, said)
     maps = activations[..., channels]
     values = subject.targets.resolved(scores).values(_masked(subject, maps)).astype(np.float64)
-    return Maps([_summed(maps, column) for column in (values[1:] - values[:1]).T], scores, said, warnings)
+    return Weighted((_by_rise(maps, rises) for rises in (values[1:] - values[:1]).T), scores, said, warnings)
 
 
 def usable_channels(activations: Floats, most: int | None) -> NDArray[np.intp]:
@@ -75,7 +75,7 @@ def usable_channels(activations: Floats, most: int | None) -> NDArray[np.intp]:
     return np.sort(varying[np.argsort(-spread, kind="stable")[:most]])
 
 
-def _summed(maps: Floats, rises: NDArray[np.float64]) -> Floats:
+def _by_rise(maps: Floats, rises: NDArray[np.float64]) -> Channels:
     exponential = np.exp(rises - rises.max())
     return weighted(maps, exponential / exponential.sum())
 

@@ -102,6 +102,9 @@ class Backend(Protocol):
     ) -> float:
         """About how much of a pass's time a part of it takes."""
 
+    def shape(self, graph: Graph, size: tuple[int, int], tensor: Tensor) -> tuple[int, ...]:
+        """The shape of a value, without the batch, for an input of that size."""
+
     def fits(self, graph: Graph, size: tuple[int, int]) -> bool:
         """Whether one image of that size stays within memory, forward and backward."""
 
@@ -115,6 +118,16 @@ class Backend(Protocol):
         rule: GradientRule | None = None,
     ) -> tuple[list[Value], list[list[Value]], list[Value]]:
         """One forward pass, and a backward pass for each score."""
+
+    def hessian_products(
+        self,
+        graph: Graph,
+        feeds: Mapping[Tensor, Value],
+        watched: Tensor,
+        fetches: Sequence[Tensor],
+        scores: Callable[..., list[Value]],
+    ) -> tuple[Value, list[Value], list[Value], list[Value]]:
+        """Gradients of scores, and the products of their Hessians with the value they are taken at."""
 
     def relevances(
         self,

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from service.arrays import Array, Function, Ops, Value
-from service.errors import OutOfMemory
+from service.errors import MethodNotValid, OutOfMemory
 from service.models.backends.gradients import OwnGradients
 from service.models.backends.incremental.occluded import WindowScores
 from service.models.backends.incremental.schedule import schedule
@@ -155,6 +155,10 @@ class TensorFlowBackend:
         whole = sum(OperationCost.of_node(node, there).seconds for node in graph.nodes)
         return sum(OperationCost.of_node(node, shapes).seconds for node in nodes) / max(whole, 1e-12)
 
+    def shape(self, graph: Graph, size: tuple[int, int], tensor: Tensor) -> tuple[int, ...]:
+        """The shape of a value, without the batch, for an input of `size`, whatever the file leaves open."""
+        return shapes_at(graph, size)[tensor]
+
     def fits(self, graph: Graph, size: tuple[int, int]) -> bool:
         """Whether a forward and a backward pass of one image stay within four times the memory budget of a step."""
         return activation_bytes(graph, size) * 2 <= self._call_bytes * 4
@@ -189,6 +193,48 @@ class TensorFlowBackend:
         values = [seen[tensor] for tensor in watched]
         zero = tf.UnconnectedGradients.ZERO
         return values, [tape.gradient(total, values, unconnected_gradients=zero) for total in totals], fetched
+
+    def hessian_products(
+        self,
+        graph: Graph,
+        feeds: Mapping[Tensor, Value],
+        watched: Tensor,
+        fetches: Sequence[Tensor],
+        scores: Callable[..., list[Value]],
+    ) -> tuple[Value, list[Value], list[Value], list[Value]]:
+        """One forward pass, and for each score a backward pass and one through both: second derivatives.
+
+        Gives the value of `watched`; for each score, as of `gradients`, its gradient G with respect to that value, and
+        the product of its Hessian with the value, which is the gradient of Σ G·v with v held at the value; and the
+        fetched values. Images of a batch stand for themselves. Raises MethodNotValid where an operation has no second
+        derivative. Use inside a compiled function.
+        """
+        seen: dict[Tensor, Value] = {}
+        zero = tf.UnconnectedGradients.ZERO
+        with tf.GradientTape(persistent=True, watch_accessed_variables=False) as outer:
+            with tf.GradientTape(persistent=True, watch_accessed_variables=False) as inner:
+
+                def watch(tensor: Tensor, value: Value) -> Value:
+                    if tensor is watched:
+                        outer.watch(value)
+                        inner.watch(value)
+                        seen[tensor] = value
+                    return value
+
+                fetched = graph.run(feeds, fetches, watch, [watched])
+                totals = [keras.ops.sum(score) for score in scores(*fetched)]
+            value = seen[watched]
+            gradients = [inner.gradient(total, value, unconnected_gradients=zero) for total in totals]
+            along = tf.stop_gradient(value)
+            slopes = [tf.reduce_sum(gradient * along) for gradient in gradients]
+        try:
+            products = [outer.gradient(slope, value, unconnected_gradients=zero) for slope in slopes]
+        except LookupError as error:
+            operation = str(error).rpartition(" ")[2].removesuffix("Grad")
+            raise MethodNotValid(
+                f"the operation {operation} between {watched.path!r} and the score has no second derivative"
+            ) from error
+        return value, gradients, products, fetched
 
     def relevances(
         self,

@@ -47,7 +47,7 @@ def same(first: Explanation, second: Explanation) -> None:
 @pytest.mark.parametrize("target", ["1", "top2", "0-1"])
 def test_one_forward_and_backward_for_all_gradient_cams(model: LoadedModel, target: str) -> None:
     shared = SharedPasses(model.backend)
-    assert len(FROM_GRADIENTS) == 5
+    assert len(FROM_GRADIENTS) == 6
     found = {name: explain(model, shared, name, target=target) for name in FROM_GRADIENTS}
     assert shared.runs == 1
     for name, explanation in found.items():
@@ -88,7 +88,7 @@ def test_every_method_gives_what_it_gives_alone(model: LoadedModel) -> None:
     shared = SharedPasses(model.backend)
     variants = [name for name, family in FAMILY_OF.items() if family.cost is not Cost.ASCENT and name != "cam"]
     names = [*variants, "predict", "activations", "occlusion"]
-    assert len(names) == 20
+    assert len(names) == 25
     small = {"smoothgrad": {"samples": 3}, "occlusion": {"patch": "1"}, "integrated_gradients": {"steps": 3}}
     for _ in range(2):
         for name in names:

@@ -13,6 +13,7 @@ from keras import layers
 
 from service.errors import MethodNotValid, UnknownLayer
 from service.explainers.cam.gradients import gradcam
+from service.explainers.cam.weighted import summed
 from service.models.loaded import LoadedModel
 
 
@@ -197,8 +198,9 @@ def test_chelsea_s_face_is_what_makes_her_a_cat(lite0: LoadedModel, chelsea: np.
 def test_arithmetic() -> None:
     activations = np.array([[[1, 2], [3, 4]]], np.float32)
     gradients = np.array([[[2, -4], [4, 0]]], np.float32)
-    # Weights (3, -2): 3 - 4 = -1 and 9 - 8 = 1.
-    assert gradcam.formula(activations, gradients).tolist() == [[0, 1]]
+    # Weights (3, -2): the sums are 3 - 4 = -1 and 9 - 8 = 1.
+    assert gradcam.formula(activations, gradients).tolist() == [[[3, -4], [9, -8]]]
+    assert summed(gradcam.formula(activations, gradients), "none").tolist() == [[0, 1]]
 
 
 @pytest.mark.parametrize("layer", ["gap", "scores", "2"])

@@ -14,6 +14,9 @@ from service.errors import InvalidParameter, MethodNotValid, NonFiniteResult
 from service.explainers.base import Progress
 from service.explainers.cam import gradients as by
 from service.explainers.cam.eigen import first_component
+from service.explainers.cam.variants import VARIANTS
+from service.explainers.cam.weighted import summed
+from service.explainers.variants import names_of
 from service.models.loaded import LoadedModel
 
 A = np.stack([nets.POSITIVE, nets.NEGATIVE], axis=-1)
@@ -32,6 +35,10 @@ def pencil() -> LoadedModel:
 
 def heatmap(model: LoadedModel, **params: Any) -> np.ndarray:
     return nets.explain(model, "cam", **params).arrays["heatmap"]
+
+
+def summed_of(variant: by.FromGradients, activations: np.ndarray, gradients: np.ndarray) -> np.ndarray:
+    return summed(variant.formula(activations, gradients), "none")
 
 
 # alpha = 1 / (2 + 7 G) for G = 1 … 6, and w = Σ alpha·G; the second channel has no positive gradient.
@@ -58,19 +65,19 @@ def test_from_gradients(flat: LoadedModel, method: str, target: str, expected: A
 def test_the_last_relu_is_applied_to_the_sum_and_in_layercam_to_the_gradients() -> None:
     activations = np.array([[[1, 2], [3, 0]]], np.float32)
     gradients = np.array([[[2, -1], [-1, 4]]], np.float32)
-    np.testing.assert_array_equal(by.hirescam.formula(activations, gradients), [[0, 0]])
-    np.testing.assert_array_equal(by.layercam.formula(activations, gradients), [[2, 0]])
-    np.testing.assert_allclose(by.gradcam.formula(activations, gradients), [[3.5, 1.5]])
+    np.testing.assert_array_equal(summed_of(by.hirescam, activations, gradients), [[0, 0]])
+    np.testing.assert_array_equal(summed_of(by.layercam, activations, gradients), [[2, 0]])
+    np.testing.assert_allclose(summed_of(by.gradcam, activations, gradients), [[3.5, 1.5]])
     # Σ G·A = (-1, -2), Σ A = (4, 2): weights -1/4 and -1.
-    np.testing.assert_allclose(by.xgradcam.formula(activations, gradients), [[0, 0]])
+    np.testing.assert_allclose(summed_of(by.xgradcam, activations, gradients), [[0, 0]])
     # S = (4, 2); alpha = 1/(2+8), -, 1/(2+8) for the positive gradients 2 and 4.
-    np.testing.assert_allclose(by.gradcam_plus_plus.formula(activations, gradients), [[0.2 + 0.8, 0.6]], rtol=1e-6)
+    np.testing.assert_allclose(summed_of(by.gradcam_plus_plus, activations, gradients), [[0.2 + 0.8, 0.6]], rtol=1e-6)
 
 
 def test_gradcam_plus_plus_survives_what_makes_its_fraction_infinite() -> None:
     activations = np.array([[[-1.0]]], np.float32)
-    assert by.gradcam_plus_plus.formula(activations, np.array([[[2.0]]], np.float32)) == 0
-    assert by.gradcam_plus_plus.formula(activations, np.array([[[0.0]]], np.float32)) == 0
+    assert summed_of(by.gradcam_plus_plus, activations, np.array([[[2.0]]], np.float32)) == 0
+    assert summed_of(by.gradcam_plus_plus, activations, np.array([[[0.0]]], np.float32)) == 0
 
 
 @pytest.mark.parametrize(("target", "weights"), [("0", (6, 0)), ("1", (0, 12)), ("3", (-6, -6)), ("1-0", (-6, 12))])
@@ -147,7 +154,9 @@ def test_scorecam_where_no_channel_varies(pencil: LoadedModel) -> None:
     assert [warning.code for warning in found.warnings].count("all_zero_map") == 2
 
 
-@pytest.mark.parametrize("method", ["eigencam", "scorecam", "ablationcam", "gradcam", "cam"])
+@pytest.mark.parametrize(
+    "method", ["eigencam", "eigengradcam", "kpcacam", "shapleycam", "scorecam", "ablationcam", "gradcam", "cam"]
+)
 def test_what_overflows_is_told_with_its_layer(method: str) -> None:
     net = nets.pencil()
     net.get_layer("conv").set_weights([np.full((1, 1, 1, 2), 3e38, np.float32)])
@@ -176,10 +185,7 @@ def test_ablationcam_where_a_branch_goes_round_the_layer() -> None:
     np.testing.assert_allclose(heatmap(model, method="ablationcam", layer="conv", target="0"), expected, rtol=1e-5)
 
 
-METHODS = ["gradcam", "gradcam++", "hirescam", "layercam", "xgradcam", "scorecam", "ablationcam", "eigencam", "cam"]
-
-
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", names_of(VARIANTS))
 def test_several_targets_in_one_call_are_those_of_single_calls(pencil: LoadedModel, method: str) -> None:
     together = nets.explain(pencil, "cam", method=method, target="top3")
     assert together.maps == ("heatmap:1", "heatmap:0", "heatmap:2")
