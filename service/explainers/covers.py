@@ -65,7 +65,7 @@ def _blur_shares(size: int, deviation_px: float) -> Doubles:
     kernel[radius + 1 :] = 0
     kernel /= kernel[0] + 2 * kernel[1:].sum()
     places = np.arange(size)
-    shares = kernel[np.abs(places[:, None] - places)]
+    shares: Doubles = kernel[np.abs(places[:, None] - places)]
     beyond = kernel[::-1].cumsum()[::-1][1 : size + 1]
     shares[:, 0] += beyond
     shares[:, -1] += beyond[::-1]
