@@ -30,8 +30,8 @@ LEAST_SPAN = float(np.finfo(np.float32).tiny)
     "https://arxiv.org/abs/1905.00780",
     ONE_PASS,
     "Every layer counts alike, however little its biases contribute to the score, and the map has no sign. On a "
-    "network of ReLUs the contributions sum to the score before they are rescaled, see completeness_delta; with swish, "
-    "sigmoid or tanh inside they do not.",
+    "network of ReLUs the contributions sum to the score before they are rescaled, see completeness_delta; with ReLU6 "
+    "at its ceiling, swish, sigmoid or tanh inside they do not.",
     estimate=one_pass,
     colourless=True,
 )
@@ -51,8 +51,8 @@ def fullgrad(subject: Subject, _: SaliencyParams) -> Maps:
     warnings = tuple(
         Warned(
             "completeness_delta",
-            f"image and biases contribute {delta:+.3g} more than the score ({score:.3g}): not all of the network is "
-            "ReLUs, pooling, and layers whose bias is known",
+            f"image and biases contribute {delta:+.3g} more than the score ({score:.3g}): they sum to it in "
+            "networks of ReLUs, and this one has ReLU6 at its ceiling, another activation, or layers of unknown bias",
         )
         for delta, score in zip(deltas, scores, strict=True)
         if abs(delta) > DELTA_LIMIT * abs(score)

@@ -35,8 +35,8 @@ def _passes(subject: Subject, params: SaliencyParams) -> float:
     "Mean of (x̃-b)·∂y/∂x(b + α(x̃-b)) over n noisy copies x̃ of the image, α from U(0, 1), b the baselines in turn.",
     "https://arxiv.org/abs/1906.10670",
     "n forward, n backward",
-    "An estimate: with few samples the map is as noisy as standard_error says of its sum. Depends on the baselines; its "
-    "values are Shapley values only as far as the score is linear between them and the image.",
+    "An estimate: with few samples the map is as noisy as standard_error says of its sum. It depends on the "
+    "baselines, and its values are Shapley values only as far as the score is linear between them and the image.",
     estimate=_passes,
     takes=("samples", "noise", "seed", "baseline"),
 )

@@ -49,7 +49,7 @@ def _problem(graph: Graph, head: Head) -> str | None:
     "Integrated gradients, their mean over each region of like colours, the region of the highest mean first.",
     "https://arxiv.org/abs/1906.02825",
     "steps forward, steps backward, for each baseline",
-    "Its regions are those of the colours, not the network's: it looks sharp even where the gradients are noise, and an "
+    "Its regions are those of the colours, not the network's: it looks sharp even where gradients are noise, and an "
     "object of many colours falls apart. Regions overlap, and what one has taken is lost to the next. It sums the "
     "colours, where the authors' code takes the largest. See convergence_delta.",
     estimate=_passes,
