@@ -75,7 +75,7 @@ def test_properties(net: str, name: str, variant: str | None) -> None:
     for key, values in first.items():
         assert np.isfinite(values).all()
         np.testing.assert_array_equal(values, again[key])
-        assert values.dtype in (np.float32, np.bool_)
+        assert values.dtype in (np.float32, np.bool_, np.int32)
     if name not in OF_A_LAYER:
         ask(model, name, variant, seed=2)
     if BY_NAME[name].targeted:

@@ -84,7 +84,7 @@ def _plan(subject: Subject, biases: list[Bias]) -> Plan:
         return ops.cast(ops.transpose(maps, (0, 3, 1, 2)), "float32"), sums, targets.matrix(ops, value)
 
     rows = backend.rows(graph, image.size, backward=True)
-    key = ("fullgrad", targets.key, len(targets.pairs))
+    key = ("full gradient", targets.key, len(targets.pairs))
     return backend.compiled(key, passes, [batch_of(image), CHOSEN], rows=rows)
 
 

@@ -104,7 +104,7 @@ def segments_of(image: Floats, stoppable: Callable[[], None]) -> list[Places]:
 def by_region(
     attribution: NDArray[np.float64], segments: list[Places], least: int, stoppable: Callable[[], None]
 ) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-    """Of an attribution (n,): each pixel's mean over its region, and the number of that region, from 1.
+    """Gives, of an attribution (n,), each pixel's mean over its region, and the number of that region, from 1.
 
     The next region is what is left of the segment with the highest mean over what is left of it, among those with at
     least `least` pixels left; the first of equals.

@@ -95,7 +95,7 @@ def test_real_networks_of_relus_are_complete(data: Path, tmp_path: Path, file: s
     ("activation", "scale", "told"), [("relu6", 1, False), ("relu6", 2, True), ("swish", 0.5, True)]
 )
 def test_what_is_no_relu_is_told(activation: str, scale: float, told: bool) -> None:
-    """Of ReLU6 only where it is at its ceiling, as it is for 8: of the score of (2 + 4 + 6) 6 are missing."""
+    """A ReLU6 counts only at its ceiling, as for 8: of the score of 2 + 4 + 6 there are 6 missing."""
     found = explained(nets.loaded(nets.with_activation(activation)), np.float32(scale) * nets.IMAGE, target="0")
     assert [warning.code for warning in found.warnings] == ["completeness_delta"] * told
     if told:

@@ -37,7 +37,7 @@ def nothing() -> None:
 
 
 def test_regions_on_paper() -> None:
-    """Of 6 pixels: {0, 1} has the mean 4; then of {1, 2, 3} are left 2 and 3, mean 1.5; {4} is too small; 4, 5 stay."""
+    """The mean over {0, 1} is 4; then 2 and 3 are left of {1, 2, 3}, mean 1.5; {4} is too small, and 4, 5 are last."""
     attribution = np.array([5.0, 3, 2, 1, 9, -3])
     segments = [np.array(each) for each in ([1, 2, 3], [0, 1], [4], [0, 1])]
     means, order = by_region(attribution, segments, 2, nothing)
