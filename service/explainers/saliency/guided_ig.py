@@ -86,33 +86,33 @@ def guided_ig(subject: Subject, params: SaliencyParams) -> Maps:
     baselines = params.baseline or ZERO
     starts = starts_of(subject.image, baselines)
     found = _followed(subject, params, starts)
-    maps = list((found.sum(axis=0) / len(starts)).astype(np.float32))
+    maps = list((found / len(starts)).astype(np.float32))
     rises = rises_of(subject.targets, rows, scores_of(scores, starts))
     delta, warnings = completeness(maps, rises, "use more steps, or a smaller max_dist")
     return Maps(maps, rows[0], said_of(subject.image, baselines) | delta, warnings)
 
 
 def _followed(subject: Subject, params: SaliencyParams, starts: Floats) -> Doubles:
-    """The sum along the path of each start and target, (n, targets, h, w, c)."""
+    """The sum over the starts of the gradients along the path of each target, (targets, h, w, c)."""
     image, pairs = subject.image, subject.targets.pairs
-    count = len(starts) * len(pairs)
-    first = np.repeat(starts.astype(np.float64), len(pairs), axis=0)
-    paths = [GuidedPath(image.batch[0] - start, params.fraction, params.max_dist) for start in first]
-    whole = np.stack([path.whole for path in paths])
-    places, total = np.zeros_like(first), np.zeros_like(first)
-    chosen = np.tile(np.array(pairs, np.int32), (len(starts), 1))[:, None]
+    ways = [GuidedPath(image.batch[0].astype(np.float64) - start, params.fraction, params.max_dist) for start in starts]
+    paths = [(start, target) for start in range(len(starts)) for target in range(len(pairs))]
+    places = np.zeros((len(paths), *image.shape), np.float64)
+    found = np.zeros((len(pairs), *image.shape), np.float64)
     # Each image of a batch has one target, so the plan is that of one.
     single = replace(subject, targets=replace(subject.targets, pairs=pairs[:1]))
     plan = gradients_plan(single, subject.graph.inputs[0])
     size = images_a_step(single)
     for step in range(params.steps):
-        for begin in range(0, count, size):
-            subject.progress(step * count + begin, params.steps * count)
-            part = slice(begin, begin + size)
-            batch = (first[part] + places[part] * whole[part]).astype(np.float32)
-            _, gradients, _ = plan(batch, chosen[part])
-            for path, gradient in enumerate(gradients[:, 0].astype(np.float64), start=begin):
-                after = paths[path].moved(places[path], gradient, (step + 1) / params.steps)
-                total[path] += gradient * (after - places[path]) * whole[path]
-                places[path] = after
-    return total.reshape(len(starts), len(pairs), *image.shape)
+        for begin in range(0, len(paths), size):
+            subject.progress(step * len(paths) + begin, params.steps * len(paths))
+            part = paths[begin : begin + size]
+            at = zip(part, places[begin : begin + size], strict=True)
+            batch = np.stack([starts[start] + place * ways[start].whole for (start, _), place in at])
+            chosen = np.array([[pairs[target]] for _, target in part], np.int32)
+            _, gradients, _ = plan(batch.astype(np.float32), chosen)
+            for number, (start, target) in enumerate(part):
+                gradient, before = gradients[number, 0].astype(np.float64), places[begin + number].copy()
+                places[begin + number] = ways[start].moved(before, gradient, (step + 1) / params.steps)
+                found[target] += gradient * (places[begin + number] - before) * ways[start].whole
+    return found

@@ -52,19 +52,21 @@ def integrated(subject: Subject, baselines: tuple[Baseline, ...], count: int) ->
     (rows,) = scores(subject.image.batch)
     subject = replace(subject, targets=subject.targets.resolved(rows[0]))
     starts = starts_of(subject.image, baselines)
-    maps = list((_along(subject, starts, count).sum(axis=0) / len(starts)).astype(np.float32))
+    maps = list((_along(subject, starts, count) / len(starts)).astype(np.float32))
     rises = rises_of(subject.targets, rows, scores_of(scores, starts))
     delta, warnings = completeness(maps, rises, "use more steps")
     return Maps(maps, rows[0], said_of(subject.image, baselines) | delta, warnings)
 
 
 def _along(subject: Subject, starts: Floats, count: int) -> NDArray[np.float64]:
-    """The integrals from each of the `starts` (n, h, w, c) to the image by `count` points, (n, targets, h, w, c)."""
+    """The sum of the integrals from each of the `starts` (n, h, w, c) to the image by `count` points, (targets, h, w,
+    c)."""
     image, targets = subject.image, subject.targets
     plan = gradients_plan(subject, subject.graph.inputs[0])
     points, weights = np.polynomial.legendre.leggauss(count)
     positions, shares = (points + 1) / 2, weights / 2
-    totals = np.zeros((len(starts), len(targets.pairs), *image.shape), np.float64)
+    found = np.zeros((len(targets.pairs), *image.shape), np.float64)
+    total = np.zeros_like(found)
     differences = image.batch - starts
     for part in chunks(len(starts) * count, images_a_step(subject), subject.progress):
         which, place = np.divmod(np.arange(part.start, part.stop), count)
@@ -73,5 +75,8 @@ def _along(subject: Subject, starts: Floats, count: int) -> NDArray[np.float64]:
         _, gradients, _ = plan(batch, targets.chosen(len(batch)))
         for start in np.unique(which):
             own = which == start
-            totals[start] += np.tensordot(shares[place[own]], gradients[own].astype(np.float64), axes=1)
-    return totals * differences[:, None]
+            total += np.tensordot(shares[place[own]], gradients[own].astype(np.float64), axes=1)
+            if place[own][-1] == count - 1:
+                found += total * differences[start]
+                total[:] = 0
+    return found
