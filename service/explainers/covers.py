@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from service.arrays import Array, Floats
 
 if TYPE_CHECKING:
     from service.models.graph.preprocess import NetworkInput
+
+Doubles = NDArray[np.float64]
 
 
 def covering(image: NetworkInput, value: str) -> Floats:
@@ -44,15 +47,26 @@ def blur_deviation(size: tuple[int, int]) -> float:
 
 
 def blurred(batch: Floats, deviation_px: float) -> Floats:
-    """A Gaussian blur of (1, h, w, …) with the rim repeated; the kernel ends at 3 deviations."""
-    radius = max(1, round(3 * deviation_px))
-    offsets = np.arange(-radius, radius + 1)
-    kernel = np.exp(-0.5 * (offsets / deviation_px) ** 2)
-    kernel /= kernel.sum()
+    """A Gaussian blur of (1, h, w, …) with the rim repeated; the kernel ends at 3 deviations. The same for 0."""
+    if deviation_px == 0:
+        return batch
     result = batch.astype(np.float64)
     for axis in (1, 2):
-        padding = [(radius, radius) if place == axis else (0, 0) for place in range(result.ndim)]
-        padded = np.pad(result, padding, mode="edge")
-        windows = np.lib.stride_tricks.sliding_window_view(padded, len(kernel), axis=axis)
-        result = windows @ kernel
-    return result.astype(np.float32)
+        shares = _blur_shares(result.shape[axis], deviation_px)
+        result = np.moveaxis(np.tensordot(shares, result, axes=(1, axis)), 0, axis)
+    return np.ascontiguousarray(result, np.float32)
+
+
+def _blur_shares(size: int, deviation_px: float) -> Doubles:
+    """The share (size, size) of each pixel along an axis in each blurred one; rows sum to 1. What the kernel finds
+    beyond the rim is counted to the pixel at the rim, which is how a repeated rim is blurred."""
+    radius = max(1, round(3 * deviation_px))
+    kernel = np.exp(-0.5 * (np.arange(max(radius, size) + 1) / deviation_px) ** 2)
+    kernel[radius + 1 :] = 0
+    kernel /= kernel[0] + 2 * kernel[1:].sum()
+    places = np.arange(size)
+    shares: Doubles = kernel[np.abs(places[:, None] - places)]
+    beyond = kernel[::-1].cumsum()[::-1][1 : size + 1]
+    shares[:, 0] += beyond
+    shares[:, -1] += beyond[::-1]
+    return shares

@@ -35,13 +35,20 @@ def map_warnings(name: str, values: Floats, *, coarse: bool = False) -> list[War
 
 
 def reduce_colours(values: Floats, how: str, sign: str) -> Floats:
-    """(h, w, c) signed → (h, w): absolute or positive values >= 0, or signed; the largest, the mean, or the norm."""
+    """(h, w, c) signed → (h, w): absolute or positive values >= 0, or signed; the largest, the mean, or the norm.
+
+    With `rgb` the channels stay as they are, (h, w, c).
+    """
     if sign == "signed":
+        if how == "rgb":
+            return values
         if how == "mean":
             return np.asarray(values.mean(axis=-1, dtype=np.float64), np.float32)
         places = np.abs(values).argmax(axis=-1)[..., None]
         return np.take_along_axis(values, places, axis=-1)[..., 0]
     amounts = np.abs(values) if sign == "absolute" else np.maximum(values, 0)
+    if how == "rgb":
+        return amounts
     if how == "max":
         return np.asarray(amounts.max(axis=-1), np.float32)
     if how == "mean":

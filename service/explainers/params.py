@@ -19,7 +19,7 @@ class ExplainerParams(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
 
 
-def _split(value: object) -> object:
+def as_list(value: object) -> object:
     """`"a,b"` and `3` as lists; an empty text as none."""
     if isinstance(value, int) and not isinstance(value, bool):
         return [str(value)]
@@ -32,7 +32,7 @@ def _split(value: object) -> object:
 
 def _indices(value: object) -> object:
     """`"0,4,8-11"`, `5` or `[0, 4]` as a list of indices."""
-    parts = _split(value)
+    parts = as_list(value)
     return _written_out(parts) if isinstance(parts, list) else parts
 
 
@@ -65,7 +65,7 @@ def written_beyond(indices: Sequence[int], count: int) -> str:
 
 def _layer_names(value: object) -> object:
     """Names, paths and indices; a range of indices such as `0-7` is written out."""
-    parts = _split(value)
+    parts = as_list(value)
     if not isinstance(parts, list):
         return parts
     names: list[object] = []

@@ -35,15 +35,15 @@ class Warned:
 class Maps:
     """What a variant computes: a float32 map a target, not normalised, and the (n,) `scores` of the image itself.
 
-    `parameters` are those that the variant chose itself, for the answer; `beside` are other arrays by name, one a
-    target, or one for all of them.
+    `parameters` are those that the variant chose itself, for the answer; `extras` are other arrays, one a
+    target or one for all, under the name that they have in the answer of one target.
     """
 
     values: list[Floats]
     scores: Floats
     parameters: Mapping[str, object] = field(default_factory=dict)
     warnings: tuple[Warned, ...] = ()
-    beside: Mapping[str, Sequence[Array]] = field(default_factory=dict)
+    extras: Mapping[str, Sequence[Array]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,8 @@ class MapVariant(Variant, Generic[P]):
     `compute` makes the maps; `estimate` says, before any work, how many forward passes of one image take as long.
     `check` raises every KerascopeError that `compute` would, but those that only its numbers show. `problem` says why
     the definition is not valid for a model, as a sentence; None when it is. The maps of a `signed` one speak for the
-    target and against it; one with `cam_layer` takes the model's CAM layer where the caller names no layer.
+    target and against it; one with `cam_layer` takes the model's CAM layer where the caller names no layer; those of a
+    `colourless` one are (h, w), whatever the image's channels.
     """
 
     compute: Callable[[Subject, P], Maps]
@@ -85,6 +86,7 @@ class MapVariant(Variant, Generic[P]):
     problem: Callable[[Graph, Head], str | None] = _nothing
     signed: bool = False
     cam_layer: bool = False
+    colourless: bool = False
 
 
 def variant(
@@ -100,6 +102,7 @@ def variant(
     takes: tuple[str, ...] = (),
     signed: bool = False,
     cam_layer: bool = False,
+    colourless: bool = False,
 ) -> Callable[[Callable[[Subject, P], Maps]], MapVariant[P]]:
     """A decorator that makes a variant of the function that computes it; see `MapVariant`."""
 
@@ -107,6 +110,7 @@ def variant(
         return MapVariant(
             name, summary, paper, passes, caution, takes,
             compute=compute, estimate=estimate, check=check, problem=problem, signed=signed, cam_layer=cam_layer,
+            colourless=colourless,
         )  # fmt: skip
 
     return made

@@ -159,7 +159,7 @@ class Painting:
         seen = inside(size, region or (0, 0, *size))
         down, across = shares((values.shape[0], values.shape[1]), size, region)
         beyond = LEVELS // 2 if scale == "symmetric" and region is not None else 0
-        low, high = _extremes(values.astype(np.float64), down, across)
+        low, high = extremes(values.astype(np.float64), down, across)
         zero, span = range_of(low, high, scale)
         if span == 0:
             levels = np.full(values.shape, 0 if scale == "max" else LEVELS // 2, np.float32)
@@ -209,7 +209,7 @@ class Painting:
         return levels
 
 
-def _extremes(values: Doubles, down: Floats, across: Floats) -> tuple[float, float]:
+def extremes(values: Doubles, down: Floats, across: Floats) -> tuple[float, float]:
     """The least and the largest value of the map in the pixels it covers, which need not be its own.
 
     Between four cells it is bilinear, so that both lie in pixels next to a row and a column of cells; only these are

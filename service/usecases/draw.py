@@ -19,6 +19,7 @@ from service.explainers.forms import require_drawable
 from service.explainers.maximization import MaximizationParams, displayed
 from service.explainers.params import ExplainerParams, HeatmapParams, TileParams
 from service.imaging import grid
+from service.imaging.colour_painting import ColourPainting
 from service.imaging.encoding import MOST_SIDE_PX, encode_animation, encode_png, encode_still, shrunk, shrunk_size
 from service.imaging.painting import Painting, Region, resize_map, scale_unit, shown
 from service.json_types import Json
@@ -169,7 +170,8 @@ def _heatmap_pictures(
             canvases[shape] = _canvas(params, scene, image, shape, max_side)
         photograph, size, region = canvases[shape]
         values = clipped(arrays[name], effective.get("clip"))
-        painted = Painting.of(values, size, region, effective["normalize"])
+        painting = Painting if values.ndim == 2 else ColourPainting
+        painted = painting.of(values, size, region, effective["normalize"])
         mask = arrays.get(f"mask{which}")
         for output in outputs:
             if output == "heatmap":

@@ -47,6 +47,8 @@ function control(name, schema, values, list, changed) {
     const checked = (given ?? String(schema.default)) === "true";
     return h("label", { class: "check", title: help }, h("input", { type: "checkbox", name, checked, onchange: told }), label);
   }
+  // Of a list of names each can be picked, and more written behind a comma.
+  list ??= kind.items?.enum?.map((value) => [value, value]);
   const only = kinds(schema).length === 1 && ["integer", "number"].includes(kind.type);
   const id = list && `list-${name}`;
   return h("label", { title: help }, label,

@@ -21,7 +21,8 @@ FEW: dict[str, dict[str, Any]] = {
     "smoothgrad": {"samples": 3},
     "squaregrad": {"samples": 3},
     "vargrad": {"samples": 3},
-    "integrated_gradients": {"steps": 3},
+    **dict.fromkeys(("integrated_gradients", "guided_ig", "blur_ig", "xrai"), {"steps": 3}),
+    "gradient_shap": {"samples": 3},
 }
 WISHES: list[tuple[str, dict[str, Any]]] = [
     ("activations", {}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import math
 from typing import Any
 
@@ -137,6 +138,41 @@ class TestSaliency:
         assert np.abs(picture[1, 0].astype(int) - 221).max() <= 2, "light grey where the map is 0"
         np.testing.assert_array_equal(picture[1, 1], [59, 76, 192], "the bluest where it is lowest")
         np.testing.assert_array_equal(picture, colormaps.apply(values / 12 + np.float32(0.5), "coolwarm"))
+
+    def test_gradients_in_their_colours(self, service: Service) -> None:
+        """Each pixel of the picture at the map's size is its value from -1 to 1, of the largest magnitude."""
+        query = {"reduce": "rgb", "target": "1", "size": "map", "clip": "100", "arrays": "list"}
+        body = body_of(post(service, SALIENCY, **query))
+        values = arrays(body)["heatmap"]
+        assert values.shape == (28, 28, 3)
+        assert (
+            body["method"]["parameters"] | {"sign": "signed", "normalize": "symmetric", "colormap": None}
+            == (body["method"]["parameters"])
+        )
+        expected = 255 * (0.5 + values / (2 * np.abs(values).max()))
+        found = pictures(body)
+        assert np.abs(found["heatmap"] - expected).max() < 0.51
+        photograph = pictures(body_of(post(service, SALIENCY, **query, alpha="0")))["overlay"].astype(float)
+        assert np.abs(found["overlay"] - (0.4 * photograph + 0.6 * expected)).max() < 0.6
+        original = pictures(body_of(post(service, SALIENCY, reduce="rgb", target="1,2")))
+        assert {name: picture.shape for name, picture in original.items()} == dict.fromkeys(
+            ["heatmap:1", "overlay:1", "heatmap:2", "overlay:2"], (40, 60, 3)
+        )
+
+    def test_several_baselines_in_every_form(self, service: Service) -> None:
+        """A text in a query and in a form, a list in JSON: the mean of the maps from each."""
+        query = {"method": "integrated_gradients", "target": "1", "steps": 4, "arrays": "list", "outputs": ""}
+        text = body_of(post(service, SALIENCY, **query, baseline="black,white"))
+        image = base64.b64encode(PICTURE).decode()
+        listed = body_of(service.client.post(SALIENCY, json={"image": image, **query, "baseline": ["black", "white"]}))
+        form = {"params": json.dumps(query | {"baseline": "black,white"})}
+        sent = body_of(service.client.post(SALIENCY, data=form, files={"image": ("a.png", PICTURE, "image/png")}))
+        alone = [
+            arrays(body_of(post(service, SALIENCY, **query, baseline=name)))["gradient"] for name in ("black", "white")
+        ]
+        for body in (text, listed, sent):
+            assert body["method"]["parameters"]["baseline"] == "black,white"
+            np.testing.assert_allclose(arrays(body)["gradient"], np.mean(alone, axis=0), rtol=1e-4, atol=1e-6)
 
     def test_another_colormap_stays_symmetric(self, pencils: Service) -> None:
         query = {"method": "gradient_x_input", "target": "0", "sign": "signed", "size": "map", "outputs": "heatmap"}
@@ -316,7 +352,11 @@ class TestRefused:
             ({"method": "smoothgrad", "noise": "0"}, ["noise", "greater than 0"]),
             ({"method": "smoothgrad", "seed": "-1"}, ["seed"]),
             ({"method": "integrated_gradients", "steps": "1001"}, ["steps", "less than or equal to 1000"]),
-            ({"method": "integrated_gradients", "baseline": "white"}, ["baseline", "'black'"]),
+            ({"method": "integrated_gradients", "baseline": "grey"}, ["baseline", "'black'"]),
+            ({"method": "integrated_gradients", "baseline": "white,white"}, ["baseline", "'white' is named twice"]),
+            ({"method": "guided_ig", "fraction": "0"}, ["fraction", "greater than 0"]),
+            ({"method": "blur_ig", "max_deviation": "0"}, ["max_deviation", "greater than or equal to 0.1"]),
+            ({"reduce": "rgb", "colormap": "jet"}, ["reduce=rgb", "leave colormap out"]),
             ({"method": "gradcam"}, ["method", "'gradient'", "'guided_gradcam'"]),
             ({"sign": "signed", "reduce": "l2"}, ["reduce=l2 has no sign", "max or mean"]),
             ({"sign": "negative"}, ["sign", "'signed'"]),
@@ -406,10 +446,10 @@ def test_no_method_changes_the_model(service: Service) -> None:
     methods = [
         "predict,activations,gradcam,gradcam++,hirescam,layercam,xgradcam,scorecam,ablationcam,eigencam",
         "gradient,gradient_x_input,guided_backprop,deconvnet,smoothgrad,squaregrad,vargrad,integrated_gradients",
-        "guided_gradcam,occlusion",
+        "guided_ig,blur_ig,gradient_shap,xrai,fullgrad,guided_gradcam,occlusion",
     ]
     body = {"image": base64.b64encode(PICTURE).decode(), "methods": ",".join(methods), "target": "top2", "outputs": ""}
-    assert len(body_of(service.client.post(f"{MODEL}/explain", json=body))["results"]) == 20
+    assert len(body_of(service.client.post(f"{MODEL}/explain", json=body))["results"]) == 25
     assert post(service, CAM, layer="dense").status_code == 422
     assert state() == before
 
@@ -420,8 +460,14 @@ class TestIdleParameters:
     @pytest.mark.parametrize(
         ("query", "words"),
         [
-            ("saliency?samples=9", "samples: gradient does not take it; it is for smoothgrad, squaregrad, vargrad"),
-            ("saliency?method=vargrad&steps=9", "steps: vargrad does not take it; it is for integrated_gradients"),
+            (
+                "saliency?samples=9",
+                "samples: gradient does not take it; it is for smoothgrad, squaregrad, vargrad, gradient_shap",
+            ),
+            (
+                "saliency?method=vargrad&steps=9",
+                "steps: vargrad does not take it; it is for integrated_gradients, guided_ig, blur_ig, xrai",
+            ),
             ("saliency?layer=conv2d", "layer: gradient does not take it; it is for guided_gradcam"),
             ("cam?max_channels=9", "max_channels: gradcam does not take it; it is for scorecam"),
         ],
@@ -436,10 +482,14 @@ class TestIdleParameters:
             ("saliency", set()),
             ("saliency?method=vargrad", {"samples", "noise", "seed"}),
             ("saliency?method=integrated_gradients", {"steps", "baseline"}),
+            ("saliency?method=guided_ig&steps=2", {"steps", "baseline", "fraction", "max_dist"}),
+            ("saliency?method=blur_ig&steps=2", {"steps", "max_deviation"}),
+            ("saliency?method=gradient_shap", {"samples", "noise", "seed", "baseline"}),
+            ("saliency?method=fullgrad", set()),
             ("saliency?method=guided_gradcam", {"layer"}),
         ],
     )
     def test_answer(self, service: Service, query: str, there: set[str]) -> None:
         answer = service.client.post(f"{MODEL}/{query}", content=saved(triangle()), headers=PNG).json()
-        sometimes = {"samples", "noise", "seed", "steps", "baseline", "layer"}
+        sometimes = {"samples", "noise", "seed", "steps", "baseline", "layer", "fraction", "max_dist", "max_deviation"}
         assert sometimes & set(answer["method"]["parameters"]) == there

@@ -10,7 +10,7 @@ import pytest
 
 from service.explainers.covers import covering
 from service.explainers.maximization.colours import colour_map
-from service.explainers.saliency.paths import Baseline, baseline_of
+from service.explainers.saliency.baselines import Baseline, baseline_of
 from service.models.files.spec import InputSpec, Preprocessing, PreprocessingMode
 from service.models.graph.preprocess import InputShape, NetworkInput, as_is, nothing, prepare
 

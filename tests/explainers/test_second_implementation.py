@@ -248,6 +248,102 @@ def test_integrated_gradients(model: LoadedModel, reference: Reference, image: A
     close(nets.explain(model, "saliency", image, **params).arrays["gradient"], expected)
 
 
+def guided_path(gradient: Callable[[Array], Array], image: Array, start: Array, steps: int) -> Array:
+    """Algorithm 1 of Guided IG in pixels, with a sorted list for the quantile: a quarter moves, 0.02 of the way off."""
+    at, total, whole = start.copy(), np.zeros_like(start), np.abs(image - start).sum()
+    for step in range(1, steps + 1):
+        slopes, before = gradient(at), at.copy()
+        ends = [start + np.clip(step / steps + reach, 0, 1) * (image - start) for reach in (-0.02, 0.02)]
+        low, high = np.minimum(*ends), np.maximum(*ends)
+        at = np.clip(at, low, high)
+        while np.abs(image - at).sum() - whole * (1 - step / steps) > 1e-9:
+            rank = np.where(np.isclose(at, ends[1], rtol=0, atol=1e-13), np.inf, np.abs(slopes))
+            moving = (rank <= sorted(rank.ravel())[int(0.25 * (rank.size - 1))]) & (rank < np.inf)
+            room = np.abs(ends[1] - at)[moving].sum()
+            share = min(1.0, (np.abs(image - at).sum() - whole * (1 - step / steps)) / room)
+            at[moving] += share * (ends[1] - at)[moving]
+        total += slopes * (at - before)
+    return total
+
+
+@pytest.mark.parametrize("baseline", ["zero", "mean"])
+def test_guided_ig(model: LoadedModel, reference: Reference, image: Array, baseline: str) -> None:
+    point = image[0].astype(np.float64)
+    start = np.zeros_like(point) + (point.mean(axis=(0, 1)) if baseline == "mean" else 0)
+    expected = guided_path(lambda at: reference.at_input(at, np.eye(4)[0]), point, start, 20)
+    params: dict[str, Any] = {"method": "guided_ig", "steps": 20, "target": "0", "baseline": baseline}
+    close(nets.explain(model, "saliency", image, **params).arrays["gradient"], expected)
+
+
+def test_blur_ig(model: LoadedModel, reference: Reference, image: Array) -> None:
+    point = image[0].astype(np.float64)
+
+    def blurred(deviation: float) -> Array:
+        if deviation == 0:
+            return point
+        reach = max(1, round(3 * deviation))
+        kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / deviation) ** 2)
+        wide = np.pad(point, ((reach, reach), (reach, reach), (0, 0)), mode="edge")
+        for axis in (0, 1):
+            wide = np.apply_along_axis(np.convolve, axis, wide, kernel / kernel.sum(), "valid")
+        return wide
+
+    ends = [7 / 4 * (1 - step / 6) ** 2 for step in range(7)]
+    middles = [7 / 4 * (1 - (step + 0.5) / 6) ** 2 for step in range(6)]
+    expected = sum(
+        reference.at_input(blurred(middle), np.eye(4)[1]) * (blurred(after) - blurred(before))
+        for middle, before, after in zip(middles, ends, ends[1:], strict=False)
+    )
+    params: dict[str, Any] = {"method": "blur_ig", "steps": 6, "target": "1"}
+    close(nets.explain(model, "saliency", image, **params).arrays["gradient"], expected)
+
+
+def test_gradient_shap(model: LoadedModel, reference: Reference, image: Array) -> None:
+    point = image[0].astype(np.float64)
+    deviation = 0.15 * (point.max() - point.min())
+    products = []
+    for sample in range(6):
+        random = np.random.default_rng([5, sample])
+        noisy = point + deviation * random.standard_normal(point.shape)
+        start = np.zeros_like(point) + (point.mean(axis=(0, 1)) if sample % 2 else 0)
+        middle = start + random.uniform() * (noisy - start)
+        products.append((noisy - start) * reference.at_input(middle, np.eye(4)[3]))
+    params: dict[str, Any] = {"method": "gradient_shap", "samples": 6, "seed": 5, "baseline": "zero,mean"}
+    found = nets.explain(model, "saliency", image, target="3", **params).arrays["gradient"]
+    close(found, np.mean(products, axis=0))
+
+
+def bilinear(values: Array, size: tuple[int, int]) -> Array:
+    """A map enlarged between half-pixel centres, pixel by pixel."""
+    for axis in (0, 1):
+        at = np.clip((np.arange(size[axis]) + 0.5) * values.shape[axis] / size[axis] - 0.5, 0, values.shape[axis] - 1)
+        low = np.minimum(at.astype(int), max(0, values.shape[axis] - 2))
+        high = np.minimum(low + 1, values.shape[axis] - 1)
+        share = (at - low)[:, None] if axis == 0 else at - low
+        values = np.take(values, low, axis) * (1 - share) + np.take(values, high, axis) * share
+    return values
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_fullgrad(model: LoadedModel, reference: Reference, image: Array, target: int) -> None:
+    point, weights = image[0].astype(np.float64), np.eye(4)[target]
+    before, second, logits = reference.forward(point)
+    behind = (reference.weights[4] @ weights).reshape(second.shape) * (1 - second**2)
+    parts = [
+        point * reference.at_input(point, weights),
+        reference.weights[1] * reference.at_layer(point, weights) * (before > 0),
+        reference.weights[3] * behind,
+    ]
+    expected = 0
+    for part in parts:
+        rescaled = (np.abs(part) - np.abs(part).min()) / np.ptp(np.abs(part))
+        expected = expected + bilinear(rescaled.sum(axis=-1), (7, 5))
+    found = nets.explain(model, "saliency", image, method="fullgrad", target=str(target))
+    close(found.arrays["heatmap"], expected)
+    missed = sum(part.sum() for part in parts) + reference.weights[5][target] - logits[target]
+    assert found.parameters["completeness_delta"] == pytest.approx(missed, rel=1e-4, abs=1e-5)
+
+
 def test_occlusion(model: LoadedModel, reference: Reference, image: Array) -> None:
     point = image[0].astype(np.float64)
     clean = reference.forward(point)[2][2]

@@ -58,8 +58,11 @@ def test_a_family_says_which_parameters_are_for_whom() -> None:
         **dict.fromkeys(("references", "strength"), ("finercam",)),
     }
     assert BY_NAME["saliency"].only == {
-        **dict.fromkeys(("samples", "noise", "seed"), ("smoothgrad", "squaregrad", "vargrad")),
-        **dict.fromkeys(("steps", "baseline"), ("integrated_gradients",)),
+        **dict.fromkeys(("samples", "noise", "seed"), ("smoothgrad", "squaregrad", "vargrad", "gradient_shap")),
+        "steps": ("integrated_gradients", "guided_ig", "blur_ig", "xrai"),
+        "baseline": ("integrated_gradients", "guided_ig", "gradient_shap", "xrai"),
+        **dict.fromkeys(("fraction", "max_dist"), ("guided_ig",)),
+        "max_deviation": ("blur_ig",),
         "layer": ("guided_gradcam",),
     }
     assert {explainer.name for explainer in EXPLAINERS if explainer.only} == {"cam", "perturbation", "saliency"}

@@ -79,7 +79,8 @@ def forms_of(explainer: Explainer) -> tuple[Format, ...]:
     return STILL if explainer.outputs else tuple(form for form in STILL if form not in PICTURES)
 
 
-MAX_METHODS = 24
+# More than there are, so that a call may ask for all.
+MAX_METHODS = 48
 # What answers and the catalogue call a method's definition.
 VARIANT = "variant"
 

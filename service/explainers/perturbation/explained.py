@@ -20,7 +20,7 @@ def explained(subject: Subject, params: PerturbationParams, maps: Maps, scale: S
     targets = subject.targets.resolved(maps.scores)
     names = map_names(targets, "heatmap")
     arrays: dict[str, Array] = dict(zip(names, maps.values, strict=True))
-    for name, found in maps.beside.items():
+    for name, found in maps.extras.items():
         shared = len(found) == 1
         arrays |= {name: found[0]} if shared else dict(zip(map_names(targets, name), found, strict=True))
     said = {"colormap": params.colormap or ("coolwarm" if scale is Scale.SYMMETRIC else "jet"), **maps.parameters}

@@ -53,7 +53,7 @@ def hsic(subject: Subject, params: PerturbationParams, samples: int) -> Design:
         signs = 2 * masks.values[rows].astype(np.float64) - 1
         return np.stack([_dependence(signs, column) for column in scores.T])
 
-    return Design(masks, estimate, segmented.painted, said=lambda *_: {"segment_count": count}, beside=segmented.beside)
+    return Design(masks, estimate, segmented.painted, said=lambda *_: {"segment_count": count}, extras=segmented.extras)
 
 
 def _dependence(signs: Doubles, scores: Doubles) -> Doubles:

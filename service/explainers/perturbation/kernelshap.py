@@ -65,7 +65,7 @@ def kernelshap(subject: Subject, params: PerturbationParams, samples: int) -> De
             "additivity_residual": missed[0] if len(missed) == 1 else missed,
         }
 
-    return Design(masks, estimate, segmented.painted, 2, 2, exact, said, segmented.beside)
+    return Design(masks, estimate, segmented.painted, 2, 2, exact, said, segmented.extras)
 
 
 def _all(count: int) -> tuple[Floats, Doubles]:

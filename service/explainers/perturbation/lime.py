@@ -56,7 +56,7 @@ def lime(subject: Subject, params: PerturbationParams, samples: int) -> Design:
         _, fits = _ridge(kept[rows], weights[rows], scores)
         return {"segment_count": count, "fit_score": fits[0] if len(fits) == 1 else fits}
 
-    return Design(masks, estimate, segmented.painted, 1, said=said, beside=segmented.beside)
+    return Design(masks, estimate, segmented.painted, 1, said=said, extras=segmented.extras)
 
 
 def _ridge(kept: Doubles, weights: Doubles, scores: Doubles) -> tuple[Doubles, list[float]]:

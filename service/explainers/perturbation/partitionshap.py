@@ -143,8 +143,8 @@ class _Sharing:
             "base_score": bases[0] if len(bases) == 1 else bases,
             "additivity_residual": missed[0] if len(missed) == 1 else missed,
         }
-        beside = {"unsplit": self._segmented.painted(unsplit), **self._segmented.beside}
-        return Maps(self._segmented.painted(values), self._scores.clean, said, beside=beside)
+        extras = {"unsplit": self._segmented.painted(unsplit), **self._segmented.extras}
+        return Maps(self._segmented.painted(values), self._scores.clean, said, extras=extras)
 
 
 def _halves(group: Group) -> tuple[Group, Group]:

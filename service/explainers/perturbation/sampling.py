@@ -36,7 +36,7 @@ class Design:
     The first `always` masks are in every estimate. Those behind them come in draws of `unit` masks each, independent of
     each other, unless they are no sample but all there are (`exact`). `estimate(rows, scores)` gives (targets, …) of
     the masks at `rows` and of their scores (rows, targets), and `painted` one map (h, w) a target of that. `said` and
-    `beside` are for the answer.
+    `extras` are for the answer.
     """
 
     masks: Masks
@@ -46,7 +46,7 @@ class Design:
     unit: int = 1
     exact: bool = False
     said: Callable[[Doubles, Doubles], Mapping[str, object]] = lambda scores, found: {}
-    beside: Mapping[str, list[Array]] = field(default_factory=dict)
+    extras: Mapping[str, list[Array]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,5 +197,5 @@ def _maps(design: Design, scores: MaskScores, found: Doubles) -> Maps:
         "standard_error": largest[0] if len(largest) == 1 else largest,
         **design.said(found, values),
     }
-    beside = {"standard_error": design.painted(errors), **design.beside}
-    return Maps(design.painted(values), scores.clean, said, beside=beside)
+    extras = {"standard_error": design.painted(errors), **design.extras}
+    return Maps(design.painted(values), scores.clean, said, extras=extras)

@@ -33,7 +33,7 @@ class Segmented:
         return cls(labels, int(labels.max()) + 1)
 
     @property
-    def beside(self) -> dict[str, list[Array]]:
+    def extras(self) -> dict[str, list[Array]]:
         """The segments, for the answer."""
         return {"segments": [self.labels]}
 

@@ -77,5 +77,5 @@ def sobol(subject: Subject, params: PerturbationParams, samples: int) -> Design:
 
     return Design(
         masks, estimate, segmented.painted, 0, unit,
-        said=lambda *_: {"segment_count": count, "draws": draws}, beside=segmented.beside,
+        said=lambda *_: {"segment_count": count, "draws": draws}, extras=segmented.extras,
     )  # fmt: skip

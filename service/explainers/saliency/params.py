@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from service.explainers.params import Colormap, HeatmapParams, LayerName
-from service.explainers.saliency.paths import Baseline
+from service.explainers.saliency.baselines import Baselines
 from service.explainers.saliency.variants import VARIANTS
 from service.explainers.variants import OneOf, names_of, takers
 
@@ -18,10 +18,15 @@ class SaliencyParams(HeatmapParams):
     method: Annotated[str, OneOf(names_of(VARIANTS))] = Field(
         VARIANTS[0].name, description="The definition of the map."
     )
-    reduce: Literal["max", "mean", "l2"] = Field("max", description="How the colour channels become one map.")
-    sign: Literal["absolute", "positive", "signed"] = Field(
-        "absolute",
-        description="`absolute` values, `positive` ones alone, or `signed` ones (max keeps the largest magnitude).",
+    reduce: Literal["max", "mean", "l2", "rgb"] = Field(
+        "max",
+        description="How the colour channels become one map. `rgb` keeps them: the heatmap array is (h, w, 3), red, "
+        "green and blue, and is drawn in these colours.",
+    )
+    sign: Literal["absolute", "positive", "signed"] | None = Field(
+        None,
+        description="`absolute` values, `positive` ones alone, or `signed` ones (max keeps the largest magnitude). "
+        "By default `absolute`, but `signed` for reduce=rgb and for maps of regions.",
     )
     samples: int = Field(25, ge=2, le=1000, description=f"{takers(VARIANTS, 'samples')}: noisy copies.")
     noise: float = Field(0.15, gt=0, le=2, description="Their deviation, as a share of the image's range.")
@@ -29,10 +34,33 @@ class SaliencyParams(HeatmapParams):
         0, ge=0, le=2**31 - 1, description="Of the noise: copy i is drawn by NumPy's `default_rng([seed, i])`."
     )
     steps: int = Field(50, ge=2, le=1000, description=f"{takers(VARIANTS, 'steps')}: points on the path.")
-    baseline: Baseline = Field(
-        "zero",
-        description="Its start: `zero` (preprocessed), `black`, the image's `mean`, or `blur`, by a Gaussian whose "
-        "deviation is the 16th part of the input's longer side.",
+    baseline: Baselines = Field(
+        None,
+        description=f"{takers(VARIANTS, 'baseline')}: its start: `zero` (preprocessed), `black`, `white`, the image's "
+        "`mean`, or `blur`, by a Gaussian whose deviation is the 16th part of the input's longer side. Of several with "
+        "commas the mean is taken over the maps; the copies of gradient_shap start from one after the other. By "
+        "default `zero`, and `black,white` for xrai.",
+    )
+    fraction: float = Field(
+        0.25,
+        gt=0,
+        le=1,
+        description=f"{takers(VARIANTS, 'fraction')}: share of the pixels' values that move next, those of the least "
+        "gradients.",
+    )
+    max_dist: float = Field(
+        0.02,
+        ge=0,
+        le=1,
+        description=f"{takers(VARIANTS, 'max_dist')}: how far a value may be ahead of the straight path or behind it, "
+        "as a share of the path; 0 is the straight path itself.",
+    )
+    max_deviation: float | None = Field(
+        None,
+        ge=0.1,
+        le=1000,
+        description=f"{takers(VARIANTS, 'max_deviation')}: deviation, in px, of the Gaussian at the start of the path; "
+        "by default a quarter of the input's longer side.",
     )
     layer: LayerName | None = Field(
         None, max_length=300, description=f"{takers(VARIANTS, 'layer')}: the Grad-CAM layer."
@@ -45,4 +73,10 @@ class SaliencyParams(HeatmapParams):
     def _a_norm_has_no_sign(self) -> Self:
         if self.sign == "signed" and self.reduce == "l2":
             raise ValueError("reduce=l2 has no sign; use max or mean with sign=signed")
+        return self
+
+    @model_validator(mode="after")
+    def _colours_are_their_own(self) -> Self:
+        if self.reduce == "rgb" and self.colormap:
+            raise ValueError("reduce=rgb is drawn in its own colours; leave colormap out")
         return self

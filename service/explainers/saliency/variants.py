@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from service.explainers.saliency.blur_ig import blur_ig
+from service.explainers.saliency.fullgrad import fullgrad
+from service.explainers.saliency.gradient_shap import gradient_shap
 from service.explainers.saliency.guided import deconvnet, guided_backprop, guided_gradcam
+from service.explainers.saliency.guided_ig import guided_ig
 from service.explainers.saliency.noise import smoothgrad, squaregrad, vargrad
 from service.explainers.saliency.paths import integrated_gradients
 from service.explainers.saliency.plain import gradient, gradient_x_input
+from service.explainers.saliency.xrai import xrai
 from service.explainers.variants import MapVariant
 
 VARIANTS: tuple[MapVariant, ...] = (
@@ -17,5 +22,10 @@ VARIANTS: tuple[MapVariant, ...] = (
     squaregrad,
     vargrad,
     integrated_gradients,
+    guided_ig,
+    blur_ig,
+    gradient_shap,
+    xrai,
+    fullgrad,
     guided_gradcam,
 )

@@ -12,7 +12,9 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from service.arrays import Value
 from service.models.dialects.dialect import Dialect
@@ -83,6 +85,20 @@ class Folds:
         normalised = {node.inputs[0] for node in nodes if self._affine(node)}
         weighted = (self._weighted(node) for node in nodes if node.outputs[0] in normalised)
         return sum(found.own_bytes for found in weighted if found)
+
+    def biases(self, nodes: Sequence[Node]) -> list[tuple[Tensor, NDArray[np.float64]]]:
+        """Gives the outputs of those `nodes` that add a constant to what they make of their one input, each with that
+        constant: one number, or one a channel. What neither layers nor arithmetic say is not known."""
+        found = ((node.outputs[0], self._bias(node)) for node in nodes)
+        return [(output, bias) for output, bias in found if bias is not None and bias.any()]
+
+    def _bias(self, node: Node) -> NDArray[np.float64] | None:
+        if weighted := self._weighted(node):
+            return None if weighted.bias is None else np.asarray(weighted.bias, np.float64)
+        affine = self._affine(node) or node.traits.affine
+        if affine is None or len(affine.offset) not in (1, node.outputs[0].shape[-1]):
+            return None
+        return affine.offset
 
     def _folded(self, node: Node, reader: Node) -> Node | None:
         def make() -> Node | None:

@@ -15,6 +15,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import keras
+import numpy as np
+from numpy.typing import NDArray
 
 from service.arrays import Function, Kwargs, Layer, Value
 from service.errors import UnknownLayer, nearest
@@ -211,6 +213,12 @@ class Graph:
         """Whether `tensor` is computed from `source`."""
         known = dict.fromkeys((source, *self.inputs))
         return tensor is source or any(source in node.inputs for node in self._needed(known, [tensor]))
+
+    def biases(self, end: Tensor) -> list[tuple[Tensor, NDArray[np.float64]]]:
+        """The values on the way to `end` to which a constant was added, with that constant: one number, or one a
+        channel. The bias of convolutions and dense layers, beta - gamma·mean/sqrt(variance + epsilon) of normalisation,
+        and the offset of arithmetic with constants."""
+        return self.folds.biases(self._needed({}, [end]))
 
     def between(self, known: Iterable[Tensor], end: Tensor) -> list[Node]:
         """What is computed for `end` where the values of `known` are there, in order."""

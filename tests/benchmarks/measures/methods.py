@@ -12,7 +12,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "smoothgrad": {"samples": 2},
     "squaregrad": {"samples": 2},
     "vargrad": {"samples": 2},
-    "integrated_gradients": {"steps": 2},
+    **dict.fromkeys(("integrated_gradients", "guided_ig", "blur_ig", "xrai"), {"steps": 2}),
+    "gradient_shap": {"samples": 2},
 }
 Wish = tuple[str, dict[str, Any]]
 

@@ -89,7 +89,9 @@ def test_every_method_gives_what_it_gives_alone(model: LoadedModel) -> None:
     variants = [name for name, family in FAMILY_OF.items() if family.cost is not Cost.ASCENT and name != "cam"]
     names = [*variants, "predict", "activations", "occlusion"]
     assert len(names) == 25
-    small = {"smoothgrad": {"samples": 3}, "occlusion": {"patch": "1"}, "integrated_gradients": {"steps": 3}}
+    steps = ("integrated_gradients", "guided_ig", "blur_ig", "xrai")
+    small = {"smoothgrad": {"samples": 3}, "occlusion": {"patch": "1"}, **dict.fromkeys(steps, {"steps": 3})}
+    small |= {variant.name: {"samples": 40, "cells": "2"} for variant in BY_NAME["perturbation"].variants}
     for _ in range(2):
         for name in names:
             params = small.get(name, {})

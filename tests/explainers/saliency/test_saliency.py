@@ -191,6 +191,10 @@ METHODS = [
     "squaregrad",
     "vargrad",
     "integrated_gradients",
+    "guided_ig",
+    "blur_ig",
+    "gradient_shap",
+    "fullgrad",
     "guided_gradcam",
 ]
 
