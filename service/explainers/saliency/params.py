@@ -10,6 +10,7 @@ from service.explainers.params import Colormap, HeatmapParams, LayerName
 from service.explainers.saliency.baselines import Baselines
 from service.explainers.saliency.variants import VARIANTS
 from service.explainers.variants import OneOf, names_of, takers
+from service.models.backends.interface import RelevanceRule
 
 
 class SaliencyParams(HeatmapParams):
@@ -61,6 +62,32 @@ class SaliencyParams(HeatmapParams):
         le=1000,
         description=f"{takers(VARIANTS, 'max_deviation')}: deviation, in px, of the Gaussian at the start of the path; "
         "by default a quarter of the input's longer side.",
+    )
+    rule: RelevanceRule = Field(
+        "composite",
+        description=f"{takers(VARIANTS, 'rule')}: `epsilon` (Bach 2015), `zplus` (Montavon 2017), `alphabeta`, or the "
+        "`composite` of Montavon 2019: the box rule for what reads the image, gamma for the first half of the "
+        "convolutions, epsilon for the others, 0 for dense layers.",
+    )
+    epsilon: float | None = Field(
+        None,
+        ge=0,
+        le=10,
+        description=f"{takers(VARIANTS, 'epsilon')}: what steadies the divisor, as a share of the root mean square of "
+        "a layer's values; by default 0.25 for the composite and 0.01 for the others.",
+    )
+    lrp_alpha: float = Field(
+        2.0,
+        ge=1,
+        le=10,
+        description=f"{takers(VARIANTS, 'lrp_alpha')}: of rule=alphabeta, the weight of what speaks for a value; beta "
+        "is 1 less.",
+    )
+    gamma: float = Field(
+        0.25,
+        ge=0,
+        le=10,
+        description=f"{takers(VARIANTS, 'gamma')}: of rule=composite, by how much what speaks for a value counts more.",
     )
     layer: LayerName | None = Field(
         None, max_length=300, description=f"{takers(VARIANTS, 'layer')}: the Grad-CAM layer."

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from service.explainers.saliency.blur_ig import blur_ig
+from service.explainers.saliency.deeplift import deeplift
 from service.explainers.saliency.fullgrad import fullgrad
 from service.explainers.saliency.gradient_shap import gradient_shap
 from service.explainers.saliency.guided import deconvnet, guided_backprop, guided_gradcam
 from service.explainers.saliency.guided_ig import guided_ig
+from service.explainers.saliency.lrp import lrp
 from service.explainers.saliency.noise import smoothgrad, squaregrad, vargrad
 from service.explainers.saliency.paths import integrated_gradients
 from service.explainers.saliency.plain import gradient, gradient_x_input
@@ -25,6 +27,8 @@ VARIANTS: tuple[MapVariant, ...] = (
     guided_ig,
     blur_ig,
     gradient_shap,
+    deeplift,
+    lrp,
     xrai,
     fullgrad,
     guided_gradcam,

@@ -168,7 +168,7 @@ def _back_through(op: Weighted, rule: LayerRule, asked: Relevance, bounds: tuple
         if rule == "alphabeta":
             return layer.alphabeta(x, relevance, asked.alpha)
         if rule == "zplus":
-            return layer.alphabeta(x, relevance, 1.0)
+            return layer.zplus(x, relevance)
         if rule == "gamma":
             return layer.gamma(x, outputs[0], relevance, asked.gamma)
         share = asked.epsilon if rule == "epsilon" else LEAST
@@ -198,7 +198,7 @@ class _Layer:
 
     def alphabeta(self, x: Value, relevance: Value, alpha: float) -> list[Value]:
         """R_i = Σ_j (α z⁺_ij/z⁺_j - β z⁻_ij/z⁻_j) R_j with β = α - 1, z⁺ and z⁻ the positive and negative parts of x_i
-        w_ij and b_j. Bach et al. 2015, eq. 60; α = 1 is the z⁺ rule of Montavon et al. 2017."""
+        w_ij and b_j. Bach et al. 2015, eq. 60."""
         gained, biases, lost = self._share(x, relevance * alpha, self._positive, self._negative, self._above)
         if alpha != 1:
             opposed, below, missing = self._share(
@@ -206,6 +206,11 @@ class _Layer:
             )
             gained, biases, lost = gained + opposed, biases + below, lost + missing
         return [_lost(biases, tf.zeros_like(biases), lost), gained]
+
+    def zplus(self, x: Value, relevance: Value) -> list[Value]:
+        """R_i = Σ_j z⁺_ij R_j / Σ_i z⁺_ij, without biases. Montavon et al. 2017, Pattern Recognition 65, eq. 15."""
+        gained, none, nowhere = self._share(x, relevance, self._positive, self._negative, tf.zeros_like(self._bias))
+        return [_lost(none, tf.zeros_like(none), nowhere), gained]
 
     def gamma(self, x: Value, z: Value, relevance: Value, gamma: float) -> list[Value]:
         """R_i = Σ_j (x_i w_ij + γ (x_i w_ij)⁺) R_j / (z_j + γ z⁺_j) where z_j >= 0, with negative parts where z_j < 0.

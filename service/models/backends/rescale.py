@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -14,7 +15,7 @@ from service.models.graph.graph import Node
 
 # Where a value differs less from its baseline, the derivative takes the place of a ratio.
 SMALL = 1e-6
-POINTS = 16
+POINTS = 32
 
 
 def rescaled(node: Node) -> Function:
@@ -75,22 +76,26 @@ def _largest(
 
 def _on_the_line(node: Node) -> Function:
     # The derivative of a product of two changes evenly along the line, so that its middle is its mean.
-    points = 1 if node.traits.merge == "product" and len(node.inputs) == 2 else POINTS
-    places, shares = np.polynomial.legendre.leggauss(points)
+    count = 1 if node.traits.merge == "product" and len(node.inputs) == 2 else POINTS
+    points, weights = np.polynomial.legendre.leggauss(count)
+
+    def along(values: Value, factors: np.ndarray[Any, Any]) -> Value:
+        """Each of the values (b, …) times each of the factors: (points·b, …), a point after the other."""
+        spread = tf.reshape(tf.constant(factors, values.dtype), (count, *[1] * len(values.shape)))
+        return tf.reshape(spread * values[None], (-1, *tf.unstack(tf.shape(values))[1:]))
 
     def backward(
         function: Function, inputs: Sequence[Value], outputs: Sequence[Value], upstream: Sequence[Value]
     ) -> list[Value]:
         halves = [_halves(value) for value in inputs]
-        multiplier, _ = _halves(upstream[0])
-        totals = [tf.zeros_like(own, tf.float32) for own, _ in halves]
-        for place, share in zip((places + 1) / 2, shares / 2, strict=True):
-            at = [baseline + tf.cast(place, own.dtype) * (own - baseline) for own, baseline in halves]
-            _, pulled = pulled_back(function, at, multiplier)
-            totals = [
-                total + tf.cast(share, tf.float32) * tf.cast(each, tf.float32)
-                for total, each in zip(totals, pulled, strict=True)
-            ]
-        return [_with_zeros(total, value) for total, value in zip(totals, inputs, strict=True)]
+        places = (points + 1) / 2
+        at = [along(own, places) + along(baseline, 1 - places) for own, baseline in halves]
+        at = [tf.ensure_shape(each, (None, *own.shape[1:])) for each, (own, _) in zip(at, halves, strict=True)]
+        _, pulled = pulled_back(function, at, along(_halves(upstream[0])[0], weights / 2))
+        sums = [
+            tf.reduce_sum(tf.reshape(tf.cast(each, tf.float32), (count, *tf.unstack(tf.shape(own)))), axis=0)
+            for each, (own, _) in zip(pulled, halves, strict=True)
+        ]
+        return [_with_zeros(total, value) for total, value in zip(sums, inputs, strict=True)]
 
     return backward
