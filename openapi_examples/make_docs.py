@@ -30,6 +30,7 @@ PICTURES = {
     "cam": "layercam",
     "saliency": "guided_gradcam",
     "occlusion": "occlusion",
+    "perturbation": "kernelshap",
     "kernels": "kernels",
     "maximization": "filters_middle",
 }

@@ -34,8 +34,8 @@ def _check(subject: Subject, params: PerturbationParams, samples: int) -> None:
     "rise",
     "The mean score of the random masks that keep a pixel: Σ_i y(x·M_i)·M_i / Σ_i M_i.",
     "https://arxiv.org/abs/1806.07421",
-    "What matters is relative: every pixel gets about the score of half an image. Few masks leave blotches, which the "
-    "standard error shows.",
+    "Every pixel gets about the score of half an image: what counts is how far it lies above mean_score or below. Few "
+    "masks leave blotches, which the standard error shows.",
     samples=2000,
     scale=Scale.MINMAX,
     takes=("cells", "keep"),

@@ -88,7 +88,7 @@ def test_every_method_gives_what_it_gives_alone(model: LoadedModel) -> None:
     shared = SharedPasses(model.backend)
     variants = [name for name, family in FAMILY_OF.items() if family.cost is not Cost.ASCENT and name != "cam"]
     names = [*variants, "predict", "activations", "occlusion"]
-    assert len(names) == 25
+    assert len(names) == 38
     steps = ("integrated_gradients", "guided_ig", "blur_ig", "xrai")
     small = {"smoothgrad": {"samples": 3}, "occlusion": {"patch": "1"}, **dict.fromkeys(steps, {"steps": 3})}
     small |= {variant.name: {"samples": 40, "cells": "2"} for variant in BY_NAME["perturbation"].variants}
