@@ -59,8 +59,12 @@ class JobProgress(Progress):
         self._context.tick(self._steps, self._steps, loss=self._loss)
 
     def resume(self) -> Arrays | None:
+        """The state of the method that runs; None where it was another's that was saved last."""
         saved = self._context.load()
-        return None if saved is None else archive.unpack(saved)[0]
+        if saved is None:
+            return None
+        state, place = archive.unpack(saved)
+        return state if int(place or b"0") == self._place else None
 
     def __call__(
         self, done: int, total: int, loss: float | None = None, snapshot: Callable[[], Snapshot] | None = None
@@ -75,6 +79,6 @@ class JobProgress(Progress):
             step,
             steps,
             loss=loss,
-            state=lambda: archive.pack(snapshot().state),
+            state=lambda: archive.pack(snapshot().state, str(self._place).encode()),
             preview=lambda: preview(call.params, snapshot().preview),
         )

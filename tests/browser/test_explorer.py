@@ -21,7 +21,8 @@ Visit = Callable[..., Opened]
 CAT = ROOT / "service" / "web" / "samples" / "cat.jpg"
 TABS = ("activations", "cam", "saliency", "occlusion", "perturbation", "filters", "kernels", "model")
 SHOWN = {
-    "activations": "img.grid", "cam": ".map", "saliency": ".map", "occlusion": ".map", "filters": "button.main",
+    "activations": "img.grid", "cam": ".map", "saliency": ".map", "occlusion": ".map", "perturbation": ".map",
+    "filters": "button.main",
     "kernels": "img.grid", "model": ".graph .node",
 }  # fmt: skip
 MOST_BYTES = 150_000

@@ -60,7 +60,8 @@ def test_a_family_says_which_parameters_are_for_whom() -> None:
     assert BY_NAME["saliency"].only == {
         **dict.fromkeys(("samples", "noise", "seed"), ("smoothgrad", "squaregrad", "vargrad", "gradient_shap")),
         "steps": ("integrated_gradients", "guided_ig", "blur_ig", "xrai"),
-        "baseline": ("integrated_gradients", "guided_ig", "gradient_shap", "xrai"),
+        "baseline": ("integrated_gradients", "guided_ig", "gradient_shap", "deeplift", "xrai"),
+        **dict.fromkeys(("rule", "epsilon", "lrp_alpha", "gamma"), ("lrp",)),
         **dict.fromkeys(("fraction", "max_dist"), ("guided_ig",)),
         "max_deviation": ("blur_ig",),
         "layer": ("guided_gradcam",),

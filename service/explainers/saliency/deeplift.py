@@ -77,6 +77,6 @@ def _plan(subject: Subject) -> Plan:
         stacked = ops.stack([ops.cast(gradient, "float32")[:1] for (gradient,) in gradients], axis=1)
         return stacked, targets.matrix(ops, value)
 
-    key = ("deeplift", targets.key, len(targets.pairs))
+    key = ("rescaled", targets.key, len(targets.pairs))
     signature = [((2, *subject.image.shape), "float32"), ((1, len(targets.pairs), 2), "int32")]
     return backend.compiled(key, passes, signature)

@@ -117,4 +117,4 @@ def _plan(subject: Subject, asked: Relevance) -> Plan:
 
     one = ((1, *subject.image.shape), "float32")
     signature = [one, ((1, len(targets.pairs), 2), "int32"), one, one]
-    return backend.compiled(("lrp", asked, targets.key, len(targets.pairs)), passes, signature)
+    return backend.compiled(("relevance", asked, targets.key, len(targets.pairs)), passes, signature)

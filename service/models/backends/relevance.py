@@ -83,7 +83,7 @@ def weighted_nodes(graph: Graph, end: Tensor) -> list[Node]:
 
 
 def first_nodes(graph: Graph, end: Tensor) -> list[Node]:
-    """Those of them that no other comes before: what reads the image."""
+    """Gives those of them that no other comes before: what reads the image."""
     behind: set[Tensor] = set()
     weighted = {node.outputs[0] for node in weighted_nodes(graph, end)}
     found = []

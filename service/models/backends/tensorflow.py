@@ -16,13 +16,13 @@ import tensorflow as tf
 
 from service.arrays import Array, Function, Ops, Value
 from service.errors import MethodNotValid, OutOfMemory
+from service.models.backends.backward import with_gradient
 from service.models.backends.gradients import OwnGradients
 from service.models.backends.incremental.occluded import WindowScores
 from service.models.backends.incremental.schedule import schedule
 from service.models.backends.interface import CHUNK_S, GradientRule, Plan, Relevance, Signature, Tensors, sized
 from service.models.backends.plans import PlanCache
 from service.models.backends.relevance import LOST, Rules, first_nodes, rules_for, seeded
-from service.models.backends.relus import with_gradient
 from service.models.backends.rescale import rescaled
 from service.models.graph.cost import OperationCost, activation_bytes, flops, largest_bytes, shapes_at
 from service.models.graph.graph import Graph, Node, Tensor

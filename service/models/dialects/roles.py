@@ -74,6 +74,6 @@ def role_of(traits: Traits, inputs: Sequence[Shape], output: Shape) -> Role | No
 
 
 def gate_of(inputs: Sequence[Shape], output: Shape) -> int | None:
-    """Which of two values that are multiplied is the gate: the one that is not as large as the product."""
+    """Says which of two values that are multiplied is the gate: the one that is not as large as the product."""
     whole = [tuple(shape)[1:] == tuple(output)[1:] for shape in inputs]
     return whole.index(False) if whole.count(False) == 1 else None

@@ -244,7 +244,7 @@ class TestBadForm:
         problem(answer, 400, "malformed-body", "'picture'", "name it 'image'")
 
     def test_two_files(self, service: Service) -> None:
-        problem(post_form(service, IMAGE_PART, IMAGE_PART), 400, "malformed-body", "too many files")
+        problem(post_form(service, IMAGE_PART, IMAGE_PART), 400, "malformed-body", "sent twice")
 
     def test_image_as_text(self, service: Service) -> None:
         answer = post_form(service, part('name="image"', BASE64.encode()))

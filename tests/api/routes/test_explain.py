@@ -65,6 +65,8 @@ class TestAnswer:
             "alpha": 0.4,
             "colormap": "jet",
             "size": "original",
+            "layers": None,
+            "smooth": "none",
             "normalize": "max",
         }
         assert (method["variant"], method["reference"]) == ("gradcam", "https://arxiv.org/abs/1610.02391")

@@ -9,7 +9,7 @@ import pytest
 
 from service.engine.child.around import SharedPasses
 from service.explainers import BY_NAME, FAMILY_OF
-from service.explainers.base import Cost, Explanation
+from service.explainers.base import Cost, Explanation, Progress
 from service.explainers.cam import VARIANTS
 from service.explainers.cam.gradients import FromGradients
 from service.explainers.subject import Subject
@@ -30,8 +30,9 @@ def explain(
     own = params | ({"method": name} if name in FAMILY_OF else {})
     parsed = explainer.Params.model_validate(own)
     targets = parse_targets(getattr(parsed, "target", "top1"), model.graph, model.head, ())
-    done = lambda done, total: None  # noqa: E731
-    return explainer.explain(Subject(backend, model.graph, nets.network_input(model, image), targets, done), parsed)
+    return explainer.explain(
+        Subject(backend, model.graph, nets.network_input(model, image), targets, Progress()), parsed
+    )
 
 
 FROM_GRADIENTS = [variant.name for variant in VARIANTS if isinstance(variant, FromGradients)]

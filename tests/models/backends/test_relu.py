@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from keras import layers
 
+from service.models.backends.backward import redirected
 from service.models.backends.interface import ReluRule
-from service.models.backends.relus import redirected
 from service.models.backends.tensorflow import TensorFlowBackend
 from service.models.graph.canonical import canonical
 
