@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: serve test crashes kept page documents smoke everything lint shape docs bench day overload kills soak fuzz audit lock browser clean
+.PHONY: serve test crashes kept page documents smoke everything lint shape docs bench day oracles overload kills soak fuzz audit lock browser clean
 
 serve: $(STAMP)
 	$(BIN)/kerascope serve --log-format console
@@ -48,6 +48,10 @@ bench: $(STAMP)
 day: $(STAMP)
 	$(BIN)/python -m tests.benchmarks.day $(if $(CALLS),--calls $(CALLS) --results .benchmarks/RESULTS.md)
 
+# What other libraries' own code gives, on a small network, into tests/oracles/fixtures; tests compare ours with that.
+oracles: $(STAMP)
+	$(BIN)/python -m tests.oracles
+
 # Overload, killed engines, a long run: what they measured stands in tests/reliability/RESULTS.md.
 overload kills: $(STAMP)
 	$(BIN)/python -m tests.reliability $@
@@ -86,4 +90,4 @@ $(STAMP): requirements.lock pyproject.toml
 	touch $(STAMP)
 
 clean:
-	rm -rf $(VENV) tests/benchmarks/.peers .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) tests/benchmarks/.peers tests/oracles/.peers .mypy_cache .pytest_cache .ruff_cache .hypothesis
