@@ -44,6 +44,13 @@ def _tensorflow(theirs: str, peer: str, ours: Ours, **more: Any) -> Row:
 
 MANY = {"samples": 1000}
 
+LARGEST = (
+    "The paper (arXiv 1704.02685) has no rule for the largest of several numbers. captum gives the whole change of a "
+    "maximum to the place that is largest in the image (with that rule in ours the two maps agree to 4e-7); we give a "
+    "rise to this place and a fall to the one that was largest in the baseline, as shap's DeepExplainer does. Both sum "
+    "to the rise of the score here; where the image is as the baseline at its own largest place and the maximum fell, "
+    "only ours does (summation-to-delta, eq. 1)."
+)
 FINER = (
     "The paper (arXiv 2501.11309) compares with one class, y_c - γ·y_d, and there the two agree. How several are put "
     "together is a choice: they weigh each by its probability, we take the mean. Neither is wrong; their weights leave "
@@ -113,7 +120,7 @@ ROWS: tuple[Row, ...] = (
     _captum("guided_backprop", "GuidedBackprop", _saliency("guided_backprop")),
     _captum("deconvolution", "Deconvolution", _saliency("deconvnet")),
     _captum("guided_gradcam", "GuidedGradCam", _saliency("guided_gradcam", layer=CAM_LAYER)),
-    _captum("deeplift", "DeepLift", _saliency("deeplift")),
+    _captum("deeplift", "DeepLift", _saliency("deeplift"), why=LARGEST),
     _captum("lrp_epsilon", "LRP, EpsilonRule 1e-9", _saliency("lrp", rule="epsilon", epsilon=0)),
     _captum("smoothgrad", "NoiseTunnel smoothgrad", _saliency("smoothgrad", **MANY), estimate=True),
     _captum("smoothgrad_sq", "NoiseTunnel smoothgrad_sq", _saliency("squaregrad", **MANY), estimate=True),
