@@ -162,7 +162,6 @@ def of_grad_cam(asked: Asked) -> dict[str, np.ndarray]:
     found = {name: raw_cam(asked, kind, asked.target) for name, kind in plain.items()}
     found["gradcam_eigen_smooth"] = raw_cam(asked, cams.GradCAM, asked.target, eigen_smooth=True)
     found["shapleycam_curved"] = raw_cam(asked, cams.ShapleyCAM, asked.target, asked.net(nn.Tanh()))
-    found["gradcam_curved"] = raw_cam(asked, cams.GradCAM, asked.target, asked.net(nn.Tanh()))
     for name, places in (("finercam_1", [1]), ("finercam_3", [1, 2, 3])):
         found[name] = raw_cam(asked, cams.FinerCAM, comparison_categories=places, target_idx=asked.target)
     found["ablationcam_negative"] = raw_cam(asked, cams.AblationCAM, of=lambda output: output[0] - output[1])
@@ -277,6 +276,7 @@ def estimates(asked: Asked) -> dict[str, np.ndarray]:
 
 def main() -> None:
     torch.manual_seed(0)
+    np.random.seed(0)  # captum's GradientShap draws by NumPy.
     with np.load(HERE / "fixtures" / "given.npz") as file:
         asked = Asked(dict(file))
     with torch.no_grad():

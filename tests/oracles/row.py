@@ -16,6 +16,8 @@ from tests.oracles.network import FIXTURES, keras_net
 TOLERANCE = 1e-4
 # Of estimates: the root mean square of the differences in standard errors, and the share of them beyond three.
 MOST_ERRORS, BEYOND_THREE = 1.25, 0.02
+# Of eight numbers in place of a map's pixels: chance exceeds 1.9 once in a thousand draws, and 1.25 once in seven.
+MOST_ERRORS_OF_EIGHT = 1.9
 Form = Callable[[np.ndarray], np.ndarray]
 
 
@@ -33,6 +35,11 @@ def as_it_is(values: np.ndarray) -> np.ndarray:
 def clipped(values: np.ndarray) -> np.ndarray:
     """A peer's raw map, as ours are clipped at 0."""
     return np.maximum(values, 0)
+
+
+def along_gradcam(values: np.ndarray) -> np.ndarray:
+    """A peer's component, whose sign is open, with the sign that correlates with its Grad-CAM, and clipped."""
+    return clipped(values * np.sign(np.corrcoef(values.ravel(), fixture("torch")["cam_gradcam"].ravel())[0, 1]))
 
 
 def by_maximum(values: np.ndarray) -> np.ndarray:
@@ -76,6 +83,7 @@ class Row:
     signless: bool = False
     estimate: bool = False
     own: float = 1.0
+    most_errors: float = MOST_ERRORS
     target: str = "target"
     hidden: str = "relu"
     tolerance: float = TOLERANCE
