@@ -45,7 +45,7 @@ def test_one_channel_is_itself_without_its_mean(channels: Any) -> None:
 
 
 def test_eigengradcam_on_paper(flat: LoadedModel) -> None:
-    """For class 0 only channel 0 holds evidence, A_1 being 0 where its gradient is not; for class 1 the other."""
+    """Only channel 0 holds evidence for class 0, A_1 being 0 where its gradient is not; for class 1 the other."""
     for target, evidence in (("0", [[1, 4, 0], [0, 0, 24]]), ("1", [[0, 0, 6], [0, 18, 0]])):
         expected = np.array(evidence) - np.mean(evidence)
         np.testing.assert_allclose(heatmap(flat, method="eigengradcam", target=target), expected, rtol=1e-5)

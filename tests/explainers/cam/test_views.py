@@ -77,7 +77,7 @@ def test_a_component_of_two_channels_on_paper() -> None:
 
 @pytest.mark.parametrize("method", ["scorecam", "ablationcam", "finercam"])
 def test_a_component_of_one_channel(pencil: LoadedModel, method: str) -> None:
-    """For class 0 the score depends on one channel alone, and scorecam is told to weigh one: A_0 less its mean 7/6."""
+    """The score of class 0 depends on one channel alone, and scorecam is told to weigh one: A_0 less its mean 7/6."""
     params: dict[str, Any] = {"max_channels": 1} if method == "scorecam" else {}
     params |= {"strength": 0} if method == "finercam" else {}
     found = heatmap(pencil, method=method, target="0", smooth="eigen", **params)
