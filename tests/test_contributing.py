@@ -49,7 +49,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     explainers = folder / "service" / "explainers"
     write_in(
         explainers / "__init__.py",
-        ("from service.explainers.kernels import Kernels", "from service.explainers.energy import Energy"),
+        ("from service.explainers.evaluation import Evaluation", "from service.explainers.energy import Energy"),
         ("    Activations(),", "    Energy(),"),
     )
     write_in(

@@ -55,7 +55,7 @@ KerascopeError
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Self
@@ -312,3 +312,16 @@ class DeadlineExceeded(KerascopeError):
 
 class ConfigurationError(KerascopeError):
     """The configuration is not valid."""
+
+
+def all_pass(checks: Iterable[Callable[[], None]]) -> None:
+    """Raises what the checks do, all causes in one error of the first one's kind."""
+    causes: dict[str, KerascopeError] = {}
+    for check in checks:
+        try:
+            check()
+        except KerascopeError as error:
+            causes.setdefault(error.detail, error)
+    if causes:
+        first = next(iter(causes.values()))
+        raise first if len(causes) == 1 else type(first)("; ".join(causes))

@@ -3,6 +3,7 @@
 from service.explainers.activations import Activations
 from service.explainers.base import Explainer
 from service.explainers.cam import Cam
+from service.explainers.evaluation import Evaluation
 from service.explainers.kernels import Kernels
 from service.explainers.maximization import Maximization
 from service.explainers.occlusion import Occlusion
@@ -17,6 +18,7 @@ EXPLAINERS: tuple[Explainer, ...] = (
     Saliency(),
     Occlusion(),
     Perturbation(),
+    Evaluation(),
     Kernels(),
     Maximization(),
 )

@@ -30,12 +30,14 @@ class Cost(StrEnum):
 
 
 class Picture(StrEnum):
-    """How the arrays are drawn: over the photograph, a stack of channels as tiles, or as the images they are."""
+    """How the arrays are drawn: over the photograph, a stack of channels as tiles, as the images they are, or as a
+    chart of what is said of them."""
 
     NONE = "none"
     HEATMAP = "heatmap"
     TILES = "tiles"
     IMAGES = "images"
+    CHART = "chart"
 
 
 class Photograph(StrEnum):
@@ -125,6 +127,8 @@ class Explainer(ABC, Generic[P]):
     only: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """Parameters that some variants alone take, with the names of these; it follows from the variants."""
     targeted: ClassVar[bool] = False
+    metrics: ClassVar[tuple[Variant, ...]] = ()
+    """What it measures other methods by; one with metrics takes `methods`, and is none of them."""
     photograph: ClassVar[Photograph] = Photograph.REQUIRED
     Params: ClassVar[type[ExplainerParams]]
 

@@ -20,9 +20,10 @@ _MOST_BYTES = 4 * MOST_SIDE_PX**2 + _HEADER_BYTES
 
 @dataclass(frozen=True)
 class PlanePart:
-    """Marks a parameter that is a plane of `labels`, whole numbers that tell segments apart."""
+    """Marks a parameter that is a plane: of `labels`, whole numbers that tell segments apart (int32), or of `values`
+    (float32, finite)."""
 
-    holds: Literal["labels"] = "labels"
+    holds: Literal["labels", "values"]
 
 
 def packed(plane: Array) -> str:
@@ -36,10 +37,12 @@ def unpacked(text: str) -> Array:
     """The plane (h, w) of such a text. Raises ValueError for anything else, and for more than 1024 px a side."""
     data = zlib.decompressobj().decompress(base64.b64decode(text, validate=True), _MOST_BYTES)
     plane = np.load(io.BytesIO(data), allow_pickle=False)
-    if not isinstance(plane, np.ndarray) or plane.ndim != 2 or plane.dtype != np.int32 or not plane.size:
-        raise ValueError("a plane of labels is an int32 array (h, w)")
+    if not isinstance(plane, np.ndarray) or plane.ndim != 2 or plane.dtype not in KINDS or not plane.size:
+        raise ValueError("a plane is an int32 or float32 array (h, w)")
     if max(plane.shape) > MOST_SIDE_PX:
         raise ValueError(f"a plane has at most {MOST_SIDE_PX} px a side")
+    if not np.isfinite(plane).all():
+        raise ValueError("a plane holds finite numbers")
     return plane
 
 
@@ -48,19 +51,24 @@ def _is_plane(text: str | None) -> str | None:
         if text is not None:
             unpacked(text)
     except (ValueError, zlib.error, EOFError, OSError) as error:
-        raise ValueError("it is no plane of labels; send a PNG or an npy array, as base64 or as a file part") from error
+        raise ValueError("it is no plane; send a PNG or an npy array, as base64 or as a file part") from error
     return text
 
 
+KINDS = (np.int32, np.float32)
 SCHEMA = WithJsonSchema({"type": "string", "contentEncoding": "base64"})
-LabelPlane = Annotated[str | None, PlanePart(), AfterValidator(_is_plane), SCHEMA]
+LabelPlane = Annotated[str | None, PlanePart("labels"), AfterValidator(_is_plane), SCHEMA]
+ValuePlane = Annotated[str | None, PlanePart("values"), AfterValidator(_is_plane), SCHEMA]
 
 
-def parts_of(params: type[BaseModel]) -> tuple[str, ...]:
-    """The names of the parameters that are planes."""
-    return tuple(
-        name for name, info in params.model_fields.items() if any(isinstance(mark, PlanePart) for mark in info.metadata)
-    )
+def parts_of(params: type[BaseModel]) -> dict[str, PlanePart]:
+    """The parameters that are planes, by their names."""
+    return {
+        name: mark
+        for name, info in params.model_fields.items()
+        for mark in info.metadata
+        if isinstance(mark, PlanePart)
+    }
 
 
 def at_size(plane: Array, size: tuple[int, int]) -> Array:

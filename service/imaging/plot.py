@@ -8,16 +8,14 @@ from math import ceil, floor, log10
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
 
+from service.imaging.paper import LINE_PX, Paper
 from service.imaging.text import printable, shortened, wrapped
 
 # Okabe and Ito's palette, told apart by colour-blind readers too.
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-_INK, _AXIS, _GRID = "#333333", "#8c8c8c", "#e6e6e6"
-_TEXT_PX, _TITLE_PX, _LINE_PX = 11, 14, 18
-# Drawn larger and averaged down: Pillow's lines have no smooth edges of their own.
-_OVERSAMPLING = 4
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+_AXIS, _GRID = "#8c8c8c", "#e6e6e6"
+_TITLE_PX = 14
 _MAX_ABS = 1e300
 _TITLE_LINES = 3
 # A legend's entry beside its text: the line before it and the gap behind.
@@ -25,9 +23,15 @@ _KEY_PX, _ENTRY_PX = 19, 35
 
 
 def line_plot(
-    series: Mapping[str, Sequence[float]], title: str, x_label: str, y_label: str, size: tuple[int, int] = (480, 320)
+    series: Mapping[str, Sequence[float]],
+    title: str,
+    x_label: str,
+    y_label: str,
+    size: tuple[int, int] = (480, 320),
+    over: tuple[float, float] | None = None,
 ) -> npt.NDArray[np.uint8]:
-    """Lines through each series' values at 1, 2, 3, ...: (H, W, 3) uint8 RGB, where `size` is (W, H) in pixels.
+    """Lines through each series' values at 1, 2, 3, ..., or at equal distances `over` from the first to the last:
+    (H, W, 3) uint8 RGB, where `size` is (W, H) in pixels.
 
     A title that is too wide goes on in a second and a third line; what does not fit there, a label or a series' name
     that is too long, ends in ….
@@ -36,18 +40,21 @@ def line_plot(
     values = [value for line in series.values() for value in line if abs(value) < _MAX_ABS]
     y_ticks = ticks(min(values, default=0), max(values, default=1), 6)
     last = max([2, *map(len, series.values())])
-    x_ticks = sorted({round(tick) for tick in ticks(1, last, 8) if 1 <= tick <= last})
-    paper = _Paper(size)
-    left = 2 * _LINE_PX + max(paper.width(_label(tick)) for tick in y_ticks)
-    right, bottom = size[0] - _LINE_PX, size[1] - 2.4 * _LINE_PX
+    low, high = over or (1.0, float(last))
+    x_ticks = [tick for tick in ticks(low, high, 8) if low <= tick <= high]
+    if over is None:
+        x_ticks = [float(whole) for whole in sorted({round(tick) for tick in x_ticks})]
+    paper = Paper(size)
+    left = 2 * LINE_PX + max(paper.width(_label(tick)) for tick in y_ticks)
+    right, bottom = size[0] - LINE_PX, size[1] - 2.4 * LINE_PX
     heading = wrapped(printable(title), right - left, lambda text: paper.width(text, _TITLE_PX), _TITLE_LINES)
     names = [shortened(printable(name), right - left - _ENTRY_PX, paper.width) for name in series]
     legend = _legend_places(paper, names, right - left)
-    below_title = len(heading) * _LINE_PX
-    top = below_title + (2 + max((row for row, _ in legend), default=0)) * _LINE_PX
+    below_title = len(heading) * LINE_PX
+    top = below_title + (2 + max((row for row, _ in legend), default=0)) * LINE_PX
 
     def x(position: float) -> float:
-        return left + (position - 1) / (last - 1) * (right - left)
+        return left + (position - low) / (high - low) * (right - left)
 
     def y(value: float) -> float:
         return bottom - (value - y_ticks[0]) / (y_ticks[-1] - y_ticks[0]) * (bottom - top)
@@ -57,20 +64,22 @@ def line_plot(
         paper.text((left - 6, y(tick)), _label(tick), "rm")
     for position in x_ticks:
         paper.line([(x(position), bottom), (x(position), bottom + 4)], _AXIS, 1)
-        paper.text((x(position), bottom + 6), str(position), "ma")
+        paper.text((x(position), bottom + 6), _label(position), "ma")
     paper.line([(left, top), (left, bottom), (right, bottom)], _AXIS, 1)
     for row, text in enumerate(heading):
-        paper.text((left, (0.8 + row) * _LINE_PX), text, "lm", _TITLE_PX)
+        paper.text((left, (0.8 + row) * LINE_PX), text, "lm", _TITLE_PX)
     label = shortened(printable(x_label), right - left, paper.width)
-    paper.text(((left + right) / 2, size[1] - 0.6 * _LINE_PX), label, "mm")
-    paper.text_upwards((0.7 * _LINE_PX, (top + bottom) / 2), shortened(printable(y_label), bottom - top, paper.width))
+    paper.text(((left + right) / 2, size[1] - 0.6 * LINE_PX), label, "mm")
+    paper.text_upwards((0.7 * LINE_PX, (top + bottom) / 2), shortened(printable(y_label), bottom - top, paper.width))
     for index, line in enumerate(series.values()):
-        colour = _COLOURS[index % len(_COLOURS)]
-        for finite, run in groupby(enumerate(line, 1), lambda point: abs(point[1]) < _MAX_ABS):
+        colour = COLOURS[index % len(COLOURS)]
+        places = np.linspace(*over, len(line)) if over else range(1, len(line) + 1)
+        points = zip(map(float, places), line, strict=True)
+        for finite, run in groupby(points, lambda point: abs(point[1]) < _MAX_ABS):
             if finite:
                 paper.line([(x(position), y(value)) for position, value in run], colour, 1.8)
         row, offset = legend[index]
-        middle = below_title + (0.9 + row) * _LINE_PX
+        middle = below_title + (0.9 + row) * LINE_PX
         paper.line([(left + offset, middle), (left + offset + 14, middle)], colour, 2.5)
         paper.text((left + offset + _KEY_PX, middle), names[index], "lm")
     return paper.pixels()
@@ -91,7 +100,7 @@ def _label(value: float) -> str:
     return f"{value:.10g}".replace("e+", "e")
 
 
-def _legend_places(paper: _Paper, names: list[str], width: float) -> list[tuple[int, float]]:
+def _legend_places(paper: Paper, names: list[str], width: float) -> list[tuple[int, float]]:
     """Row and horizontal offset of each entry."""
     places, row, offset = [], 0, 0.0
     for name in names:
@@ -101,42 +110,3 @@ def _legend_places(paper: _Paper, names: list[str], width: float) -> list[tuple[
         places.append((row, offset))
         offset += wanted
     return places
-
-
-class _Paper:
-    """A white picture addressed in final pixels, drawn `_OVERSAMPLING` times larger."""
-
-    def __init__(self, size: tuple[int, int]) -> None:
-        self._image = Image.new("RGB", (size[0] * _OVERSAMPLING, size[1] * _OVERSAMPLING), "white")
-        self._draw = ImageDraw.Draw(self._image)
-
-    def pixels(self) -> npt.NDArray[np.uint8]:
-        return np.asarray(self._image.reduce(_OVERSAMPLING))
-
-    def width(self, text: str, size_px: int = _TEXT_PX) -> float:
-        return _font(size_px).getlength(text) / _OVERSAMPLING
-
-    def line(self, points: list[tuple[float, float]], colour: str, thickness: float) -> None:
-        """A polyline; a single point becomes a dot."""
-        large = [(px * _OVERSAMPLING, py * _OVERSAMPLING) for px, py in points]
-        if len(large) == 1:
-            self._draw.circle(large[0], thickness * _OVERSAMPLING, colour)
-        else:
-            self._draw.line(large, colour, round(thickness * _OVERSAMPLING), joint="curve")
-
-    def text(self, at: tuple[float, float], text: str, anchor: str, size_px: int = _TEXT_PX) -> None:
-        self._draw.text((at[0] * _OVERSAMPLING, at[1] * _OVERSAMPLING), text, _INK, _font(size_px), anchor=anchor)
-
-    def text_upwards(self, centre: tuple[float, float], text: str) -> None:
-        mask = Image.new("L", (ceil(self.width(text)) * _OVERSAMPLING + 4, _LINE_PX * _OVERSAMPLING))
-        ImageDraw.Draw(mask).text((mask.width // 2, mask.height // 2), text, 255, _font(_TEXT_PX), anchor="mm")
-        mask = mask.transpose(Image.Transpose.ROTATE_90)
-        corner = (
-            round(centre[0] * _OVERSAMPLING - mask.width / 2),
-            round(centre[1] * _OVERSAMPLING - mask.height / 2),
-        )
-        self._image.paste(_INK, corner, mask)
-
-
-def _font(size_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size_px * _OVERSAMPLING)

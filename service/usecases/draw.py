@@ -24,6 +24,7 @@ from service.imaging.encoding import MOST_SIDE_PX, encode_animation, encode_png,
 from service.imaging.painting import Painting, Region, resize_map, scale_unit, shown
 from service.json_types import Json
 from service.usecases.answer import PictureFile
+from service.usecases.draw_evaluation import evaluation_pictures
 from service.usecases.draw_images import as_grid, coloured, image_pictures, moving_pictures, names_of
 
 Pixels = NDArray[np.uint8]
@@ -80,6 +81,8 @@ def draw(
         return _tile_pictures(params, said.titles, arrays)
     if isinstance(params, MaximizationParams):
         return image_pictures(params, said, arrays, outputs)
+    if explainer.picture is Kind.CHART and image is not None:
+        return evaluation_pictures(said, arrays, visible(image, scene.channels), scene.region, outputs)
     return {}
 
 

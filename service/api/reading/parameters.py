@@ -98,6 +98,8 @@ def parse(explainer: Explainer, given: Fields, **fixed: str) -> tuple[ExplainerP
     parameter that the chosen variant does not take.
     """
     given = with_planes(explainer.Params, given)
+    if explainer.metrics and given.get("methods") is not None:
+        given = {**given, "methods": _as_compared(given["methods"])}
     params, options = _parsed(explainer.Params, options_of(explainer), given, fixed)
     problems = [FieldError((name,), why) for name, why in explainer.unused(params).items() if name in given]
     if problems:
@@ -159,12 +161,32 @@ def parse_many(given: Fields) -> tuple[tuple[MethodCall, ...], RequestOptions]:
     if not isinstance(entries, list) or not 1 <= len(entries) <= MAX_METHODS:
         raise InvalidParameter(f"'methods' must be a list of 1 to {MAX_METHODS} names, or of objects with a 'method'")
     for_all = shared.model_dump(include=shared.model_fields_set - {"methods"})
+    return tuple(_method_calls(entries, for_all)), options
+
+
+def _as_compared(value: Json) -> Json:
+    """`methods` of an evaluation as its parameters hold them: each entry parsed as one of several methods is."""
+    entries = _method_entries(value)
+    if not isinstance(entries, list) or not entries:
+        raise InvalidParameter("'methods' must be a list of names, or of objects with a 'method'")
+    return [
+        {
+            "called": call.name,
+            "name": call.explainer.name,
+            "params": call.params.model_dump(mode="json", exclude_unset=True),
+        }
+        for call in _method_calls(entries, {})
+    ]
+
+
+def _method_calls(entries: list[Json], for_all: Fields) -> list[MethodCall]:
+    """Each as its own call; a name that is there twice is followed by its place."""
     calls: list[MethodCall] = []
     for place, entry in enumerate(entries):
         call = _method_call(place, {"method": entry} if isinstance(entry, str) else entry, for_all)
         known = [earlier.name for earlier in calls]
         calls.append(replace(call, name=f"{call.name}#{place + 1}") if call.name in known else call)
-    return tuple(calls), options
+    return calls
 
 
 def _method_entries(value: Json) -> Json:
@@ -210,7 +232,9 @@ def _as_written(item: FieldError, values: Fields) -> FieldError:
 def callable_names() -> list[str]:
     """Every method that looks at an image, and every variant, by name."""
     looking = {**FAMILY_OF, **BY_NAME}.items()
-    return [name for name, explainer in looking if explainer.photograph is Photograph.REQUIRED]
+    return [
+        name for name, explainer in looking if explainer.photograph is Photograph.REQUIRED and not explainer.metrics
+    ]
 
 
 def names_of(params: type[ExplainerParams]) -> list[str]:

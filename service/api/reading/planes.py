@@ -23,14 +23,15 @@ EXACT = ("png", "gif", "bmp")
 def with_planes(params: type[ExplainerParams], given: Fields) -> JsonObject:
     """The parameters, with each plane in them read. Raises InvalidParameter for one that cannot be."""
     read: JsonObject = dict(given)
-    for name in parts_of(params):
+    for name, part in parts_of(params).items():
         value = given.get(name)
         if value is None:
             continue
         try:
             if not isinstance(value, str):
                 raise InvalidParameter("send it as a file part, or as the base64 of a PNG or of an npy file")
-            read[name] = packed(_labels(decode_base64(value)))
+            data = decode_base64(value)
+            read[name] = packed(_labels(data) if part.holds == "labels" else _values(data))
         except KerascopeError as error:
             raise InvalidParameter(f"{name}: {error.detail}", errors=[FieldError((name,), error.detail)]) from error
     return read
@@ -48,6 +49,21 @@ def _labels(data: bytes) -> Array:
             raise InvalidParameter("labels are a PNG or an npy array; JPEG and WebP change colours, and so labels")
         pixels = decode(data, LIMITS).pixels.astype(np.int32)
         plane = pixels[..., 0] << 16 | pixels[..., 1] << 8 | pixels[..., 2]
-    size = (min(plane.shape[0], MOST_SIDE_PX), min(plane.shape[1], MOST_SIDE_PX))
-    _, places = np.unique(at_size(plane, size), return_inverse=True)
-    return places.reshape(size).astype(np.int32)
+    plane = _within(plane)
+    _, places = np.unique(plane, return_inverse=True)
+    return places.reshape(plane.shape).astype(np.int32)
+
+
+def _values(data: bytes) -> Array:
+    """(h, w) float32: of an array its numbers, of a picture the mean of its colours, 0 to 255."""
+    if not data.startswith(b"\x93NUMPY"):
+        return _within(decode(data, LIMITS).pixels.mean(axis=2, dtype=np.float32))
+    array = decode_npy(data, LIMITS)
+    if array.shape[2] != 1:
+        raise InvalidParameter(f"a map is an array (height, width) of numbers, not {array.shape}")
+    return _within(array[..., 0].astype(np.float32))
+
+
+def _within(plane: Array) -> Array:
+    """The plane with no side longer than one may be."""
+    return at_size(plane, (min(plane.shape[0], MOST_SIDE_PX), min(plane.shape[1], MOST_SIDE_PX)))

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from service.arrays import Array, Function, Structure
 from service.engine.child.turns import Turns
-from service.models.backends.interface import CHUNK_S, Backend, Occluded, Plan, Signature, sized
+from service.models.backends.interface import CHUNK_S, Backend, Occluded, Plan, Shuffled, Signature, sized
 from service.models.backends.work import doing
 
 if TYPE_CHECKING:
-    from service.models.graph.graph import Graph
+    from service.models.graph.graph import Graph, Tensor
 
 SMALLER = 4
 T = TypeVar("T")
@@ -56,6 +58,18 @@ class Around:
         plan = self._backend.compiled(key, function, signature, shared=shared, rows=rows)
         compiled = Compiled(sized(key, signature), plan, shared, rows)
         return lambda *arrays: self.run(compiled, arrays)
+
+    def shuffled(self, graph: Graph, end: Tensor, seed: int) -> AbstractContextManager[tuple[Backend, Shuffled]]:
+        """Gives what the backend gives; what is compiled for it goes through `run`."""
+
+        @contextmanager
+        def network() -> Iterator[tuple[Backend, Shuffled]]:
+            with self._backend.shuffled(graph, end, seed) as (own, shuffled):
+                around = copy(self)
+                around._backend = own
+                yield around, shuffled
+
+        return network()
 
     def incremental(self, *grid: Structure) -> Occluded:
         """Prepares a grid as the backend does; its steps go through `alone`."""
@@ -110,6 +124,10 @@ class SharedPasses(Around):
         super().__init__(backend)
         self._results: dict[Hashable, list[Array]] = {}
         self.runs = 0
+
+    def shuffled(self, graph: Graph, end: Tensor, seed: int) -> AbstractContextManager[tuple[Backend, Shuffled]]:
+        """Gives what the backend gives, and shares nothing: its plans give another result once weights are shuffled."""
+        return self._backend.shuffled(graph, end, seed)
 
     def run(self, compiled: Compiled, arrays: tuple[Array, ...]) -> list[Array]:
         """Runs the plan where no run of it on equal arrays is known; single images of plans that are `shared`."""

@@ -7,9 +7,9 @@ from functools import partial
 from math import ceil
 from typing import TYPE_CHECKING
 
-from service.errors import MethodNotValid
+from service.errors import MethodNotValid, all_pass
 from service.explainers.base import Cost, Explanation, Part, Picture, Scale
-from service.explainers.cam.fusion import all_pass, at_each_layer, check_different, fused
+from service.explainers.cam.fusion import at_each_layer, check_different, fused
 from service.explainers.cam.original import ORIGINAL
 from service.explainers.cam.params import CamParams
 from service.explainers.cam.variants import VARIANTS

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.arrays import Floats
-from service.errors import InvalidParameter, KerascopeError
+from service.errors import InvalidParameter
 from service.explainers.passes import resized
 from service.explainers.variants import Maps
 
@@ -40,19 +40,6 @@ FUSIONS: Mapping[str, Callable[[Stack], Stack]] = {"max": _highest, "mean": _mea
 def at_each_layer(params: CamParams) -> list[CamParams]:
     """The parameters for each of `layers`, as `layer`; as they are where it names none."""
     return [params.model_copy(update={"layer": name}) for name in params.layers] if params.layers else [params]
-
-
-def all_pass(checks: Iterable[Callable[[], None]]) -> None:
-    """Raises what the checks do, all causes in one error of the first one's kind."""
-    causes: dict[str, KerascopeError] = {}
-    for check in checks:
-        try:
-            check()
-        except KerascopeError as error:
-            causes.setdefault(error.detail, error)
-    if causes:
-        first = next(iter(causes.values()))
-        raise first if len(causes) == 1 else type(first)("; ".join(causes))
 
 
 def check_different(subject: Subject, params: CamParams) -> None:

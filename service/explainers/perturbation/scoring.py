@@ -64,7 +64,7 @@ class MaskScores:
         self._keep(self._saved[self.rows : wanted])
         plan = masked_plan(self._subject, masks)
         backend, image = self._subject.backend, self._subject.image
-        step = _step(backend, self._subject.graph, image.size)
+        step = masks_a_step(backend, self._subject.graph, image.size)
         while self.rows < wanted:
             first = stop - (wanted - self.rows)
             part = slice(first, min(first + step, stop))
@@ -94,7 +94,7 @@ class MaskScores:
         return found.astype(np.float64)
 
 
-def _step(backend: Backend, graph: Graph, size: tuple[int, int]) -> int:
+def masks_a_step(backend: Backend, graph: Graph, size: tuple[int, int]) -> int:
     """How many masks one step scores."""
     usual = backend.chunk(graph, size)
     return usual if usual < SMALL_STEP else backend.chunk(graph, size, seconds=LONGER * CHUNK_S)

@@ -45,7 +45,8 @@ def fullgrad(subject: Subject, _: SaliencyParams) -> Maps:
     `completeness_delta`, which is Σ x·∂y/∂x + Σ b·∂y/∂z - y, and not in the map.
     """
     biases = subject.graph.biases(subject.targets.tensor)
-    maps, sums, rows = _plan(subject, biases)(subject.image.batch, subject.targets.chosen())
+    constants = [bias[None].astype(np.float32) for _, bias in biases]
+    maps, sums, rows = _plan(subject, biases)(subject.image.batch, subject.targets.chosen(), *constants)
     scores = subject.targets.resolved(rows[0]).values(rows[0]).astype(np.float64)
     deltas = (sums[0] - scores).tolist()
     warnings = tuple(
@@ -62,22 +63,23 @@ def fullgrad(subject: Subject, _: SaliencyParams) -> Maps:
 
 
 def _plan(subject: Subject, biases: list[Bias]) -> Plan:
-    """A plan: batch (b, h, w, c), chosen (b, targets, 2) → maps (b, targets, h, w) float32, the sums (b, targets) of
-    what image and biases contribute, float64, and scores (b, n) float32."""
+    """A plan: batch (b, h, w, c), chosen (b, targets, 2) and each bias (b, 1 or its channels) → maps (b, targets, h, w)
+    float32, the sums (b, targets) of what image and biases contribute, float64, and scores (b, n) float32."""
     backend, graph, image, targets = subject.backend, subject.graph, subject.image, subject.targets
     ops = backend.ops
     watched = [graph.inputs[0], *(tensor for tensor, _ in biases)]
 
-    def passes(batch: Value, chosen: Value) -> tuple[Value, Value, Value]:
+    def passes(batch: Value, chosen: Value, *constants: Value) -> tuple[Value, Value, Value]:
         def scores(value: Value) -> list[Value]:
             return targets.scores(ops, targets.matrix(ops, value), chosen)
 
         feeds = {graph.inputs[0]: batch}
         _, gradients, (value,) = backend.gradients(graph, feeds, watched, [targets.tensor], scores)
-        factors = [batch[:, None], *(ops.convert_to_tensor(bias, "float32") for _, bias in biases)]
         maps = sums = 0.0
-        for place, (tensor, factor) in enumerate(zip(watched, factors, strict=True)):
-            products = ops.stack([ops.cast(gradient[place], "float32") for gradient in gradients], axis=1) * factor
+        for place, (tensor, added) in enumerate(zip(watched, (batch, *constants), strict=True)):
+            stacked = ops.stack([ops.cast(gradient[place], "float32") for gradient in gradients], axis=1)
+            ones = (1,) * (len(stacked.shape) - 2)
+            products = stacked * (added[:, None] if place == 0 else ops.reshape(added, (-1, *ones, added.shape[-1])))
             sums += ops.sum(ops.cast(products, "float64"), axis=tuple(range(2, len(products.shape))))
             if place == 0 or is_map(tensor):
                 maps += ops.cast(_enlarged(ops, products, image.size), "float64")
@@ -85,7 +87,8 @@ def _plan(subject: Subject, biases: list[Bias]) -> Plan:
 
     rows = backend.rows(graph, image.size, backward=True)
     key = ("full gradient", targets.key, len(targets.pairs))
-    return backend.compiled(key, passes, [batch_of(image), CHOSEN], rows=rows)
+    of_biases = [((None, *bias.shape), "float32") for _, bias in biases]
+    return backend.compiled(key, passes, [batch_of(image), CHOSEN, *of_biases], rows=rows)
 
 
 def _enlarged(ops: Ops, products: Value, size: tuple[int, int]) -> Value:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -62,6 +63,25 @@ class Occluded(Protocol):
 
     def through(self, in_turn: InTurn) -> Occluded:
         """The same, with every run of a plan handed to `in_turn`."""
+
+
+class Shuffled(Protocol):
+    """A network with weights of its own; documented at `service.models.graph.shuffled.ShuffledGraph`."""
+
+    @property
+    def graph(self) -> Graph:
+        """The network."""
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The paths of those whose weights can be shuffled."""
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """The paths of those that keep the warm model's."""
+
+    def shuffle(self, first: int, last: int) -> None:
+        """Layers from `first` to before `last` lose what they learnt."""
 
 
 class Backend(Protocol):
@@ -139,6 +159,9 @@ class Backend(Protocol):
         bounds: tuple[Value, Value],
     ) -> tuple[list[Value], list[Value], Value]:
         """One forward pass, and a pass back for each score."""
+
+    def shuffled(self, graph: Graph, end: Tensor, seed: int) -> AbstractContextManager[tuple[Backend, Shuffled]]:
+        """The network with weights of its own that can be shuffled, and a backend for it, whose plans end with it."""
 
     def ruled(self, rule: GradientRule | None) -> Callable[[Node], Function] | None:
         """What `Graph.run` takes as `call` so that every ReLU has the gradient of `rule`."""

@@ -7,7 +7,8 @@ fixed signature (the batch open) and called as a concrete function: it cannot re
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 
 import keras
@@ -20,12 +21,13 @@ from service.models.backends.backward import with_gradient
 from service.models.backends.gradients import OwnGradients
 from service.models.backends.incremental.occluded import WindowScores
 from service.models.backends.incremental.schedule import schedule
-from service.models.backends.interface import CHUNK_S, GradientRule, Plan, Relevance, Signature, Tensors, sized
+from service.models.backends.interface import CHUNK_S, Backend, GradientRule, Plan, Relevance, Signature, Tensors, sized
 from service.models.backends.plans import PlanCache
 from service.models.backends.relevance import LOST, Rules, first_nodes, rules_for, seeded
 from service.models.backends.rescale import rescaled
 from service.models.graph.cost import OperationCost, activation_bytes, flops, largest_bytes, shapes_at
 from service.models.graph.graph import Graph, Node, Tensor
+from service.models.graph.shuffled import ShuffledGraph, shuffled_graph
 
 MAX_CHUNK = 64
 # What a step of windows is estimated to take, which is more than it takes: 101 ms were measured.
@@ -55,6 +57,16 @@ class TensorFlowBackend:
         self._call_bytes = call_bytes
         self._gpu = bool(tf.config.list_physical_devices("GPU"))
         self._chunk_flops = CHUNK_FLOPS["gpu" if self._gpu else "cpu"]
+
+    @contextmanager
+    def shuffled(self, graph: Graph, end: Tensor, seed: int) -> Iterator[tuple[Backend, ShuffledGraph]]:
+        """Gives the network before `end` with weights of its own, and a backend for it; its plans and copies end with
+        the block."""
+        own = TensorFlowBackend(self._call_bytes, self._gradients)
+        try:
+            yield own, shuffled_graph(graph, end, seed)
+        finally:
+            own.plans.release()
 
     def release(self) -> None:
         """Drops all that was compiled: the model goes."""

@@ -42,6 +42,11 @@ class Weighted:
     padding: str = "valid"
 
     @property
+    def kernel(self) -> Value:
+        """The last kernel."""
+        return self.kernels[-1]
+
+    @property
     def outputs(self) -> int:
         """Counts the channels that it gives."""
         shape = _shape(self.kernels[-1])

@@ -7,6 +7,7 @@ to. Values may differ from the layers' own by rounding: by 1e-6 of the largest o
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Sequence
@@ -35,6 +36,11 @@ class ChannelScaling:
     def of(cls, affine: Affine) -> ChannelScaling:
         """Makes the variables."""
         return cls(variable_of(affine.scale), variable_of(affine.offset))
+
+    @property
+    def affine(self) -> Affine:
+        """The numbers that the variables hold now."""
+        return Affine(*(np.asarray(variable.numpy(), np.float64) for variable in (self.factors, self.offset)))
 
     def __call__(self, values: Value) -> Value:
         return tf.nn.bias_add(values * self.factors, self.offset)
@@ -116,6 +122,8 @@ class Folds:
         def make() -> Node:
             if weighted := self._weighted(node):
                 return _as_weighted(node, weighted)
+            if isinstance(node.op, ChannelScaling):
+                return node
             if affine := self._affine(node):
                 self.bytes += 8 * len(affine.scale)
                 return replace(node, op=ChannelScaling.of(affine), kwargs={})
@@ -129,13 +137,35 @@ class Folds:
             self._made[key] = make()
         return self._made[key]
 
+    def learnt_bytes(self, nodes: Sequence[Node]) -> int:
+        """Counts what the weights take of all `nodes` whose `operation` there is; those of a layer that is called twice
+        count twice."""
+        numbers = 0
+        for node in nodes:
+            if weighted := self._weighted(node):
+                numbers += sum(int(math.prod(kernel.shape)) for kernel in weighted.kernels)
+            elif affine := self._affine(node):
+                numbers += 2 * len(affine.scale)
+        return 4 * numbers
+
+    def operation(self, node: Node) -> Weighted | ChannelScaling | None:
+        """Gives what the node computes as a plain operation on variables; None where it is no layer of that kind."""
+        if weighted := self._weighted(node):
+            return weighted
+        affine = self._affine(node)
+        return ChannelScaling.of(affine) if affine else None
+
     def _weighted(self, node: Node) -> Weighted | None:
-        return self.dialect.weighted(node.op) if _is_of_one_value(node) else None
+        if not _is_of_one_value(node):
+            return None
+        return node.op if isinstance(node.op, Weighted) else self.dialect.weighted(node.op)
 
     def _affine(self, node: Node) -> Affine | None:
         """What a normalisation along the channels computes."""
         if not _is_of_one_value(node):
             return None
+        if isinstance(node.op, ChannelScaling):
+            return node.op.affine
         axes = len(node.inputs[0].shape)
         layer, along = (node.op.operation, 1) if isinstance(node.op, Turned) else (node.op, axes - 1)
         found = self.dialect.normalisation(layer)

@@ -220,6 +220,10 @@ class Graph:
         and the offset of arithmetic with constants."""
         return self.folds.biases(self._needed({}, [end]))
 
+    def learnt_bytes(self, end: Tensor) -> int:
+        """Counts what the weights of convolutions, dense layers and normalisations on the way to `end` take."""
+        return self.folds.learnt_bytes(self._needed({}, [end]))
+
     def between(self, known: Iterable[Tensor], end: Tensor) -> list[Node]:
         """What is computed for `end` where the values of `known` are there, in order."""
         return self._needed(dict.fromkeys(known), [end])
