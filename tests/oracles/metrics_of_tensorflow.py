@@ -39,8 +39,8 @@ def curves(asked: of_tensorflow.Asked, maps: dict[str, np.ndarray]) -> tuple[dic
                     whole = "an image of 0 with the k largest pixels of the map as they are"
                 notes[key] = (
                     f"xplique.metrics.{kind.__name__}(steps={STEPS}, baseline_mode=0.0, activation={activation!r}): "
-                    f"the area under the {form} of {whole} by the trapezoidal rule, from 0 to 1. `_pixels` are k of the "
-                    "points, int(576·i/12) for i from 0 to 12, and `_points` their values. Equal values of the map go "
+                    f"the area under the {form} of {whole} by the trapezoidal rule, from 0 to 1. `_pixels` are k of "
+                    "the points, int(576·i/12) for i from 0 to 12, and `_points` their values. Equal values of the map go "
                     "in the reverse of an unstable order."
                 )
     return found, notes
@@ -73,10 +73,10 @@ def correlation(
         found[f"mu_fidelity_{name}"] = np.array(metric.evaluate(maps[name][None]))
         found[f"mu_fidelity_{name}_kept"] = np.concatenate(seen).astype(bool)
     note = (
-        f"xplique.metrics.MuFidelity(grid_size={CELLS}, subset_percent={SHARE}, baseline_mode=0.0, nb_samples={DRAWS}), "
-        "of logits: Spearman's correlation, over the draws, of y(x) - y(x without the cells) and the sum of the map over "
-        "the pixels of these cells; 0 where it is not a number. `_kept` (n, 8, 8) says which cells stayed: each goes "
-        "by itself with a chance of 0.2, so that their number differs from draw to draw, in spite of what its text says."
+        f"xplique.metrics.MuFidelity(grid_size={CELLS}, subset_percent={SHARE}, baseline_mode=0.0, nb_samples={DRAWS}),"
+        " of logits: Spearman's correlation, over the draws, of y(x) - y(x without the cells) and the sum of the map "
+        "over the pixels of these cells; 0 where it is not a number. `_kept` (n, 8, 8) says which cells stayed: each "
+        "goes by itself with a chance of 0.2, so that their number differs from draw to draw, whatever its text says."
     )
     return found, {f"mu_fidelity_{name}": note for name in MAPS}
 
