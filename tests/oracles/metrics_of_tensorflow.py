@@ -40,8 +40,8 @@ def curves(asked: of_tensorflow.Asked, maps: dict[str, np.ndarray]) -> tuple[dic
                 notes[key] = (
                     f"xplique.metrics.{kind.__name__}(steps={STEPS}, baseline_mode=0.0, activation={activation!r}): "
                     f"the area under the {form} of {whole} by the trapezoidal rule, from 0 to 1. `_pixels` are k of "
-                    "the points, int(576·i/12) for i from 0 to 12, and `_points` their values. Equal values of the map go "
-                    "in the reverse of an unstable order."
+                    "the points, int(576·i/12) for i from 0 to 12, and `_points` their values. Equal values of the map "
+                    "go in the reverse of an unstable order."
                 )
     return found, notes
 
