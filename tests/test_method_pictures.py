@@ -10,7 +10,7 @@ from tests.conftest import ROOT
 
 sys.path.insert(0, str(ROOT / "openapi_examples"))
 
-from make_pictures import MOST_BYTES, PICTURES, SIDE_PX, file_of, shown  # noqa: E402
+from make_pictures import MOST_BYTES, PICTURES, SIDE_PX, file_of, shown
 
 PAGE = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
 
