@@ -126,21 +126,21 @@ def methods_page() -> str:
 
 
 def gallery(explainer: Explainer) -> list[str]:
-    """Gives the pictures of a method's variants in rows of four, each above its name."""
-    names = [name for each, name in shown() if each is explainer]
-    missing = [file_of(explainer.name, name).name for name in names if not file_of(explainer.name, name).is_file()]
-    if missing:
-        raise ValueError(f"run `make pictures` beside `make serve`: docs/pictures lacks {', '.join(missing)}")
-    rows = [names[start : start + 4] for start in range(0, len(names), 4)]
-    lines = [""]
-    for place, row in enumerate(rows):
-        images = [f"![{explainer.title}: {name}](pictures/{file_of(explainer.name, name).name})" for name in row]
-        blank = [""] * (len(rows[0]) - len(row))
-        cells = [f"{image}<br>{name}" for image, name in zip(images, row, strict=True)]
-        lines.append(f"| {' | '.join([*cells, *blank])} |")
-        if place == 0:
-            lines.append("|" + "---|" * len(row))
-    return lines if names else []
+    """Gives the pictures of a method's variants in rows of four, each above its name; says which are missing."""
+    cells: list[str] = []
+    for path, name in [(file_of(each.name, name), name) for each, name in shown() if each is explainer]:
+        if path.is_file():
+            cells.append(f"![{explainer.title}: {name}](pictures/{path.name})<br>{name}")
+        else:
+            print(f"docs/pictures/{path.name} is missing: run `make pictures` beside `make serve`", file=sys.stderr)
+    across = min(4, len(cells))
+    lines = [""] if cells else []
+    for start in range(0, len(cells), 4):
+        row = cells[start : start + 4]
+        lines.append(f"| {' | '.join(row + [''] * (across - len(row)))} |")
+        if start == 0:
+            lines.append("|" + "---|" * across)
+    return lines
 
 
 def _cell(text: str) -> str:

@@ -33,8 +33,8 @@ ASKED: dict[str, dict[str, Any]] = {
     "occlusion": {"patch": 56, "stride": 14},
     "maximization": {"layer": MIDDLE, "channels": "0-3", "size": 64, "columns": 2, "titles": "none", "outputs": "grid"},
 }
-# Families whose answer is no picture.
-WITHOUT = ("predict",)
+# Families whose answer is no picture, or that are asked about more than one photograph.
+WITHOUT = ("predict", "concepts")
 
 
 def file_of(family: str, variant: str) -> Path:
