@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: serve test crashes kept page documents smoke everything lint shape docs bench day oracles overload kills soak fuzz audit lock browser clean
+.PHONY: serve test crashes kept page documents smoke everything lint shape docs pictures bench day oracles overload kills soak fuzz audit lock browser clean
 
 serve: $(STAMP)
 	$(BIN)/kerascope serve --log-format console
@@ -40,6 +40,10 @@ shape: $(STAMP)
 
 docs: $(STAMP)
 	$(BIN)/python openapi_examples/make_docs.py
+
+# The picture of each variant in docs/pictures, asked of the `make serve` that runs; `make docs` shows them.
+pictures: $(STAMP)
+	$(BIN)/python openapi_examples/make_pictures.py $(ONLY)
 
 bench: $(STAMP)
 	$(BIN)/python -m tests.benchmarks

@@ -13,11 +13,12 @@ from pathlib import Path
 
 from generators import http_file, javascript, python, shell
 from generators.example import FOLDER, names, read
+from make_pictures import file_of, shown
 
 from service.api.problems import STATUS, problem_type
 from service.app import create_app
 from service.errors import ConfigurationError, KerascopeError
-from service.explainers import EXPLAINERS
+from service.explainers import EXPLAINERS, Explainer
 from service.settings import PREFIX, Settings
 
 README = FOLDER.parent / "README.md"
@@ -97,7 +98,12 @@ def methods_page() -> str:
         "`make docs` makes it from the classes of the methods. In the formulas, A is the layer's activations, y the "
         "target's score (the logit unless said otherwise), and G = ∂y/∂A. Raw arrays are never normalised. Pictures "
         "are, and `method.parameters` of the answer says how. [API](api.md#parameters-of-every-method) lists the "
-        "parameters that every method takes.",
+        "parameters that every method takes. [Coming from another tool](coming-from.md) says which call of other "
+        "libraries and services each is.",
+        "",
+        "The small pictures are of EfficientNet-Lite0 and its most probable class of one photograph, made by `make "
+        "pictures`. Behind its last convolution this network has a mean and one dense layer, for which several class "
+        "activation maps are the same by definition, or nearly.",
     ]
     for explainer in EXPLAINERS:
         parts += ["", f"## {explainer.title}: `{explainer.name}`", "", explainer.summary, ""]
@@ -106,6 +112,7 @@ def methods_page() -> str:
             name = f"[{variant.name}]({variant.paper})" if variant.paper else variant.name
             cells = (name, variant.summary, variant.passes, variant.caution)
             parts.append(f"| {' | '.join(_cell(text) for text in cells)} |")
+        parts += gallery(explainer)
         properties = explainer.Params.model_json_schema(by_alias=True)["properties"]
         parts += ["", "| parameter | default | what it does |", "|---|---|---|"]
         for name, schema in properties.items():
@@ -116,6 +123,24 @@ def methods_page() -> str:
             among = f" One of {', '.join(f'`{choice}`' for choice in choices)}." if choices else ""
             parts.append(f"| `{name}` | {default} | {_cell(schema.get('description', '') + among)} |")
     return "\n".join(parts) + "\n"
+
+
+def gallery(explainer: Explainer) -> list[str]:
+    """Gives the pictures of a method's variants in rows of four, each above its name; says which are missing."""
+    cells: list[str] = []
+    for path, name in [(file_of(each.name, name), name) for each, name in shown() if each is explainer]:
+        if path.is_file():
+            cells.append(f"![{explainer.title}: {name}](pictures/{path.name})<br>{name}")
+        else:
+            print(f"docs/pictures/{path.name} is missing: run `make pictures` beside `make serve`", file=sys.stderr)
+    across = min(4, len(cells))
+    lines = [""] if cells else []
+    for start in range(0, len(cells), 4):
+        row = cells[start : start + 4]
+        lines.append(f"| {' | '.join(row + [''] * (across - len(row)))} |")
+        if start == 0:
+            lines.append("|" + "---|" * across)
+    return lines
 
 
 def _cell(text: str) -> str:

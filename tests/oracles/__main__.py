@@ -31,6 +31,7 @@ def main() -> None:
     run(sys.executable, "-m", "tests.oracles.given")
     for name in ("torch", "tensorflow"):
         run(environment(name), HERE / f"of_{name}.py")
+        run(environment(name), HERE / f"metrics_of_{name}.py")
     run(sys.executable, "-m", "tests.oracles.compare")
 
 

@@ -50,9 +50,9 @@ LARGEST = (
     "only ours does (summation-to-delta, eq. 1)."
 )
 FINER = (
-    "The paper (arXiv 2501.11309) compares with one class, y_c - γ·y_d, and there the two agree. How several are put "
-    "together is a choice: they weigh each by its probability, we take the mean. Neither is wrong; their weights leave "
-    "little of all classes but the most probable one."
+    "The paper (arXiv 2501.11309) explains the difference y_c - γ·y_d from a class, and of one class the two agree. "
+    "Several may be put together in more than one way: they weigh each by its probability, we take the mean. Neither "
+    "is wrong; their weights leave little of all classes but the most probable one."
 )
 NEGATIVE = (
     "The paper's weight is (y - y_k) / y, which they take literally: there they are right by the letter. Of a negative "
@@ -61,7 +61,8 @@ NEGATIVE = (
 )
 CORNERS = (
     "They enlarge the maps corner to corner (`align_corners`), we between half-pixel centres, as Keras and OpenCV do; "
-    "algorithm 1 of arXiv 1910.01279 says only that maps are enlarged. Channels that are constant, here a dead one, "
+    "enlarging by bilinear interpolation, as the method (arXiv 1910.01279) is described, leaves the corners open. "
+    "Channels that are constant, here a dead one, "
     "they keep in the softmax, which takes the same share from all others; we leave them out, as s(A) of the paper, "
     "(A - min) / (max - min), is 0/0 for them. Enlarged our way and drawn up to 1, the maps agree."
 )

@@ -42,8 +42,9 @@ def scorecam(subject: Subject, params: CamParams) -> Weighted:
     """Gives the channels w_k A_k of each target, w = softmax over channels of the rise in score.
 
     M_k = minmax(up(A_k)); the rise is the score (logit) of x·M_k minus that of the baseline, an input of zeros.
-    Wang et al. 2020, arXiv 1910.01279, algorithm 1. With probabilities in place of logits the softmax makes all
-    weights nearly equal, and the map nearly the same for every class.
+    Wang et al. 2020, arXiv 1910.01279: its channel-wise increase of confidence under enlarged maps that are brought to
+    [0, 1], and its softmax of that. With probabilities in place of logits the softmax makes all weights nearly equal,
+    and the map nearly the same for every class.
     """
     entry = layer_for(subject, params.layer, params.method)
     activations, scores = values_at(subject, entry.output)

@@ -40,8 +40,8 @@ def hsic(subject: Subject, params: PerturbationParams, samples: int) -> Design:
     """Designs masks that keep each segment with the probability ½, a Latin hypercube cut at ½.
 
     Novello et al. 2022, arXiv 2206.06219: HSIC_j = tr(K_j·H·L·H) / n², with K_j(u, v) = ½ - (u - v)² on the segment's
-    own numbers (eq. 12), L the Gaussian kernel exp(-(y - y')²/(2σ²)) on the scores, σ the median distance between two
-    scores, and H = I - 1/n.
+    own numbers, the kernel for binary masks of xplique, whose authors' method this is, L the Gaussian kernel
+    exp(-(y - y')²/(2σ²)) on the scores, σ the median distance between two scores, and H = I - 1/n.
     """
     segmented = Segmented.of(subject, params)
     count = segmented.count
