@@ -113,6 +113,15 @@ def methods_page() -> str:
             cells = (name, variant.summary, variant.passes, variant.caution)
             parts.append(f"| {' | '.join(_cell(text) for text in cells)} |")
         parts += gallery(explainer)
+        if explainer.metrics:
+            parts += [
+                "",
+                "| metric | definition | better | cost in passes | when not to trust it |",
+                "|---|---|---|---|---|",
+            ]
+        for metric in explainer.metrics:
+            cells = (f"[{metric.name}]({metric.paper})", metric.summary, f"{metric.better}; {metric.unit}")
+            parts.append(f"| {' | '.join(_cell(text) for text in (*cells, metric.passes, metric.caution))} |")
         properties = explainer.Params.model_json_schema(by_alias=True)["properties"]
         parts += ["", "| parameter | default | what it does |", "|---|---|---|"]
         for name, schema in properties.items():

@@ -34,7 +34,7 @@ ASKED: dict[str, dict[str, Any]] = {
     "maximization": {"layer": MIDDLE, "channels": "0-3", "size": 64, "columns": 2, "titles": "none", "outputs": "grid"},
 }
 # Families whose answer is no picture, or that are asked about more than one photograph.
-WITHOUT = ("predict", "concepts")
+WITHOUT = ("predict", "concepts", "evaluate")
 
 
 def file_of(family: str, variant: str) -> Path:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Generic
 from service.arrays import Arrays, Floats
 from service.explainers.params import ExplainerParams
 from service.explainers.targets import Targets, stated_targets
-from service.explainers.variants import P, Variant, Warned, taken_by_some
+from service.explainers.variants import Measure, P, Variant, Warned, taken_by_some
 
 if TYPE_CHECKING:
     from service.explainers.subject import Subject
@@ -127,7 +127,7 @@ class Explainer(ABC, Generic[P]):
     only: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """Parameters that some variants alone take, with the names of these; it follows from the variants."""
     targeted: ClassVar[bool] = False
-    metrics: ClassVar[tuple[Variant, ...]] = ()
+    metrics: ClassVar[tuple[Measure, ...]] = ()
     """What it measures other methods by; one with metrics takes `methods`, and is none of them."""
     photograph: ClassVar[Photograph] = Photograph.REQUIRED
     Params: ClassVar[type[ExplainerParams]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING, Any, Generic, Literal
 
 from pydantic import GetCoreSchemaHandler
 from pydantic.fields import FieldInfo
@@ -59,6 +59,14 @@ class Variant:
     passes: str = "1 forward"
     caution: str = ""
     takes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure(Variant):
+    """A definition of what makes a map good: `better` says which numbers speak for it, `unit` what they are in."""
+
+    better: Literal["lower", "higher", "none"]
+    unit: str
 
 
 def _nothing(*_: object) -> None:

@@ -7,6 +7,7 @@ import { isOpen, isSample, missing, picture, pictures } from "./picture.js";
 import { Refusal, problem, waiting } from "./result.js";
 import { fill, follow, restart, state } from "./state.js";
 import { activations } from "./views/activations.js";
+import { evaluation } from "./views/evaluation.js";
 import { filters } from "./views/filters.js";
 import { heatmaps } from "./views/heatmaps.js";
 import { kernels } from "./views/kernels.js";
@@ -19,11 +20,12 @@ const VIEWS = {
   saliency: ["Saliency", (host, context) => heatmaps(host, context, "saliency")],
   occlusion: ["Occlusion", (host, context) => heatmaps(host, context, "occlusion")],
   perturbation: ["Perturbation", (host, context) => heatmaps(host, context, "perturbation")],
+  evaluate: ["Which to trust", evaluation],
   filters: ["Filters", filters],
   kernels: ["Kernels", kernels],
   model: ["Model", modelView],
 };
-const NEEDS_PICTURE = ["activations", "cam", "saliency", "occlusion", "perturbation"];
+const NEEDS_PICTURE = ["activations", "cam", "saliency", "occlusion", "perturbation", "evaluate"];
 const context = { model: null, details: null, methods: {}, layers: [] };
 let shown = new AbortController();
 let predicted = new AbortController();

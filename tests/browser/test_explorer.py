@@ -19,10 +19,10 @@ from tests.conftest import ROOT, Service, start_service
 
 Visit = Callable[..., Opened]
 CAT = ROOT / "service" / "web" / "samples" / "cat.jpg"
-TABS = ("activations", "cam", "saliency", "occlusion", "perturbation", "filters", "kernels", "model")
+TABS = ("activations", "cam", "saliency", "occlusion", "perturbation", "evaluate", "filters", "kernels", "model")
 SHOWN = {
     "activations": "img.grid", "cam": ".map", "saliency": ".map", "occlusion": ".map", "perturbation": ".map",
-    "filters": "button.main",
+    "evaluate": "button.main", "filters": "button.main",
     "kernels": "img.grid", "model": ".graph .node",
 }  # fmt: skip
 MOST_BYTES = 150_000

@@ -109,8 +109,15 @@ class VariantOut(Message):
     caution: str
 
 
+class MetricOut(VariantOut):
+    """What an evaluation measures maps by: which numbers are the better ones, and their unit."""
+
+    better: Literal["lower", "higher", "none"]
+    unit: str
+
+
 class MethodOut(Message):
-    """A method of the catalogue; `parameters` is a JSON Schema."""
+    """A method of the catalogue; `parameters` is a JSON Schema, and `metrics` are those that it measures others by."""
 
     name: str
     title: str
@@ -119,6 +126,7 @@ class MethodOut(Message):
     route: str
     outputs: list[str]
     variants: list[VariantOut]
+    metrics: list[MetricOut]
     parameters: JsonObject
     validity: Validity | None = Field(None, description="For the model asked for with `model=`.")
 

@@ -14,6 +14,7 @@ from service.api.guarding.scopes import READS, GuardedRouter
 from service.contract.questions import AskValidity
 from service.explainers import EXPLAINERS
 from service.explainers.base import Explainer, Photograph
+from service.explainers.variants import Variant
 from service.json_types import JsonObject
 
 router = GuardedRouter(prefix="/v1/methods", tags=["methods"], dependencies=[Depends(known_query)])
@@ -54,15 +55,17 @@ def method_row(explainer: Explainer) -> JsonObject:
         "cost": explainer.cost.value,
         "route": route,
         "outputs": list(explainer.outputs),
-        "variants": [
-            {
-                "name": variant.name,
-                "summary": variant.summary,
-                "paper": variant.paper or None,
-                "passes": variant.passes,
-                "caution": variant.caution,
-            }
-            for variant in explainer.variants
-        ],
+        "variants": [_row(variant) for variant in explainer.variants],
+        "metrics": [{**_row(metric), "better": metric.better, "unit": metric.unit} for metric in explainer.metrics],
         "parameters": explainer.Params.model_json_schema(by_alias=True),
+    }
+
+
+def _row(variant: Variant) -> JsonObject:
+    return {
+        "name": variant.name,
+        "summary": variant.summary,
+        "paper": variant.paper or None,
+        "passes": variant.passes,
+        "caution": variant.caution,
     }

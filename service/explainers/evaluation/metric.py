@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from service.arrays import Array
-from service.explainers.variants import Variant
+from service.explainers.variants import Measure
 
 if TYPE_CHECKING:
     from service.explainers.evaluation.comparison import Comparison
@@ -39,16 +39,13 @@ def _nothing(*_: object) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Metric(Variant):
-    """`better` says which numbers speak for a map, `unit` what they are in; those that are `ranked` say whether the
-    network depends on what the map shows, and the ranking is made of them.
+class Metric(Measure):
+    """Those that are `ranked` say whether the network depends on what the map shows; the ranking is made of them.
 
     `estimate` gives the forward passes beside the `shared` ones, those under random sets of cells, which are the same
     for all metrics that are. `check` raises every KerascopeError that `compute` would.
     """
 
-    better: Better
-    unit: str
     compute: Callable[[Comparison], Found]
     estimate: Callable[[EvaluationParams, Work], int] = lambda params, work: 0
     check: Callable[[Subject, EvaluationParams], None] = _nothing
