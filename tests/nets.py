@@ -20,6 +20,7 @@ from keras import layers
 
 from service.explainers import BY_NAME
 from service.explainers.base import Explanation, Progress
+from service.explainers.layers import default_layer
 from service.explainers.picture_sets import PictureSet
 from service.explainers.subject import Subject
 from service.explainers.targets import class_targets, parse_targets
@@ -385,3 +386,14 @@ def any_size_net(seed: int = 4, side: int | None = None, channels: int = 3) -> A
             layers.Dense(4, activation="softmax", bias_initializer="normal", name="scores"),
         ]
     )
+
+
+def run_logits(factor: float) -> np.ndarray:
+    """The pencil net's logits of IMAGE times a factor, on paper."""
+    positive, negative = (np.maximum(sign * factor * IMAGE, 0).mean() for sign in (1, -1))
+    return np.array([positive, negative]) @ WEIGHTS + BIAS
+
+
+def default_path(model: LoadedModel) -> str:
+    """The layer that class activation maps take of a model."""
+    return default_layer(model.graph).path

@@ -11,7 +11,7 @@ from service.imaging.sheet import Sheet, glowing, sized
 from service.json_types import JsonObject
 
 Pixels = NDArray[np.uint8]
-WIDTH_PX = 1180
+WIDTH_PX = 1200
 MARGIN_PX = 24
 CROP_PX, PICTURE_PX, GAP_PX = 88, 88 * 2 + 6, 6
 CROPS_A_ROW = 4
@@ -23,6 +23,7 @@ BLUE, GREY, INK, PALE, RED = "#0072b2", "#8c8c8c", "#222222", "#e9edf1", "#d55e0
 PLOT_PX, STRIP_PX = 176, 150
 LINE_LEFT_PX = MARGIN_PX + NUMBERS_PX
 SMALLEST_P = 1e-4
+LINEAR = "linear_behind"
 # What the method warns of where its score is not to be believed.
 DOUBTS = {"not_significant", "near_chance", "no_direction"}
 
@@ -37,10 +38,10 @@ def _of_craft(said: MethodResult, arrays: Arrays) -> Pixels:
     rows = said.statistics["concepts"]
     sheet = Sheet(WIDTH_PX, HEAD_PX + len(rows) * (ROW_PX + 3 * GAP_PX) + MARGIN_PX)
     crops_left = MARGIN_PX + NUMBERS_PX
-    pictures_left = crops_left + CROPS_A_ROW * (CROP_PX + GAP_PX) + 2 * MARGIN_PX
+    pictures_left = crops_left + CROPS_A_ROW * (CROP_PX + GAP_PX) + MARGIN_PX
     sheet.text((MARGIN_PX, 30), said.titles["sheet"], 19, INK, most_px=WIDTH_PX - 2 * MARGIN_PX)
     for left, text in (
-        (MARGIN_PX, "importance (total Sobol index)"),
+        (MARGIN_PX, "importance"),
         (crops_left, "most typical crops"),
         (pictures_left, "where it is, on the pictures with most of it"),
     ):
@@ -76,17 +77,18 @@ def _importance(sheet: Sheet, top: int, row: JsonObject, largest: float) -> None
 
 
 def _of_tcav(said: MethodResult, arrays: Arrays) -> Pixels:
-    """The verdict, the scores of all directions on a line, and the pictures on which the concept does most and least."""
+    """The verdict, the scores of all directions on a line, and the pictures on which the concept does most or least."""
     result = said.statistics["tcav"]
-    strips = [
-        ("the concept", arrays["shown_concept"]),
-        ("raises the score most", arrays["most"]),
-        ("raises it least, or lowers it", arrays["least"]),
-    ]
+    strips = [("the concept", arrays["shown_concept"])]
+    if LINEAR in {warning.code for warning in said.warnings}:
+        strips.append(("the class, all alike", arrays["most"]))
+    else:
+        strips += [("raises the score most", arrays["most"]), ("least, or lowers it", arrays["least"])]
     sheet = Sheet(WIDTH_PX, HEAD_PX + PLOT_PX + len(strips) * (STRIP_PX + 3 * GAP_PX) + MARGIN_PX)
     sheet.text((MARGIN_PX, 30), said.titles["sheet"], 19, INK, most_px=WIDTH_PX - 2 * MARGIN_PX)
     believed = not DOUBTS & {warning.code for warning in said.warnings}
-    verdict = "the concept counts" if believed else "not to be trusted"
+    effect = "raises" if result["score"] > result["random_score"] else "lowers"
+    verdict = f"the concept {effect} the score" if believed else "not to be trusted"
     p_value = result["p_value"]
     shown = f"p = {p_value:.2g}" if p_value >= SMALLEST_P else f"p < {SMALLEST_P:g}"
     told = f"{verdict}:  {shown},  {100 * result['accuracy']:.0f} % of unseen pictures told right"

@@ -60,9 +60,10 @@ class Folders:
                 file = os.open(each, _OPEN, dir_fd=folder)
             except OSError:
                 continue
+            if not stat.S_ISREG(os.fstat(file).st_mode):
+                os.close(file)
+                continue
             with os.fdopen(file, "rb") as stream:
-                if not stat.S_ISREG(os.fstat(file).st_mode):
-                    continue
                 data = stream.read(MOST_PICTURE_BYTES + 1)
             size += len(data)
             if size > MOST_UNPACKED_BYTES:

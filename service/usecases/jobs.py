@@ -143,6 +143,8 @@ class BackgroundJobs:
 
     async def answer(self, stored: Stored, asked: ExplainRequest) -> Answer:
         """The job's answer, drawn as `asked` wants it. Raises TooLarge and InvalidParameter."""
+        # What was taken of the sets is known since the submission.
+        asked = replace(asked, sets=stored.request.sets)
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._draw, stored, asked)
 
     def _draw(self, stored: Stored, asked: ExplainRequest) -> Answer:

@@ -31,6 +31,7 @@ MOST_VALUES = 2**26
 SHOWN_PICTURES = 6
 SIGNIFICANT = 0.05
 NEAR_CHANCE = 0.6
+SAME = 1e-4
 IMAGES = SetAsked("images", "pictures of the class that is explained", least=2)
 CONCEPT = SetAsked("concept", "pictures of the concept", least=10)
 RANDOM = SetAsked("random", "pictures of anything else, the counterexamples", least=20)
@@ -154,7 +155,7 @@ def tcav(subject: Subject, params: ConceptsParams) -> Explanation:
     return Explanation(
         arrays, "scores", mean_scores, resolved, (), said,
         titles={"sheet": title}, statistics={"tcav": result, "images": rows},
-        warnings=_warnings(probability, accuracy, found),
+        warnings=_warnings(layer.path, probability, accuracy, found, derivatives),
     )  # fmt: skip
 
 
@@ -189,8 +190,16 @@ def _derivatives(
     return scores, np.concatenate(derivatives, axis=1).reshape(2, -1, len(pictures))
 
 
-def _warnings(probability: float, accuracy: float, found: Directions) -> tuple[Warned, ...]:
+def _warnings(
+    layer: str, probability: float, accuracy: float, found: Directions, derivatives: NDArray[np.float64]
+) -> tuple[Warned, ...]:
     said = []
+    if np.ptp(derivatives, axis=2).max() <= SAME * np.abs(derivatives).max():
+        detail = (
+            f"the derivatives are the same on all pictures, as behind layer {layer!r} the network is linear: every "
+            "direction has the score 0 or 1; name an earlier layer"
+        )
+        said.append(Warned("linear_behind", detail))
     if probability >= SIGNIFICANT:
         detail = (
             f"p is {probability:.2g}: the scores of the concept do not differ from those of random directions, so it "
