@@ -78,7 +78,7 @@ def _importance(sheet: Sheet, top: int, row: JsonObject, largest: float) -> None
 
 def _of_tcav(said: MethodResult, arrays: Arrays) -> Pixels:
     """The verdict, the scores of all directions on a line, and the pictures on which the concept does most or least."""
-    result = said.statistics["tcav"]
+    result = said.statistics["test"]
     strips = [("the concept", arrays["shown_concept"])]
     if LINEAR in {warning.code for warning in said.warnings}:
         strips.append(("the class, all alike", arrays["most"]))

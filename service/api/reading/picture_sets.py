@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from service.errors import FieldError, InvalidParameter, KerascopeError, MalformedBody
+from service.explainers.base import Explainer
 from service.explainers.picture_sets import MOST_PICTURES
 from service.imaging.decode import decode_base64
 from service.imaging.picture_zip import ZIP, zipped
@@ -27,6 +28,11 @@ class SetReader:
 
     names: tuple[str, ...]
     folders: Folders
+
+    @classmethod
+    def of(cls, explainer: Explainer, folders: Folders) -> SetReader | None:
+        """The reader for a method that looks at sets; None for any other."""
+        return cls(tuple(each.name for each in explainer.sets), folders) if explainer.sets else None
 
     async def of_files(self, files: dict[str, list[File]]) -> dict[str, SentSet]:
         """Of file parts, by the names of their sets: pictures, or one zip. Raises InvalidParameter."""

@@ -37,14 +37,12 @@ router = GuardedRouter(prefix="/v1/models/{model_id}", tags=["methods"], depende
 
 def _endpoint(explainer: Explainer) -> Callable[..., Awaitable[Response]]:
     async def explain(model_id: ModelId, request: Request, services: ServicesDep) -> Response:
-        names = tuple(each.name for each in explainer.sets)
-        sent = await body.read(request, services.fetch, SetReader(names, services.folders) if names else None)
+        sent = await body.read(request, services.fetch, SetReader.of(explainer, services.folders))
         params, options = parse(explainer, sent.params)
         form = negotiate.choose(options.format, request.headers.get("accept"), forms_of(explainer))
         call = MethodCall(explainer.name, explainer, params)
         body.check_image(sent.image, [call])
-        answer = options.answer(form)
-        asked = ExplainRequest(model_id, (call,), sent.image, answer, options.preprocess, sets=sent.sets)
+        asked = ExplainRequest(model_id, (call,), sent.image, options.answer(form), options.preprocess, sets=sent.sets)
         return await answered(request, services, asked, options.priority)
 
     return explain

@@ -154,7 +154,7 @@ def tcav(subject: Subject, params: ConceptsParams) -> Explanation:
     title = f"TCAV · {layer.path} · {resolved.names[0]} · {len(pictures)} pictures"
     return Explanation(
         arrays, "scores", mean_scores, resolved, (), said,
-        titles={"sheet": title}, statistics={"tcav": result, "images": rows},
+        titles={"sheet": title}, statistics={"test": result, "images": rows},
         warnings=_warnings(layer.path, probability, accuracy, found, derivatives),
     )  # fmt: skip
 

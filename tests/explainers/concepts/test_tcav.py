@@ -42,7 +42,7 @@ def test_on_paper(target: str, score: int) -> None:
     model = nets.loaded(nets.pencil())
     found = tcav(model, greys(6, 0), greys(20, 1, 1.0), greys(40, 2, -1.0), target=target)
     assert found.arrays["scores"].tolist() == [score] * 10
-    assert found.statistics["tcav"]["accuracy"] == 1
+    assert found.statistics["test"]["accuracy"] == 1
     assert "linear_behind" in codes(found)
     cavs = found.arrays["cavs"]
     assert cavs.shape == (10, 2, 3, 2)
@@ -117,7 +117,7 @@ def test_a_real_network(name: str, data: Path, request: pytest.FixtureRequest, t
         for pictures in (blobs(3, size, 0), striped(12, size, 1), blobs(24, size, 2))
     )
     found = tcav(model, images, concept, random, layer=layer, target="340", repeats=2)
-    assert found.statistics["tcav"]["accuracy"] > 0.9
+    assert found.statistics["test"]["accuracy"] > 0.9
     close(found.arrays["derivatives"], derivatives(model.keras_model, layer, images, found.arrays["cavs"], 340))
 
 
@@ -140,16 +140,16 @@ def test_a_planted_concept_counts_and_a_random_one_does_not() -> None:
     images, others, fake = (random.normal(size=(count, 4, 4, 3)).astype(np.float32) for count in (20, 60, 15))
     planted = random.normal(size=(30, 4, 4, 3)).astype(np.float32) + 1.5
     found = tcav(model, images, planted, others, layer="conv", target="0")
-    result = found.statistics["tcav"]
+    result = found.statistics["test"]
     assert result["score"] == 1
     assert result["significant"]
     assert result["accuracy"] > 0.95
     assert not codes(found) & {"not_significant", "near_chance"}
     against = tcav(model, images, planted, others, layer="conv", target="1")
-    assert against.statistics["tcav"]["score"] == 0
+    assert against.statistics["test"]["score"] == 0
     none = tcav(model, images, fake, others, layer="conv", target="0")
     assert codes(none) & {"not_significant", "near_chance"}
-    assert none.statistics["tcav"]["accuracy"] < 0.75
+    assert none.statistics["test"]["accuracy"] < 0.75
 
 
 def test_how_the_work_is_cut_changes_nothing() -> None:
