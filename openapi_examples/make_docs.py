@@ -33,6 +33,7 @@ PICTURES = {
     "perturbation": "kernelshap",
     "kernels": "kernels",
     "maximization": "filters_middle",
+    "concepts": "concepts",
 }
 
 

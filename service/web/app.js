@@ -7,6 +7,7 @@ import { isOpen, isSample, missing, picture, pictures } from "./picture.js";
 import { Refusal, problem, waiting } from "./result.js";
 import { fill, follow, restart, state } from "./state.js";
 import { activations } from "./views/activations.js";
+import { concepts } from "./views/concepts.js";
 import { filters } from "./views/filters.js";
 import { heatmaps } from "./views/heatmaps.js";
 import { kernels } from "./views/kernels.js";
@@ -20,6 +21,7 @@ const VIEWS = {
   occlusion: ["Occlusion", (host, context) => heatmaps(host, context, "occlusion")],
   perturbation: ["Perturbation", (host, context) => heatmaps(host, context, "perturbation")],
   filters: ["Filters", filters],
+  concepts: ["Concepts", concepts],
   kernels: ["Kernels", kernels],
   model: ["Model", modelView],
 };
@@ -211,7 +213,7 @@ function arrive() {
 
 follow(arrive);
 watchJobs((job) => {
-  restart({ model: job.model, view: "filters", ...query(job), job: job.id });
+  restart({ model: job.model, view: job.method === "concepts" ? "concepts" : "filters", ...query(job), job: job.id });
   arrive();
 });
 open(usual());

@@ -9,11 +9,12 @@ from service.explainers.base import Cost, Explainer, Explanation, Photograph, Pi
 from service.explainers.concepts.params import ConceptsParams
 from service.explainers.concepts.variant import ConceptVariant
 from service.explainers.concepts.variants import VARIANTS
+from service.explainers.layers import why_no_map
 from service.explainers.picture_sets import SetAsked
 
 if TYPE_CHECKING:
     from service.explainers.subject import Subject
-    from service.models.graph.graph import Graph
+    from service.models.graph.graph import Graph, LayerEntry
     from service.models.graph.head import Head
 
 
@@ -38,6 +39,10 @@ class Concepts(Explainer[ConceptsParams]):
     def explain(self, subject: Subject, params: ConceptsParams) -> Explanation:
         """What the variant gives: see its own documentation."""
         return cast(ConceptVariant, self.variant(params)).compute(subject, params)
+
+    @classmethod
+    def why_not(cls, entry: LayerEntry) -> str | None:
+        return why_no_map(entry)
 
     @classmethod
     def passes(cls, subject: Subject, params: ConceptsParams) -> int:
