@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 from service.errors import InvalidParameter, TooLarge
-from service.imaging.picture_zip import MOST_MEMBERS, MOST_PICTURE_BYTES, MOST_UNPACKED_BYTES, zipped
+from service.imaging.picture_zip import MOST_MEMBERS, MOST_PICTURE_BYTES, zipped
 
 NAME = re.compile(r"[^./\\\0][^/\\\0]{0,99}(/[^./\\\0][^/\\\0]{0,99}){0,7}")
+# A folder is read into memory whole, before it is kept with its job.
+MOST_BYTES = 2**28
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
@@ -52,8 +55,8 @@ class Folders:
             return zipped(self._files(folder, name, names))
 
     @staticmethod
-    def _files(folder: int, name: str, names: list[str]) -> list[tuple[str, bytes]]:
-        files: list[tuple[str, bytes]] = []
+    def _files(folder: int, name: str, names: list[str]) -> Iterator[tuple[str, bytes]]:
+        """One after the other, so that each is there once beside the zip."""
         size = 0
         for each in names:
             try:
@@ -66,7 +69,6 @@ class Folders:
             with os.fdopen(file, "rb") as stream:
                 data = stream.read(MOST_PICTURE_BYTES + 1)
             size += len(data)
-            if size > MOST_UNPACKED_BYTES:
-                raise TooLarge(f"the folder {name!r} holds more than the {MOST_UNPACKED_BYTES} bytes of one set")
-            files.append((each, data))
-        return files
+            if size > MOST_BYTES:
+                raise TooLarge(f"the folder {name!r} holds more than the {MOST_BYTES} bytes that are taken of one")
+            yield each, data

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 NAME = "craft"
 STAGES = 4
-MOST_VALUES = 2**26
+MOST_VALUES = 2**25
 SHOWN_PICTURES = 3
 POOR = 0.5
 IMAGES = SetAsked("images", "pictures of the class that is explained", least=2)
