@@ -15,6 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from service.errors import ConfigurationError
+from service.settings import Settings
+from service.settings.loading import make_folders
 from tests import nets
 from tests.checks import problem, saved
 from tests.conftest import Service, start_service
@@ -250,3 +253,8 @@ def test_other_methods_take_no_sets(service: Service) -> None:
     problem(answer, 400, "malformed-body", "name it 'image'")
     asked = {"image": base64.b64encode(GOOD[0]).decode(), "methods": ["concepts"]}
     problem(service.client.post("/v1/models/shapes/explain", json=asked), 404, "unknown-method", "concepts")
+
+
+def test_a_folder_that_is_not_there_is_told_at_the_start(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="pictures_dir: there is no folder"):
+        make_folders(Settings(data_dir=tmp_path, pictures_dir=tmp_path / "none"))

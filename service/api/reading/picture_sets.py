@@ -35,7 +35,7 @@ class SetReader:
         return cls(tuple(each.name for each in explainer.sets), folders) if explainer.sets else None
 
     async def of_files(self, files: dict[str, list[File]]) -> dict[str, SentSet]:
-        """Of file parts, by the names of their sets: pictures, or one zip. Raises InvalidParameter."""
+        """Reads file parts, by the names of their sets: pictures, or one zip. Raises InvalidParameter."""
         return {name: await asyncio.to_thread(_of_files, name, own) for name, own in files.items()}
 
     async def of_text(self, params: JsonObject) -> dict[str, SentSet]:

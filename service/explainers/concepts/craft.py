@@ -12,9 +12,8 @@ from service.arrays import Array, Floats
 from service.errors import InvalidParameter, MethodNotValid
 from service.explainers.base import Explanation, Part, Progress
 from service.explainers.concepts.crops import Crops
+from service.explainers.concepts.factors import Factors, factorised, shares_of
 from service.explainers.concepts.importance import errors_of, importances
-from service.explainers.concepts.nmf import Factors, factorised
-from service.explainers.concepts.nnls import shares_of
 from service.explainers.concepts.variant import concept_variant, shown_places
 from service.explainers.layers import lacks_map, layer_for
 from service.explainers.passes import chunks, values_plan

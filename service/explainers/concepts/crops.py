@@ -37,7 +37,7 @@ class Crops:
 
     @classmethod
     def of(cls, size: tuple[int, int], side: int | None) -> Crops:
-        """Those of pictures of a size (h, w); no crop is larger than the shorter side."""
+        """The crops of pictures of a size (h, w); no crop is larger than the shorter side."""
         side = min(side or max(1, round(USUAL_SHARE * min(size))), *size)
         stride = max(1, int(STRIDE_SHARE * side))
         rows, columns = (range(0, whole - side + 1, stride) for whole in size)

@@ -1,4 +1,4 @@
-"""Whether two samples differ: Student's t-test."""
+"""Whether a concept's scores differ from those of random directions, by Student's t-test, and when to doubt it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,59 @@ from math import exp, lgamma, log, log1p
 import numpy as np
 from numpy.typing import NDArray
 
+from service.explainers.concepts.directions import Directions
+from service.explainers.variants import Warned
+
 Doubles = NDArray[np.float64]
 MOST_TERMS = 300
 EQUAL = 1e-15
+SIGNIFICANT = 0.05
+NEAR_CHANCE = 0.6
+SAME = 1e-4
+
+
+def tested(scores: Doubles, found: Directions) -> dict[str, float]:
+    """What is said of the scores (2, r) of a concept's directions and of random ones: means, deviations, p and the
+    accuracy of the classifiers behind them."""
+    probability = p_value(scores[0], scores[1])
+    return {
+        "score": float(scores[0].mean()),
+        "score_deviation": float(scores[0].std(ddof=1)),
+        "random_score": float(scores[1].mean()),
+        "random_score_deviation": float(scores[1].std(ddof=1)),
+        "p_value": probability,
+        "significant": probability < SIGNIFICANT,
+        "accuracy": float(found.accuracies[0].mean()),
+        "random_accuracy": float(found.accuracies[1].mean()),
+    }
+
+
+def doubts(
+    layer: str, probability: float, accuracy: float, found: Directions, derivatives: NDArray[np.float64]
+) -> tuple[Warned, ...]:
+    """Says why scores along directions are not to be trusted; the derivatives (2, r, n) are those that they count."""
+    said = []
+    if np.ptp(derivatives, axis=2).max() <= SAME * np.abs(derivatives).max():
+        detail = (
+            f"the derivatives are the same on all pictures, as behind layer {layer!r} the network is linear: every "
+            "direction has the score 0 or 1; name an earlier layer"
+        )
+        said.append(Warned("linear_behind", detail))
+    if probability >= SIGNIFICANT:
+        detail = (
+            f"p is {probability:.2g}: the scores of the concept do not differ from those of random directions, so it "
+            "is not to be trusted that the concept counts at all"
+        )
+        said.append(Warned("not_significant", detail))
+    if accuracy < NEAR_CHANCE:
+        detail = (
+            f"the classifiers tell {100 * accuracy:.0f} % of the pictures right that they have not seen, and chance is "
+            "50 %: the layer hardly knows the concept, and the score is not to be trusted"
+        )
+        said.append(Warned("near_chance", detail))
+    if found.flat:
+        said.append(Warned("no_direction", f"{found.flat} of the directions are 0: their pictures are all the same"))
+    return tuple(said)
 
 
 def p_value(first: Doubles, second: Doubles) -> float:

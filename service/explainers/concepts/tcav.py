@@ -12,12 +12,11 @@ from service.arrays import Array, Floats
 from service.errors import InvalidParameter, MethodNotValid
 from service.explainers.base import Explanation, Part, Progress
 from service.explainers.concepts.directions import Directions, directions_of
-from service.explainers.concepts.significance import p_value
+from service.explainers.concepts.significance import doubts, tested
 from service.explainers.concepts.variant import concept_variant, shown_places
 from service.explainers.layers import default_layer, lacks_map
 from service.explainers.passes import chunks, gradients_plan, scores_plan, values_plan
 from service.explainers.picture_sets import PictureSet, SetAsked
-from service.explainers.variants import Warned
 
 if TYPE_CHECKING:
     from service.explainers.concepts.params import ConceptsParams
@@ -29,9 +28,6 @@ NAME = "tcav"
 STAGES = 4
 MOST_VALUES = 2**26
 SHOWN_PICTURES = 6
-SIGNIFICANT = 0.05
-NEAR_CHANCE = 0.6
-SAME = 1e-4
 IMAGES = SetAsked("images", "pictures of the class that is explained", least=2)
 CONCEPT = SetAsked("concept", "pictures of the concept", least=10)
 RANDOM = SetAsked("random", "pictures of anything else, the counterexamples", least=20)
@@ -114,7 +110,6 @@ def tcav(subject: Subject, params: ConceptsParams) -> Explanation:
     found = directions_of(flat[0], flat[1], params.repeats, params.penalty, params.seed, stages[2])
     mean_scores, derivatives = _derivatives(subject, layer, pictures, found, stages[3])
     scores = (derivatives > 0).mean(axis=2)
-    probability = p_value(scores[0], scores[1])
     mean_derivative = derivatives[0].mean(axis=0)
     places = shown_places(mean_derivative, SHOWN_PICTURES), shown_places(-mean_derivative, SHOWN_PICTURES)
     arrays: dict[str, Array] = {
@@ -129,17 +124,7 @@ def tcav(subject: Subject, params: ConceptsParams) -> Explanation:
         "shown_concept": subject.sets[CONCEPT.name].pixels[:SHOWN_PICTURES],
     }
     resolved = subject.targets.resolved(mean_scores)
-    accuracy = float(found.accuracies[0].mean())
-    result = {
-        "score": float(scores[0].mean()),
-        "score_deviation": float(scores[0].std(ddof=1)),
-        "random_score": float(scores[1].mean()),
-        "random_score_deviation": float(scores[1].std(ddof=1)),
-        "p_value": probability,
-        "significant": probability < SIGNIFICANT,
-        "accuracy": accuracy,
-        "random_accuracy": float(found.accuracies[1].mean()),
-    }
+    result = tested(scores, found)
     rows = [
         {"name": name, "derivative": float(value)} for name, value in zip(pictures.names, mean_derivative, strict=True)
     ]
@@ -155,7 +140,7 @@ def tcav(subject: Subject, params: ConceptsParams) -> Explanation:
     return Explanation(
         arrays, "scores", mean_scores, resolved, (), said,
         titles={"sheet": title}, statistics={"test": result, "images": rows},
-        warnings=_warnings(layer.path, probability, accuracy, found, derivatives),
+        warnings=doubts(layer.path, result["p_value"], result["accuracy"], found, derivatives),
     )  # fmt: skip
 
 
@@ -188,30 +173,3 @@ def _derivatives(
         _, gradients, _ = plan(batch, resolved.targets.chosen(len(batch)))
         derivatives.append(normals @ gradients.reshape(len(batch), -1).astype(np.float64).T)
     return scores, np.concatenate(derivatives, axis=1).reshape(2, -1, len(pictures))
-
-
-def _warnings(
-    layer: str, probability: float, accuracy: float, found: Directions, derivatives: NDArray[np.float64]
-) -> tuple[Warned, ...]:
-    said = []
-    if np.ptp(derivatives, axis=2).max() <= SAME * np.abs(derivatives).max():
-        detail = (
-            f"the derivatives are the same on all pictures, as behind layer {layer!r} the network is linear: every "
-            "direction has the score 0 or 1; name an earlier layer"
-        )
-        said.append(Warned("linear_behind", detail))
-    if probability >= SIGNIFICANT:
-        detail = (
-            f"p is {probability:.2g}: the scores of the concept do not differ from those of random directions, so it "
-            "is not to be trusted that the concept counts at all"
-        )
-        said.append(Warned("not_significant", detail))
-    if accuracy < NEAR_CHANCE:
-        detail = (
-            f"the classifiers tell {100 * accuracy:.0f} % of the pictures right that they have not seen, and chance is "
-            "50 %: the layer hardly knows the concept, and the score is not to be trusted"
-        )
-        said.append(Warned("near_chance", detail))
-    if found.flat:
-        said.append(Warned("no_direction", f"{found.flat} of the directions are 0: their pictures are all the same"))
-    return tuple(said)

@@ -7,9 +7,8 @@ import itertools
 import numpy as np
 import pytest
 
-from service.explainers.concepts.classifier import separating
-from service.explainers.concepts.nmf import factorised
-from service.explainers.concepts.nnls import shares_of
+from service.explainers.concepts.directions import separating
+from service.explainers.concepts.factors import factorised, shares_of
 from service.explainers.concepts.significance import p_value
 from service.explainers.sensitivity import design, total_indices
 
@@ -81,7 +80,7 @@ def test_parts_that_are_the_same_share_and_none_has_nothing() -> None:
 
 @pytest.mark.parametrize("penalty", [0.1, 1.0, 10.0])
 def test_a_classifier_has_no_slope_left(penalty: float) -> None:
-    """Of Σ log(1 + exp(-s(w·x + b))) + penalty/2·‖w‖², in all its own directions, many of them more than vectors."""
+    """The function is Σ log(1 + exp(-s(w·x + b))) + penalty/2·‖w‖², of more directions than there are vectors."""
     random = np.random.default_rng(3)
     first, second = random.normal(size=(9, 50)) + 0.3, random.normal(size=(7, 50))
     found = separating(first, second, penalty)

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from service.errors import InvalidParameter, MethodNotValid
-from service.explainers.concepts.classifier import separating
+from service.explainers.concepts.directions import separating
 from service.models.files.spec import ModelSpec, Preprocessing
 from service.models.loaded import LoadedModel, load_model
 from tests.explainers.concepts.pictures import blobs, striped
@@ -53,7 +53,7 @@ def test_on_paper(target: str, score: int) -> None:
 
 
 def test_the_first_direction_is_that_of_the_drawn_pictures() -> None:
-    """Of `default_rng([seed, 0])`: which pictures are drawn, which are held out, and what is told right of these."""
+    """`default_rng([seed, 0])` says which pictures are drawn, which are held out, and what is told right of these."""
     model = nets.loaded(nets.pencil())
     concept, random = greys(12, 1, 1.0), greys(25, 2)
     found = tcav(model, greys(3, 0), concept, random, target="0", seed=7, penalty=0.5, repeats=2)
