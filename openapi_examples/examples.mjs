@@ -138,6 +138,20 @@ export async function check_server_ready() {
   return call("/v2/health/ready");
 }
 
+/** The concepts that pictures of a class are made of, waited for up to a minute. */
+export async function concepts() {
+  return call("/v1/models/shapes/concepts", {
+    method: "POST",
+    headers: { Prefer: "wait=60", "Content-Type": "application/json" },
+    body: JSON.stringify({
+      images: [await base64("triangle.png"), await base64("cat.png")],
+      target: "triangle",
+      concepts: 2,
+      outputs: "sheet",
+    }),
+  });
+}
+
 /** Delete an uploaded model with all its versions (after upload_model). */
 export async function delete_model() {
   return call("/v1/models/mine", { method: "DELETE" });

@@ -141,6 +141,20 @@ def check_server_ready():
     return client.get("/v2/health/ready")
 
 
+def concepts():
+    """The concepts that pictures of a class are made of, waited for up to a minute."""
+    return client.post(
+        "/v1/models/shapes/concepts",
+        json={
+            "images": [base64_of("triangle.png"), base64_of("cat.png")],
+            "target": "triangle",
+            "concepts": 2,
+            "outputs": "sheet",
+        },
+        headers={"Prefer": "wait=60"},
+    )
+
+
 def delete_model():
     """Delete an uploaded model with all its versions (after upload_model)."""
     return client.delete("/v1/models/mine")
@@ -444,6 +458,7 @@ EXAMPLES = {
     "check_served_version_ready": check_served_version_ready,
     "check_server_live": check_server_live,
     "check_server_ready": check_server_ready,
+    "concepts": concepts,
     "delete_model": delete_model,
     "describe_layer": describe_layer,
     "describe_model": describe_model,

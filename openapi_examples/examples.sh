@@ -103,6 +103,22 @@ check_server_ready() {
   call "$URL/v2/health/ready"
 }
 
+## The concepts that pictures of a class are made of, waited for up to a minute.
+concepts() {
+  call "$URL/v1/models/shapes/concepts" \
+    --header 'Prefer: wait=60' \
+    --header 'Content-Type: application/json' \
+    --data @- \
+    <<END
+{
+  "images": ["$(base64_of triangle.png)", "$(base64_of cat.png)"],
+  "target": "triangle",
+  "concepts": 2,
+  "outputs": "sheet"
+}
+END
+}
+
 ## Delete an uploaded model with all its versions (after upload_model).
 delete_model() {
   call "$URL/v1/models/mine" --request DELETE

@@ -34,6 +34,7 @@ PICTURES = {
     "perturbation": "kernelshap",
     "kernels": "kernels",
     "maximization": "filters_middle",
+    "concepts": "concepts",
 }
 
 

@@ -40,6 +40,7 @@ from service.tracing import Tracing, no_span
 from service.usecases.cache import AnswerCache
 from service.usecases.explain import Explain
 from service.usecases.fetch import Fetcher
+from service.usecases.folders import Folders
 from service.usecases.jobs import BackgroundJobs
 from service.usecases.models import Models
 from service.usecases.uploads import Uploads
@@ -149,6 +150,7 @@ def build_services(parts: Parts, calls: CallMetrics) -> Services:
         Uploads(parts.uploads, library, engines, reading, why_off(settings)),
         calls,
         Exposition(parts.registry, engines, parts.cache, parts.jobs),
+        Folders(settings.pictures_dir),
     )
 
 

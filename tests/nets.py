@@ -10,6 +10,7 @@ the negative part of the image, and a head on the two means. On `IMAGE`:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from keras import layers
 
 from service.explainers import BY_NAME
 from service.explainers.base import Explanation, Progress
+from service.explainers.layers import default_layer
+from service.explainers.picture_sets import PictureSet
 from service.explainers.subject import Subject
 from service.explainers.targets import class_targets, parse_targets
 from service.models.backends.tensorflow import TensorFlowBackend
@@ -247,9 +250,11 @@ def explain(
     /,
     progress: Progress | None = None,
     chunk: int | None = None,
+    sets: Mapping[str, np.ndarray] | None = None,
     **params: Any,
 ) -> Explanation:
-    """One method on one preprocessed image, as the engine does it; `chunk` sets how many images a step takes."""
+    """One method on one preprocessed image, as the engine does it; `chunk` sets how many images a step takes, `sets`
+    are batches of preprocessed pictures."""
     explainer = BY_NAME[name]
     parsed = explainer.Params.model_validate(params)
     head = model.head_of(getattr(parsed, "output", None))
@@ -258,9 +263,18 @@ def explain(
         targets = parse_targets(getattr(parsed, "target", "top1"), model.graph, head, model.labels_for(head))
     backend = model.backend if chunk is None else _Cut(model.backend, chunk)
     given = network_input(model, image)
-    subject = Subject(backend, model.graph, given, targets, progress or Progress())
+    found = {name: picture_set(batch) for name, batch in (sets or {}).items()}
+    subject = Subject(backend, model.graph, given, targets, progress or Progress(), sets=found)
     explainer.check(subject, parsed)
     return explainer.explain(subject, parsed)
+
+
+def picture_set(batch: np.ndarray) -> PictureSet:
+    """Pictures (n, h, w, c) that are preprocessed already. They are drawn as grey levels that tell their places."""
+    places = np.arange(len(batch), dtype=np.uint8)[:, None, None, None]
+    pixels = np.broadcast_to(places, (*batch.shape[:3], 3))
+    names = tuple(f"{place}.png" for place in range(len(batch)))
+    return PictureSet(names, pixels, lambda pixels: batch[pixels[:, 0, 0, 0]])
 
 
 class _Cut:
@@ -372,3 +386,14 @@ def any_size_net(seed: int = 4, side: int | None = None, channels: int = 3) -> A
             layers.Dense(4, activation="softmax", bias_initializer="normal", name="scores"),
         ]
     )
+
+
+def run_logits(factor: float) -> np.ndarray:
+    """The pencil net's logits of IMAGE times a factor, on paper."""
+    positive, negative = (np.maximum(sign * factor * IMAGE, 0).mean() for sign in (1, -1))
+    return np.array([positive, negative]) @ WEIGHTS + BIAS
+
+
+def default_path(model: LoadedModel) -> str:
+    """The layer that class activation maps take of a model."""
+    return default_layer(model.graph).path

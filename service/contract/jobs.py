@@ -16,8 +16,15 @@ class MethodCalled(Message):
     params: JsonObject
 
 
+class SetTaken(Message):
+    """What was taken of a set of pictures: their names in order, and why others were left out, by their names."""
+
+    pictures: tuple[str, ...]
+    left_out: tuple[tuple[str, str], ...] = ()
+
+
 class JobRequest(Message):
-    """Everything of a request but the image's bytes; `npy` says that these are an array's."""
+    """Everything of a request but the bytes of the image and of sets; `npy` says that the image's are an array's."""
 
     model: str
     methods: tuple[MethodCalled, ...]
@@ -25,6 +32,8 @@ class JobRequest(Message):
     many: bool
     npy: bool
     options: AnswerOptions
+    # Jobs that were submitted before there were sets say nothing of them.
+    sets: dict[str, SetTaken] = {}
 
 
 class JobResult(Message):

@@ -60,11 +60,12 @@ class Fitted(Message):
 
 
 class Methods(Question[Answer]):
-    """One or more methods on one image, which is the array `image`.
+    """One or more methods on one image, which is the array `image`, or on sets of pictures.
 
     With `preprocess` False the array is the network's input as it is; `top` is how many predictions are told, `form`
     how the answer is given, `pictures` whether any are drawn, `instances` how many images share the cost of a call, and
-    `background` whether it is a job's.
+    `background` whether it is a job's. `sets` are the names of the pictures of each set, which are the arrays
+    `<set>/<place>`; for a check that of the first alone is there.
     """
 
     methods: tuple[MethodAsked, ...]
@@ -75,6 +76,7 @@ class Methods(Question[Answer]):
     instances: int = 1
     background: bool = False
     fitted: Fitted | None = None
+    sets: dict[str, tuple[str, ...]] = {}
     verb: ClassVar[str] = "explain"
 
     @property

@@ -3,6 +3,7 @@
 from service.explainers.activations import Activations
 from service.explainers.base import Explainer
 from service.explainers.cam import Cam
+from service.explainers.concepts import Concepts
 from service.explainers.evaluation import Evaluation
 from service.explainers.kernels import Kernels
 from service.explainers.maximization import Maximization
@@ -21,6 +22,7 @@ EXPLAINERS: tuple[Explainer, ...] = (
     Evaluation(),
     Kernels(),
     Maximization(),
+    Concepts(),
 )
 BY_NAME = {explainer.name: explainer for explainer in EXPLAINERS}
 # A family's variants, by their own names: `gradcam` is `cam` with method=gradcam.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Generic
 
 from service.arrays import Arrays, Floats
 from service.explainers.params import ExplainerParams
+from service.explainers.picture_sets import SetAsked
 from service.explainers.targets import Targets, stated_targets
 from service.explainers.variants import Measure, P, Variant, Warned, taken_by_some
 
@@ -20,31 +21,38 @@ if TYPE_CHECKING:
 
 
 class Cost(StrEnum):
-    """What a call costs, in passes through the network. ASCENT always runs as a background job."""
+    """What a call costs, in passes through the network."""
 
     READ = "no pass"
     FORWARD = "one pass"
     BACKWARD = "a few passes"
     SAMPLES = "up to thousands of passes"
     ASCENT = "thousands of passes, as a job"
+    PICTURES = "passes for each of many pictures, as a job"
+
+    @property
+    def as_job(self) -> bool:
+        """Whether a call always runs as a background job."""
+        return self in (Cost.ASCENT, Cost.PICTURES)
 
 
 class Picture(StrEnum):
-    """How the arrays are drawn: over the photograph, a stack of channels as tiles, as the images they are, or as a
-    chart of what is said of them."""
+    """How the arrays are drawn: over the photograph, a stack of channels as tiles, as the images they are, or on a
+    sheet of its own."""
 
     NONE = "none"
     HEATMAP = "heatmap"
     TILES = "tiles"
     IMAGES = "images"
-    CHART = "chart"
+    SHEET = "sheet"
 
 
 class Photograph(StrEnum):
-    """Whether a method is asked about an image."""
+    """Whether a method is asked about an image, or about sets of them."""
 
     REQUIRED = "required"
     OPTIONAL = "optional"
+    SETS = "sets"
     NONE = "none"
 
 
@@ -130,6 +138,8 @@ class Explainer(ABC, Generic[P]):
     metrics: ClassVar[tuple[Measure, ...]] = ()
     """What it measures other methods by; one with metrics takes `methods`, and is none of them."""
     photograph: ClassVar[Photograph] = Photograph.REQUIRED
+    sets: ClassVar[tuple[SetAsked, ...]] = ()
+    """The sets of pictures that its variants look at."""
     Params: ClassVar[type[ExplainerParams]]
 
     def __init_subclass__(cls) -> None:
@@ -188,6 +198,11 @@ class Explainer(ABC, Generic[P]):
     def wants_image(cls, params: P) -> bool:
         """Whether a call with these parameters needs an image."""
         return cls.photograph is Photograph.REQUIRED
+
+    @classmethod
+    def sets_of(cls, params: P) -> tuple[SetAsked, ...]:
+        """The sets that a call with these parameters looks at."""
+        return cls.sets
 
     @classmethod
     def for_outputs(cls, params: P, outputs: tuple[str, ...]) -> P:

@@ -37,8 +37,8 @@ def scores_plan(subject: Subject) -> Plan:
     return backend.compiled(("scores", targets.key), forward, [batch_of(image)], rows=backend.rows(graph, image.size))
 
 
-def values_at(subject: Subject, layer: Tensor) -> tuple[Floats, Floats]:
-    """The layer's values (h, w, k) and the scores (n,) of the image, both float32, from one forward pass."""
+def values_plan(subject: Subject, layer: Tensor) -> Plan:
+    """A plan: batch (b, h, w, c) → the layer's values (b, …) and scores (b, n), both float32."""
     backend, graph, image, targets = subject.backend, subject.graph, subject.image, subject.targets
 
     def forward(batch: Value) -> tuple[Value, Value]:
@@ -46,8 +46,12 @@ def values_at(subject: Subject, layer: Tensor) -> tuple[Floats, Floats]:
         return backend.ops.cast(maps, "float32"), targets.matrix(backend.ops, value)
 
     rows = backend.rows(graph, image.size)
-    plan = backend.compiled(("values", layer.path, targets.key), forward, [batch_of(image)], rows=rows)
-    maps, scores = plan(image.batch)
+    return backend.compiled(("values", layer.path, targets.key), forward, [batch_of(image)], rows=rows)
+
+
+def values_at(subject: Subject, layer: Tensor) -> tuple[Floats, Floats]:
+    """The layer's values (h, w, k) and the scores (n,) of the image, both float32, from one forward pass."""
+    maps, scores = values_plan(subject, layer)(subject.image.batch)
     return maps[0], scores[0]
 
 

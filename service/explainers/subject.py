@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from service.arrays import Floats
     from service.explainers.base import Progress
+    from service.explainers.picture_sets import PictureSet
     from service.explainers.targets import Targets
     from service.models.backends.interface import Backend
     from service.models.graph.graph import Graph
@@ -21,6 +23,7 @@ class Subject:
     `backend` computes, on the network `graph`; `image` is what the network sees (1, h, w, c), zeros for methods that
     look at none; `targets` are the scores that are explained; `progress` is told what is done, and may stop the call.
     `scores` are the (n,) scores of the image itself where `image` is an altered view of it, and None where it is not.
+    `sets` are the pictures of methods that look at many, by the names of their sets.
     """
 
     backend: Backend
@@ -29,3 +32,4 @@ class Subject:
     targets: Targets
     progress: Progress
     scores: Floats | None = None
+    sets: Mapping[str, PictureSet] = field(default_factory=dict)

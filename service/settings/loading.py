@@ -50,11 +50,16 @@ def load_settings(**flags: Any) -> Settings:
 
 
 def make_folders(settings: Settings) -> None:
-    """Raises ConfigurationError for a folder that cannot be made, and for one of models that is named and not there: it
-    is more likely that its name is wrong than that its models are still to come."""
+    """Raises ConfigurationError for a folder that cannot be made, and for one of models or pictures that is named and
+    not there: it is more likely that its name is wrong than that what it holds is still to come."""
     if settings.models_dir and not settings.models_dir.exists():
         raise ConfigurationError(
             f"models_dir: there is no folder {str(settings.models_dir)!r}; make it, or name the one with your models"
+        )
+    if settings.pictures_dir and not settings.pictures_dir.is_dir():
+        raise ConfigurationError(
+            f"pictures_dir: there is no folder {str(settings.pictures_dir)!r}; make it, or name the one with your "
+            "folders of pictures"
         )
     for name, folder in (("data_dir", settings.data_dir), ("models_dir", settings.models_folder)):
         try:

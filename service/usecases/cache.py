@@ -69,14 +69,15 @@ class AnswerCache:
 def question_of(request: ExplainRequest) -> str:
     """32 hex digits that are the same for equal questions, and for them only.
 
-    Of the version of this service, the model's ID, the image's bytes, the methods with all parameters, those left out
-    as their defaults, and the form of the answer.
+    Of the version of this service, the model's ID, the bytes of the image and of sets, the methods with all parameters,
+    those left out as their defaults, and the form of the answer.
     """
     image = request.image
     said = {
         "version": __version__,
         "model": request.model_id,
         "image": None if image is None else [hashlib.sha256(image.data).hexdigest(), image.npy],
+        "sets": {name: hashlib.sha256(sent.data).hexdigest() for name, sent in request.sets.items()},
         "methods": [[call.name, call.explainer.name, call.params.model_dump(mode="json")] for call in request.methods],
         "options": asdict(request.options),
         "preprocess": request.preprocess,

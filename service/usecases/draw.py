@@ -15,6 +15,7 @@ from service.contract.results import MethodResult
 from service.errors import InvalidParameter, TooLarge, nearest
 from service.explainers.base import Explainer, Explanation
 from service.explainers.base import Picture as Kind
+from service.explainers.concepts import ConceptsParams
 from service.explainers.forms import require_drawable
 from service.explainers.maximization import MaximizationParams, displayed
 from service.explainers.params import ExplainerParams, HeatmapParams, TileParams
@@ -24,6 +25,7 @@ from service.imaging.encoding import MOST_SIDE_PX, encode_animation, encode_png,
 from service.imaging.painting import Painting, Region, resize_map, scale_unit, shown
 from service.json_types import Json
 from service.usecases.answer import PictureFile
+from service.usecases.draw_concepts import concept_sheet
 from service.usecases.draw_evaluation import evaluation_pictures
 from service.usecases.draw_images import as_grid, coloured, image_pictures, moving_pictures, names_of
 
@@ -81,7 +83,9 @@ def draw(
         return _tile_pictures(params, said.titles, arrays)
     if isinstance(params, MaximizationParams):
         return image_pictures(params, said, arrays, outputs)
-    if explainer.picture is Kind.CHART and image is not None:
+    if isinstance(params, ConceptsParams) and outputs:
+        return {outputs[0]: concept_sheet(said, arrays)}
+    if explainer.metrics and image is not None:
         return evaluation_pictures(said, arrays, visible(image, scene.channels), scene.region, outputs)
     return {}
 

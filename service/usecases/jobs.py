@@ -25,6 +25,7 @@ from service.telemetry import request_id
 from service.usecases import archive
 from service.usecases.answer import Answer
 from service.usecases.forms import wanted_outputs
+from service.usecases.picture_sets import first_pictures, looked_at
 from service.usecases.request import ExplainRequest, decode_input, engine_question, from_job, to_job
 from service.usecases.results import Computed, as_seen, check_size, results
 from service.usecases.run_job import IMAGE
@@ -75,16 +76,17 @@ class BackgroundJobs:
         request = replace(request, model_id=self._library.get(request.model_id).id)
         wanted_outputs(request)
         loop = asyncio.get_running_loop()
-        image = await loop.run_in_executor(self._threads, decode_input, request, self._limits)
+        request, arrays = await loop.run_in_executor(self._threads, self._decoded, request)
         question = engine_question(request, background=True).checked_alone()
-        await self._engines.ask(question, image.arrays, deadline)
+        await self._engines.ask(question, arrays, deadline)
         job_request = to_job(request)
         label = {
             "model": request.model_id,
             "methods": [call.name for call in request.methods],
             "parameters": _told(job_request),
         }
-        blobs = {} if request.image is None else {IMAGE: request.image.data}
+        blobs = {name: sent.data for name, sent in request.sets.items()}
+        blobs |= {} if request.image is None else {IMAGE: request.image.data}
         job, new = await asyncio.to_thread(
             self._jobs.submit,
             request.kind,
@@ -99,6 +101,11 @@ class BackgroundJobs:
         if new:
             log.info("job submitted", job=job.id, kind=request.kind, model=request.model_id)
         return job
+
+    def _decoded(self, request: ExplainRequest) -> tuple[ExplainRequest, Arrays]:
+        """The request with what is in its sets, and the arrays that its check needs."""
+        request = looked_at(request, self._limits)
+        return request, decode_input(request, self._limits).arrays | first_pictures(request, self._limits)
 
     async def get(self, job_id: str, owner: str | None) -> Job:
         return await asyncio.to_thread(self._jobs.get, job_id, owner)
@@ -136,6 +143,8 @@ class BackgroundJobs:
 
     async def answer(self, stored: Stored, asked: ExplainRequest) -> Answer:
         """The job's answer, drawn as `asked` wants it. Raises TooLarge and InvalidParameter."""
+        # What was taken of the sets is known since the submission.
+        asked = replace(asked, sets=stored.request.sets)
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._draw, stored, asked)
 
     def _draw(self, stored: Stored, asked: ExplainRequest) -> Answer:

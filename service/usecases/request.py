@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from service.arrays import Array
-from service.contract.jobs import JobRequest, MethodCalled
+from service.contract.jobs import JobRequest, MethodCalled, SetTaken
 from service.contract.options import PICTURES, AnswerOptions
 from service.contract.questions import Compute, MethodAsked
 from service.errors import InvalidParameter
@@ -20,8 +20,10 @@ from service.imaging.decode import DecodedImage, DecodeLimits, decode
 from service.imaging.npy import as_levels, decode_npy
 from service.json_types import JsonObject
 
-UNITS = {Cost.READ: 1, Cost.FORWARD: 1, Cost.BACKWARD: 2, Cost.SAMPLES: 8, Cost.ASCENT: 8}
+UNITS = {Cost.READ: 1, Cost.FORWARD: 1, Cost.BACKWARD: 2, Cost.SAMPLES: 8, Cost.ASCENT: 8, Cost.PICTURES: 8}
 ARRAY_RANGE = "array_range"
+LEFT_OUT = "pictures_left_out"
+MOST_NAMED = 8
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,14 @@ class SentImage:
 
     data: bytes
     npy: bool = False
+
+
+@dataclass(frozen=True)
+class SentSet:
+    """A set of pictures as a caller sent it, made one zip; `taken` says what is in it, once it was looked at."""
+
+    data: bytes
+    taken: SetTaken = SetTaken(pictures=())
 
 
 @dataclass(frozen=True)
@@ -46,7 +56,8 @@ class ExplainRequest:
     """One or more methods for one model; `image` is None for methods that need none.
 
     `preprocess` False feeds the array to the network as it is; `many` says that the answer is a list of results;
-    `instances` how many images of one batch share the cost of a call.
+    `instances` how many images of one batch share the cost of a call; `sets` are those of methods that look at many
+    pictures.
     """
 
     model_id: str
@@ -56,6 +67,7 @@ class ExplainRequest:
     preprocess: bool = True
     many: bool = False
     instances: int = 1
+    sets: Mapping[str, SentSet] = field(default_factory=dict)
 
     @property
     def units(self) -> int:
@@ -97,8 +109,10 @@ class InputImage:
 def decode_input(request: ExplainRequest, limits: DecodeLimits) -> InputImage:
     """Raises UndecodableImage, ImageTooLarge or InvalidParameter."""
     image = request.image
+    if request.sets and not request.preprocess:
+        raise InvalidParameter("preprocess=false needs an array, and sets are of pictures; leave it out")
     if image is None:
-        return InputImage(None, None)
+        return InputImage(None, set_notes(request.sets), set_warnings(request.sets))
     if not image.npy:
         if not request.preprocess:
             raise InvalidParameter("preprocess=false needs an array: send application/x-npy")
@@ -111,6 +125,26 @@ def decode_input(request: ExplainRequest, limits: DecodeLimits) -> InputImage:
     levels = as_levels(array)
     warnings = (Warned(ARRAY_RANGE, levels.problem),) if levels.problem else ()
     return InputImage(levels.values, notes | ({"scaled": levels.scaled} if levels.scaled else {}), warnings)
+
+
+def set_notes(sets: Mapping[str, SentSet]) -> JsonObject | None:
+    """What is said of sets: how many pictures were taken, and which were not; None where there are none."""
+    return {
+        name: {"pictures": len(sent.taken.pictures), "left_out": [picture for picture, _ in sent.taken.left_out]}
+        for name, sent in sets.items()
+    } or None
+
+
+def set_warnings(sets: Mapping[str, SentSet]) -> tuple[Warned, ...]:
+    """Names every picture that was left out, with why; of many the first ones."""
+    found = []
+    for name, sent in sets.items():
+        left_out = sent.taken.left_out
+        named = "; ".join(f"{picture!r}: {why}" for picture, why in left_out[:MOST_NAMED])
+        more = f"; and {len(left_out) - MOST_NAMED} more" if len(left_out) > MOST_NAMED else ""
+        if left_out:
+            found.append(Warned(LEFT_OUT, f"{len(left_out)} of {name!r} were left out: {named}{more}"))
+    return tuple(found)
 
 
 def array_notes(shape: Sequence[int]) -> JsonObject:
@@ -130,11 +164,12 @@ def engine_question(request: ExplainRequest, *, background: bool = False) -> Com
         pictures=request.options.format in ("json", *PICTURES) and request.options.outputs != (),
         instances=request.instances,
         background=background,
+        sets={name: sent.taken.pictures for name, sent in request.sets.items()},
     )
 
 
 def to_job(request: ExplainRequest) -> JobRequest:
-    """Everything but the image's bytes."""
+    """Everything but the bytes of the image and of sets."""
     return JobRequest(
         model=request.model_id,
         methods=tuple(
@@ -149,11 +184,15 @@ def to_job(request: ExplainRequest) -> JobRequest:
         many=request.many,
         npy=bool(request.image and request.image.npy),
         options=request.options,
+        sets={name: sent.taken for name, sent in request.sets.items()},
     )
 
 
-def from_job(job: JobRequest, image: bytes | None) -> ExplainRequest:
-    """The request that `to_job` was given. Raises KeyError or ValueError for one of another version of the service."""
+def from_job(job: JobRequest, image: bytes | None, sets: Mapping[str, bytes] | None = None) -> ExplainRequest:
+    """The request that `to_job` was given; of `sets` that are left out nothing but their names is known.
+
+    Raises KeyError or ValueError for one of another version of the service.
+    """
     calls = []
     for method in job.methods:
         explainer = BY_NAME[method.name]
@@ -165,4 +204,5 @@ def from_job(job: JobRequest, image: bytes | None) -> ExplainRequest:
         job.options,
         job.preprocess,
         job.many,
+        sets={name: SentSet((sets or {}).get(name, b""), taken) for name, taken in job.sets.items()},
     )

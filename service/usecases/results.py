@@ -49,7 +49,7 @@ def results(request: ExplainRequest, computed: Computed, image: InputImage) -> t
         if request.options.format == "npy":
             equal = said.maps or (own if call.explainer.picture is Picture.TILES else ())
             require_one_array(len(equal), targeted=call.explainer.targeted)
-        looked_at = call.explainer.wants_image(call.params)
+        looked_at = call.explainer.wants_image(call.params) or call.explainer.sets_of(call.params)
         more = [Caveat(code=item.code, detail=item.detail) for item in image.warnings] if looked_at else []
         said = said.model_copy(update={"warnings": [*said.warnings, *more]}) if more else said
         options, explainer = request.options, call.explainer

@@ -15,6 +15,7 @@ from service.jobs.context import JobContext
 from service.json_types import JsonObject
 from service.usecases import archive
 from service.usecases.draw import preview
+from service.usecases.picture_sets import SetArrays
 from service.usecases.request import ExplainRequest, decode_input, engine_question, from_job
 
 IMAGE = "image"
@@ -32,13 +33,13 @@ class RunJob:
         """Raises a KerascopeError, and whatever `context` raises to stop the job."""
         started = time.perf_counter()
         job = JobRequest.model_validate(document)
-        request = from_job(job, context.blob(IMAGE))
-        image = decode_input(request, self._limits)
+        request = from_job(job, context.blob(IMAGE), {name: context.blob(name) or b"" for name in job.sets})
+        arrays = SetArrays(request, self._limits) if job.sets else decode_input(request, self._limits).arrays
         progress = JobProgress(context, request)
-        reply, arrays = self._compute(engine_question(request, background=True), image.arrays, progress)
+        reply, found = self._compute(engine_question(request, background=True), arrays, progress)
         progress.complete()
         seconds = time.perf_counter() - started
-        context.finish(archive.pack(arrays, JobResult(request=job, reply=reply, engine_ms=seconds * 1e3).as_json()))
+        context.finish(archive.pack(found, JobResult(request=job, reply=reply, engine_ms=seconds * 1e3).as_json()))
 
 
 class JobProgress(Progress):

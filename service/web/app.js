@@ -7,6 +7,7 @@ import { isOpen, isSample, missing, picture, pictures } from "./picture.js";
 import { Refusal, problem, waiting } from "./result.js";
 import { fill, follow, restart, state } from "./state.js";
 import { activations } from "./views/activations.js";
+import { concepts } from "./views/concepts.js";
 import { evaluation } from "./views/evaluation.js";
 import { filters } from "./views/filters.js";
 import { heatmaps } from "./views/heatmaps.js";
@@ -22,6 +23,7 @@ const VIEWS = {
   perturbation: ["Perturbation", (host, context) => heatmaps(host, context, "perturbation")],
   evaluate: ["Which to trust", evaluation],
   filters: ["Filters", filters],
+  concepts: ["Concepts", concepts],
   kernels: ["Kernels", kernels],
   model: ["Model", modelView],
 };
@@ -213,7 +215,7 @@ function arrive() {
 
 follow(arrive);
 watchJobs((job) => {
-  restart({ model: job.model, view: "filters", ...query(job), job: job.id });
+  restart({ model: job.model, view: job.method === "concepts" ? "concepts" : "filters", ...query(job), job: job.id });
   arrive();
 });
 open(usual());

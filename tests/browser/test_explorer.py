@@ -19,10 +19,12 @@ from tests.conftest import ROOT, Service, start_service
 
 Visit = Callable[..., Opened]
 CAT = ROOT / "service" / "web" / "samples" / "cat.jpg"
-TABS = ("activations", "cam", "saliency", "occlusion", "perturbation", "evaluate", "filters", "kernels", "model")
+TABS = (
+    "activations", "cam", "saliency", "occlusion", "perturbation", "evaluate", "filters", "concepts", "kernels", "model",
+)  # fmt: skip
 SHOWN = {
     "activations": "img.grid", "cam": ".map", "saliency": ".map", "occlusion": ".map", "perturbation": ".map",
-    "evaluate": "button.main", "filters": "button.main",
+    "evaluate": "button.main", "filters": "button.main", "concepts": "button.main",
     "kernels": "img.grid", "model": ".graph .node",
 }  # fmt: skip
 MOST_BYTES = 150_000
@@ -128,6 +130,26 @@ def test_a_job_to_its_end_and_one_that_is_cancelled(service: Service, visit: Vis
     job = re.search("job=([0-9a-f]+)", page.url)
     assert job
     assert service.client.get(f"/v1/jobs/{job[1]}").json()["state"] == "cancelled"
+    assert opened.said == []
+
+
+def test_concepts_of_pictures_that_are_chosen(service: Service, visit: Visit) -> None:
+    opened = visit(service, "/#view=concepts&model=shapes&concepts=2&draws=4")
+    page = opened.page
+    page.get_by_role("button", name="Start").click()
+    expect(page.locator(".stage .problem p")).to_contain_text("Choose files for images")
+    triangle = (ROOT / "service" / "web" / "samples" / "triangle.png").read_bytes()
+    files = [{"name": name, "mimeType": "image/png", "buffer": triangle} for name in ("1.png", "2.png")]
+    page.set_input_files("input[name=images]", [*files, {"name": "3.png", "mimeType": "image/png", "buffer": b"bad"}])
+    page.get_by_role("button", name="Start").click()
+    expect(page.locator(".stage > p").first).to_have_text("Finished.", timeout=SLOW_MS)
+    expect(page.locator(".stage .warning").last).to_contain_text("'3.png'")
+    assert page.locator(".stage img.grid").count() == 1
+    expect(page.locator("input[name=random]")).to_be_hidden()
+    page.locator("select[name=method]").select_option("tcav")
+    expect(page.locator("input[name=random]")).to_be_visible()
+    again = visit(service, page.url.removeprefix(service.url))
+    again.page.wait_for_selector("button.main")
     assert opened.said == []
 
 

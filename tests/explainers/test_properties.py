@@ -37,8 +37,10 @@ PARAMS: dict[str, dict[str, Any]] = {
     "perturbation": {"cells": "2", "samples": 48},
     "maximization": {"channels": "0,1", "steps": 3},
 }
+OF_CRAFT = {"concepts": 2, "draws": 4, "patch": 2}
 # Methods that ask about a layer and not about an image.
 OF_A_LAYER = ("kernels", "maximization")
+SETS = {"images": 3, "concept": 10, "random": 20}
 _loaded: dict[str, LoadedModel] = {}
 
 
@@ -55,6 +57,10 @@ def image_for(model: LoadedModel, seed: int = 1) -> np.ndarray:
 def ask(model: LoadedModel, name: str, variant: str | None, seed: int = 1, **more: Any) -> dict[str, np.ndarray]:
     chosen = "preset" if name == "maximization" else "method"
     params = {**PARAMS.get(name, {}), **({chosen: variant} if variant else {}), **more}
+    if BY_NAME[name].sets:
+        params |= OF_CRAFT if variant == "craft" else {"repeats": 2}
+        pictures = {each: [image_for(model, 100 * seed + place) for place in range(n)] for each, n in SETS.items()}
+        params["sets"] = {each: np.concatenate(batch) for each, batch in pictures.items()}
     if name in OF_A_LAYER:
         params["layer"] = "first" if "first" in model.graph.values else "conv"
     return dict(nets.explain(model, name, image_for(model, seed), **params).arrays)
@@ -96,7 +102,7 @@ def test_properties(net: str, name: str, variant: str | None) -> None:
     for key, values in first.items():
         assert np.isfinite(values).all()
         np.testing.assert_array_equal(values, again[key])
-        assert values.dtype in (np.float32, np.bool_, np.int32)
+        assert values.dtype in (np.float32, np.bool_, np.int32, np.uint8)
     if name not in OF_A_LAYER:
         ask(model, name, variant, seed=2)
     if BY_NAME[name].targeted:

@@ -66,7 +66,16 @@ def test_a_family_says_which_parameters_are_for_whom() -> None:
         "max_deviation": ("blur_ig",),
         "layer": ("guided_gradcam",),
     }
-    assert {explainer.name for explainer in EXPLAINERS if explainer.only} == {"cam", "perturbation", "saliency"}
+    assert BY_NAME["concepts"].only == {
+        **dict.fromkeys(("concepts", "patch", "draws", "examples"), ("craft",)),
+        **dict.fromkeys(("repeats", "penalty"), ("tcav",)),
+    }
+    assert {explainer.name for explainer in EXPLAINERS if explainer.only} == {
+        "cam",
+        "concepts",
+        "perturbation",
+        "saliency",
+    }
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
@@ -81,7 +90,7 @@ def test_a_name_is_written_in_one_place(variant: str) -> None:
     assert len(variant_places(ROOT, variant)) == 1
 
 
-@pytest.mark.parametrize("name", ["cam", "perturbation", "saliency"])
+@pytest.mark.parametrize("name", ["cam", "concepts", "perturbation", "saliency"])
 def test_each_variant_names_its_paper_and_when_not_to_trust_it(name: str) -> None:
     for variant in BY_NAME[name].variants:
         assert variant.paper.startswith("https://")

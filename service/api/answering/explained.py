@@ -17,7 +17,6 @@ from service.api.reading import prefer
 from service.api.reading.prefer import Prefer
 from service.engine.host.pool import Place
 from service.errors.naming import error_named
-from service.explainers.base import Cost
 from service.jobs.job import Job, JobState
 from service.keys.scope import Scope
 from service.usecases.answer import Answer
@@ -29,9 +28,9 @@ CLIENT_CLOSED = 499
 
 
 async def answered(request: Request, services: Services, asked: ExplainRequest, priority: int) -> Response:
-    """200 with the answer, or 202 with the job: where the caller prefers it, and always for an ascent."""
+    """200 with the answer, or 202 with the job: where the caller prefers it, and always for what always runs as one."""
     wishes = prefer.read(request.headers)
-    if wishes.respond_async or any(call.explainer.cost is Cost.ASCENT for call in asked.methods):
+    if wishes.respond_async or any(call.explainer.cost.as_job for call in asked.methods):
         return await _as_job(request, services, asked, priority, wishes)
     return await at_once(request, services, asked)
 

@@ -17,6 +17,7 @@ from service.settings import Settings
 from service.usecases.cache import AnswerCache
 from service.usecases.explain import Explain
 from service.usecases.fetch import Fetcher
+from service.usecases.folders import Folders
 from service.usecases.jobs import BackgroundJobs
 from service.usecases.models import Models
 from service.usecases.uploads import Uploads
@@ -36,6 +37,7 @@ class Services:
     uploads: Uploads
     metrics: CallMetrics
     exposition: Exposition
+    folders: Folders
 
 
 # FastAPI calls what is not `async` in another thread, which takes longer than to open one small file.

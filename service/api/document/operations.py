@@ -24,6 +24,7 @@ from service.api.reading.parameters import (
 )
 from service.api.reading.upload import ARCHITECTURE, MODEL, WEIGHTS, UploadForm
 from service.explainers.base import Explainer, Photograph
+from service.explainers.params import ExplainerParams
 from service.imaging.formats import MEDIA_TYPES
 from service.json_types import JsonObject
 from service.models.files.uploads.record import Visibility
@@ -108,7 +109,7 @@ def as_job_responses() -> dict[int | str, JsonObject]:
         "Location": {"description": "Where the job is.", "schema": {"type": "string"}},
         "Preference-Applied": {"description": "What of `Prefer` was heeded.", "schema": {"type": "string"}},
     }
-    said = "A background job was made: with `Prefer: respond-async`, and always for a gradient ascent."
+    said = "A background job was made: with `Prefer: respond-async`, and always for an ascent and for sets of pictures."
     return {202: {"description": said, "model": JobOut, "headers": headers}}
 
 
@@ -138,6 +139,8 @@ def explain_operation(explainer: Explainer) -> JsonObject:
     for parameter in parameters:
         if parameter["name"] == "format":
             parameter["schema"] = _narrowed(parameter["schema"], forms_of(explainer))
+    if explainer.sets:
+        return _sets_operation(explainer, parameters, properties)
     image = {"type": "string", "description": "Base64 of an image file, or a data URI."}
     needed = explainer.photograph is Photograph.REQUIRED
     as_json = {
@@ -155,6 +158,42 @@ def explain_operation(explainer: Explainer) -> JsonObject:
         "parameters": parameters + JOB_HEADERS,
         "requestBody": {"required": needed, "content": _body_forms(as_json, as_form)},
     }
+
+
+def _sets_operation(explainer: Explainer, parameters: list[JsonObject], properties: JsonObject) -> JsonObject:
+    """The same of a method that looks at sets of pictures: files or a zip each, or the name of a folder."""
+    file, text = BINARY["schema"], {"type": "string"}
+    as_json, as_form, folders = {}, {}, []
+    for asked in explainer.sets:
+        who = [each.name for each in explainer.variants if asked in explainer.sets_of(_params_of(explainer, each.name))]
+        of = f"{', '.join(who)}: {asked.least} to {asked.most} {asked.what}."
+        folder = {"type": "object", "required": ["folder"], "properties": {"folder": text}}
+        pictures = {"type": "array", "items": text, "maxItems": asked.most}
+        as_json[asked.name] = {
+            "anyOf": [pictures, text, folder],
+            "description": f"{of} Base64 of each, base64 of one zip, or the name of a folder that the service has.",
+        }
+        as_form[asked.name] = {
+            "anyOf": [{"type": "array", "items": file}, file, text],
+            "description": f"{of} A file part each, one zip, or, as text, the name of a folder that the service has.",
+        }
+        described = f"{of} The name of a folder that the service has, instead of files."
+        folders.append({"name": asked.name, "in": "query", "required": False, "description": described, "schema": text})
+    content = {
+        "application/zip": BINARY,
+        "application/json": {
+            "schema": {"type": "object", "additionalProperties": False, "properties": as_json | properties}
+        },
+        "multipart/form-data": {"schema": {"type": "object", "properties": as_form | properties}},
+    }
+    return {
+        "parameters": parameters + folders + JOB_HEADERS,
+        "requestBody": {"required": False, "content": content},
+    }
+
+
+def _params_of(explainer: Explainer, variant: str) -> ExplainerParams:
+    return explainer.Params.model_validate({"method": variant})
 
 
 def explain_many_operation() -> JsonObject:

@@ -9,7 +9,7 @@ from fastapi.params import Depends as Dependency
 
 from service.api.guarding.keys import caller_of, is_open
 from service.explainers import EXPLAINERS
-from service.explainers.base import Cost, Explainer
+from service.explainers.base import Explainer
 from service.json_types import JsonObject
 from service.keys.scope import EVERY, Scope
 
@@ -20,7 +20,7 @@ NONE: Need = ()
 ANY_KEY: Need = (EVERY,)
 READS: Need = (frozenset({Scope.MODELS_READ, Scope.EXPLAIN}),)
 EXPLAINS: Need = (frozenset({Scope.EXPLAIN}),)
-ASCENDS: Need = (*EXPLAINS, frozenset({Scope.JOBS}))
+ALWAYS_JOBS: Need = (*EXPLAINS, frozenset({Scope.JOBS}))
 WRITES: Need = (frozenset({Scope.MODELS_WRITE}),)
 JOBS: Need = (frozenset({Scope.JOBS}),)
 ADMIN: Need = (frozenset({Scope.ADMIN}),)
@@ -63,7 +63,7 @@ NEEDS: dict[str, Need] = {
     **{f"describe_served_{each}": READS for each in ("model", "version")},
     **{f"check_served_{each}_ready": READS for each in ("model", "version")},
     **{f"infer_served_{each}": EXPLAINS for each in ("model", "version")},
-    **{operation_of(method): ASCENDS if method.cost is Cost.ASCENT else EXPLAINS for method in EXPLAINERS},
+    **{operation_of(method): ALWAYS_JOBS if method.cost.as_job else EXPLAINS for method in EXPLAINERS},
     "list_jobs": JOBS,
     "get_job": JOBS,
     "cancel_job": JOBS,

@@ -13,13 +13,13 @@ from service.api.reading import prefer
 from service.engine.host.pool import EnginePool
 from service.errors import KerascopeError
 from service.explainers import EXPLAINERS
-from service.explainers.base import Cost, Photograph
+from service.explainers.base import Photograph
 from service.models.files.library import Library
 
 _AT_ONCE = [
     explainer.name
     for explainer in EXPLAINERS
-    if explainer.photograph is not Photograph.NONE and explainer.cost is not Cost.ASCENT
+    if explainer.photograph is not Photograph.NONE and not explainer.cost.as_job
 ]
 _CALLS = (
     re.compile(rf"^/v1/models/(?P<model_id>[^/:]+)(?:/(?:{'|'.join([*_AT_ONCE, 'explain'])})|:predict|:explain)$"),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
@@ -13,13 +13,14 @@ from starlette.requests import Request
 from starlette.types import Message
 
 from service.api.reading.json_text import json_object
+from service.api.reading.picture_sets import MOST_FILES, ZIP_TYPES, File, SetReader, joined
 from service.api.reading.planes import PART_NAMES
 from service.errors import InvalidParameter, MalformedBody, UnsupportedMediaType
 from service.imaging.decode import decode_base64
 from service.imaging.formats import MEDIA_TYPES
 from service.json_types import JsonObject
 from service.usecases.fetch import Fetcher
-from service.usecases.request import MethodCall, SentImage
+from service.usecases.request import MethodCall, SentImage, SentSet
 
 NPY = "application/x-npy"
 FORM = "application/x-www-form-urlencoded"
@@ -29,37 +30,45 @@ MAX_FIELDS = 64
 
 @dataclass(frozen=True)
 class Body:
-    """What a request carries: the image where there is one, and parameters as text or JSON values."""
+    """What a request carries: the image where there is one, parameters as text or JSON values, and sets of pictures."""
 
     image: SentImage | None
     params: JsonObject
+    sets: Mapping[str, SentSet] = field(default_factory=dict)
 
 
-async def read(request: Request, fetch: Fetcher) -> Body:
-    """`fetch` is for an image that is given as a URL.
+async def read(request: Request, fetch: Fetcher, reader: SetReader | None = None) -> Body:
+    """`fetch` is for an image that is given as a URL, `reader` for a method that looks at sets of pictures.
 
     Raises MalformedBody, UnsupportedMediaType, InvalidParameter, UndecodableImage or UnfetchableImage.
     """
     params = query(request)
     media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     whole = _whole(request)
+    sets = [await reader.of_text(params)] if reader else []
     if not media_type and not await whole.body():
-        return Body(None, params)
+        return Body(None, params, joined(sets))
+    if reader and media_type in ZIP_TYPES:
+        sets.append(await reader.of_files({reader.names[0]: [("", await whole.body())]}))
+        return Body(None, params, joined(sets))
     if media_type in MEDIA_TYPES or media_type == NPY:
         data = await whole.body()
         if not data:
             raise MalformedBody(f"the body is empty; send the image itself as {media_type}")
         return Body(SentImage(data, npy=media_type == NPY), params)
     if media_type == "multipart/form-data":
-        image, sent = await _multipart(whole)
+        image, sent, files = await _multipart(whole, reader.names if reader else ())
+        sets += [await reader.of_files(files), await reader.of_text(sent)] if reader else []
     elif media_type == "application/json":
-        image, sent = await _json(await whole.body(), fetch)
+        sent = json_object(await whole.body(), "the body")
+        sets += [await reader.of_json(sent)] if reader else []
+        image = await _json_image(sent, fetch)
     else:
         raise UnsupportedMediaType(f"{_stated(media_type, 'image/png')}; send one of {ACCEPTED}")
     for name, value in sent.items():
         if name in params and str(params[name]) != (str(value).lower() if isinstance(value, bool) else str(value)):
             raise InvalidParameter(f"{name!r} stands in the query and in the body with two values; give it once")
-    return Body(image, params | sent)
+    return Body(image, params | sent, joined(sets))
 
 
 async def json_body(request: Request) -> JsonObject:
@@ -82,7 +91,11 @@ def _stated(media_type: str, example: str) -> str:
 
 def check_image(image: SentImage | None, calls: Iterable[MethodCall]) -> None:
     """Raises MalformedBody for an image that is missing, InvalidParameter for one that no method looks at."""
+    calls = tuple(calls)
     wanted = [call.explainer.wants_image(call.params) for call in calls]
+    sets = [f"{each.name!r}" for call in calls for each in call.explainer.sets_of(call.params)]
+    if image is not None and sets:
+        raise InvalidParameter(f"one image is sent, and sets of pictures are looked at; send {', '.join(sets)} instead")
     if image is None and any(wanted):
         raise MalformedBody(f"there is no image in the body; send it as 'image', or the body as one of {ACCEPTED}")
     if image is not None and not any(wanted):
@@ -118,8 +131,12 @@ def _whole(request: Request) -> Request:
     return Request(request.scope, receive)
 
 
-async def _multipart(request: Request) -> tuple[SentImage | None, JsonObject]:
+async def _multipart(
+    request: Request, sets: tuple[str, ...]
+) -> tuple[SentImage | None, JsonObject, dict[str, list[File]]]:
+    """The image, the parameters, and the files of these sets."""
     params: JsonObject = {}
+    files: dict[str, list[File]] = {}
     fields: list[tuple[str, str]] = []
     image = None
     _, options = parse_options_header(request.headers["content-type"])
@@ -127,13 +144,16 @@ async def _multipart(request: Request) -> tuple[SentImage | None, JsonObject]:
     if charset not in ("utf-8", "utf8", "us-ascii"):
         raise UnsupportedMediaType(f"the form is written in the charset {charset!r}; write it in UTF-8")
     try:
-        async with request.form(max_files=1 + len(PART_NAMES), max_fields=MAX_FIELDS) as form:
+        async with request.form(max_files=1 + len(PART_NAMES) + len(sets) * MOST_FILES, max_fields=MAX_FIELDS) as form:
             for name, value in form.multi_items():
                 if isinstance(value, UploadFile):
-                    if name in PART_NAMES:
+                    if name in sets:
+                        files.setdefault(name, []).append((value.filename or "", await value.read()))
+                    elif name in PART_NAMES:
                         fields.append((name, base64.b64encode(await value.read()).decode()))
                     elif name != "image":
-                        raise MalformedBody(f"the file part is named {name!r}; name it 'image'")
+                        wanted = " or ".join(map(repr, sets or ("image",)))
+                        raise MalformedBody(f"the file part is named {name!r}; name it {wanted}")
                     elif image is not None:
                         raise MalformedBody("the part 'image' is sent twice; send one image")
                     else:
@@ -152,18 +172,18 @@ async def _multipart(request: Request) -> tuple[SentImage | None, JsonObject]:
     for name in single:
         if name in params:
             raise MalformedBody(f"{name!r} stands in the part 'params' and in a part of its own; give it once")
-    return image, params | single
+    return image, params | single, files
 
 
-async def _json(data: bytes, fetch: Fetcher) -> tuple[SentImage | None, JsonObject]:
-    params = json_object(data, "the body")
+async def _json_image(params: JsonObject, fetch: Fetcher) -> SentImage | None:
+    """Takes the image of a JSON body out of `params`."""
     image = params.pop("image", None)
     if image is None:
-        return None, params
+        return None
     if isinstance(image, dict) and set(image) == {"url"} and isinstance(image["url"], str):
-        return SentImage(await fetch(image["url"])), params
+        return SentImage(await fetch(image["url"]))
     if not isinstance(image, str):
         raise MalformedBody(
             '\'image\' must be a text, the base64 of an image file or a data URI, or {"url": "https://…"}'
         )
-    return SentImage(decode_base64(image)), params
+    return SentImage(decode_base64(image))

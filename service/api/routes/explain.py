@@ -24,6 +24,7 @@ from service.api.document.operations import (
 from service.api.guarding.scopes import GuardedRouter, operation_of
 from service.api.reading import body
 from service.api.reading.parameters import FORMS_OF_MANY, RequestOptions, forms_of, parse, parse_many
+from service.api.reading.picture_sets import SetReader
 from service.explainers import BY_NAME, EXPLAINERS
 from service.explainers.base import Explainer, Photograph
 from service.usecases.request import ExplainRequest, MethodCall
@@ -36,12 +37,12 @@ router = GuardedRouter(prefix="/v1/models/{model_id}", tags=["methods"], depende
 
 def _endpoint(explainer: Explainer) -> Callable[..., Awaitable[Response]]:
     async def explain(model_id: ModelId, request: Request, services: ServicesDep) -> Response:
-        sent = await body.read(request, services.fetch)
+        sent = await body.read(request, services.fetch, SetReader.of(explainer, services.folders))
         params, options = parse(explainer, sent.params)
         form = negotiate.choose(options.format, request.headers.get("accept"), forms_of(explainer))
         call = MethodCall(explainer.name, explainer, params)
         body.check_image(sent.image, [call])
-        asked = ExplainRequest(model_id, (call,), sent.image, options.answer(form), options.preprocess)
+        asked = ExplainRequest(model_id, (call,), sent.image, options.answer(form), options.preprocess, sets=sent.sets)
         return await answered(request, services, asked, options.priority)
 
     return explain

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.arrays import Array
+from service.arrays import Array, Arrays
 from service.contract.results import (
     Caveat,
     DrawnAs,
@@ -22,12 +22,13 @@ from service.engine.child.describe import cam_layer
 from service.errors import NonFiniteResult
 from service.explainers.base import Explainer, Explanation, Photograph
 from service.explainers.params import ExplainerParams
+from service.explainers.picture_sets import PictureSet
 from service.explainers.planes import parts_of
 from service.explainers.targets import NOTHING, Targets
 from service.models.graph.finite import bad_weights, is_finite
 from service.models.graph.graph import LINEAR, Graph, Node, Tensor
 from service.models.graph.head import Head
-from service.models.graph.preprocess import NetworkInput, Region, as_is, nothing, prepare
+from service.models.graph.preprocess import NetworkInput, Region, as_is, fit, nothing, prepare
 from service.models.loaded import LoadedModel
 
 
@@ -43,6 +44,26 @@ def network_input(
         region = Region(*fitted) if fitted else None
         return prepare(image, model.input_shape, model.spec.input, model.preprocessing, region)
     return as_is(image, model.input_shape, model.spec.input, model.preprocessing)
+
+
+def picture_sets(model: LoadedModel, names: Mapping[str, tuple[str, ...]], arrays: Arrays) -> dict[str, PictureSet]:
+    """The sets whose pictures have these names, at the network's size: of each picture (H, W, 3) that is the array
+    `<set>/<place>` what the network sees. One after the other is asked for, and not kept as it was.
+    """
+    shape, spec, mode = model.input_shape, model.spec.input, model.preprocessing
+
+    def as_input(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        whole = Region(0.0, 0.0, float(shape.height), float(shape.width))
+        batches = [prepare(picture, shape, spec, mode, whole).batch for picture in pixels]
+        return np.concatenate(batches)
+
+    found = {}
+    for name, pictures in names.items():
+        places = [f"{name}/{place}" for place in range(len(pictures))]
+        fitted = [fit(arrays[place], shape, spec)[0] for place in places if place in arrays]
+        found[name] = PictureSet(pictures, np.stack(fitted), as_input)
+        found[name].batch([0])
+    return found
 
 
 def explained(

@@ -22,7 +22,14 @@ from service.contract.questions import (
     Summarize,
 )
 from service.contract.results import Explained, MethodResult
-from service.engine.child.answer import answer, check_finite, explained, network_input, with_model_defaults
+from service.engine.child.answer import (
+    answer,
+    check_finite,
+    explained,
+    network_input,
+    picture_sets,
+    with_model_defaults,
+)
 from service.engine.child.around import SharedPasses
 from service.engine.child.describe import layer_found, layer_row, method_validity, model_found, summary_of
 from service.errors import MethodNotValid, TooCostly
@@ -116,8 +123,9 @@ class Operations:
         region = asked.fitted.region if asked.fitted else None
         image = network_input(model, arrays.get("image"), asked.preprocess, region)
         asked_of = [self._prepared_one(model, method) for method in asked.methods]
+        sets = picture_sets(model, asked.sets, arrays)
         calls = [
-            (explainer, params, Subject(backend, model.graph, image, targets, progress))
+            (explainer, params, Subject(backend, model.graph, image, targets, progress, sets=sets))
             for explainer, params, targets in asked_of
         ]
         for explainer, params, subject in calls:

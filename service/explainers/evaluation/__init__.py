@@ -43,7 +43,7 @@ class Evaluation(Explainer[EvaluationParams]):
         "methods are ranked."
     )
     cost = Cost.SAMPLES
-    picture = Picture.CHART
+    picture = Picture.SHEET
     outputs = ("chart", "curves")
     variants = (
         Variant(

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from service.errors import InvalidParameter
 from service.explainers.base import Scale
 from service.explainers.perturbation.masks import Doubles, Rows
 from service.explainers.perturbation.sampling import Design, require_room, sampled
 from service.explainers.perturbation.segmented import SEGMENTED, Segmented, check_segmented
 from service.explainers.perturbation.segments import most_segments
+from service.explainers.sensitivity import design, total_indices
 
 if TYPE_CHECKING:
     from service.explainers.perturbation.params import PerturbationParams
@@ -50,30 +49,19 @@ def _draws(samples: int, count: int) -> int:
 def sobol(subject: Subject, params: PerturbationParams, samples: int) -> Design:
     """Designs draws of a, b and, for every segment j, a with the j-th number of b: shares in 0..1 of what is kept.
 
-    Fel et al. 2021, arXiv 2111.04138, with the estimator of Jansen 1999 that they take (eq. 6):
-    S_j = Σ (y(a) - y(a_j))² / (2n·V(y)), V over the scores of a and b. The numbers of all draws are a Latin hypercube.
+    Fel et al. 2021, arXiv 2111.04138, with the estimator of Jansen 1999 that they take (eq. 6), as
+    `total_indices` has it.
     """
     segmented = Segmented.of(subject, params)
     count = segmented.count
     draws = _draws(samples, count)
     unit = count + 2
     require_room(draws * unit, count)
-    generator = np.random.default_rng(params.seed)
-    strata = generator.random((draws, 2 * count)).argsort(axis=0)
-    numbers = ((strata + generator.random((draws, 2 * count))) / draws).astype(np.float32)
-    values = np.repeat(numbers[:, None, :count], unit, axis=1)
-    values[:, 1] = numbers[:, count:]
-    for segment in range(count):
-        values[:, 2 + segment, segment] = numbers[:, count + segment]
+    values = design(draws, count, params.seed)
     masks = segmented.masks(values.reshape(-1, count))
 
     def estimate(rows: Rows, scores: Doubles) -> Doubles:
-        found = scores.reshape(-1, unit, scores.shape[1])
-        if len(found) < 2:
-            return np.zeros((scores.shape[1], count))
-        changes = np.square(found[:, 2:] - found[:, :1]).mean(axis=0)
-        variance = found[:, :2].reshape(-1, scores.shape[1]).var(axis=0)
-        return np.asarray((changes / (2 * np.where(variance > 0, variance, np.inf))).T)
+        return total_indices(scores.reshape(-1, unit, scores.shape[1]))
 
     return Design(
         masks, estimate, segmented.painted, 0, unit,

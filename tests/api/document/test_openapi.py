@@ -162,6 +162,7 @@ class TestMethod:
         found = {item["name"] for item in self.operation(explainer)["parameters"] if item["in"] == "query"}
         names = {info.alias or name for name, info in explainer.Params.model_fields.items()}
         expected = names | {"format", "outputs", "arrays", "top", "preprocess", "priority", *OF_PICTURES}
+        expected |= {each.name for each in explainer.sets}
         assert found == (
             expected if explainer.photograph is not Photograph.NONE else expected - {"layer", "preprocess", "priority"}
         )
@@ -171,14 +172,13 @@ class TestMethod:
             assert "requestBody" not in self.operation(explainer)
             return
         content = self.operation(explainer)["requestBody"]["content"]
-        assert set(content) == (set(MEDIA_TYPES) - {"image/jpg"}) | {
-            "application/x-npy",
-            "application/json",
-            "multipart/form-data",
-        }
-        assert content["application/json"]["schema"]["required"] == (
-            ["image"] if explainer.photograph is Photograph.REQUIRED else []
-        )
+        sets = [each.name for each in explainer.sets]
+        single = {"application/zip"} if sets else (set(MEDIA_TYPES) - {"image/jpg"}) | {"application/x-npy"}
+        assert set(content) == single | {"application/json", "multipart/form-data"}
+        needed = explainer.photograph is Photograph.REQUIRED
+        assert content["application/json"]["schema"].get("required", []) == (["image"] if needed else [])
+        for form in ("application/json", "multipart/form-data"):
+            assert set(sets or ["image"]) <= set(content[form]["schema"]["properties"])
         assert content["application/json"]["schema"]["additionalProperties"] is False
 
 

@@ -64,12 +64,14 @@ class TestEveryRoute:
         assert answer.status_code == (200 if is_open(path) else 401)
 
     def test_with_the_key(self, guarded: Service, method: str, path: str) -> None:
-        posts = method == "POST" and not path.endswith(("load", "/maximization"))
+        posts = method == "POST" and not path.endswith(("load", "/maximization", "/concepts"))
         protocol = path.endswith((":predict", ":explain", "/infer"))
         headers = {"Authorization": f"Bearer {KEY}"} | (PNG if posts else {})
         query = {"explain": {"methods": "predict"}, "maximization": {"layer": "0", "steps": 1}}.get(path.split("/")[-1])
         answer = guarded.client.request(method, path, params=query, headers=headers, content=PICTURE if posts else None)
-        if protocol:
+        if path.endswith("/concepts"):
+            problem(answer, 422, "invalid-parameter", "'images' is missing")
+        elif protocol:
             assert answer.status_code == 415
         elif path.startswith("/v2/models/shapes/versions/1"):
             assert answer.status_code == 404
