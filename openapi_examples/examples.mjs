@@ -182,6 +182,15 @@ export async function describe_server() {
   return call("/v2");
 }
 
+/** Three methods for one class, measured by three metrics and ranked. */
+export async function evaluate() {
+  return call("/v1/models/shapes/evaluate?methods=gradcam,smoothgrad,occlusion&metrics=deletion,insertion,energy&box=14,14,50,50&target=triangle&steps=16&outputs=chart", {
+    method: "POST",
+    headers: { "Content-Type": "image/png" },
+    body: await read("triangle.png"),
+  });
+}
+
 /** Several methods at once, by name or with parameters of their own. */
 export async function explain() {
   return call("/v1/models/shapes/explain", {

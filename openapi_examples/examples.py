@@ -185,6 +185,23 @@ def describe_server():
     return client.get("/v2")
 
 
+def evaluate():
+    """Three methods for one class, measured by three metrics and ranked."""
+    return client.post(
+        "/v1/models/shapes/evaluate",
+        params={
+            "methods": "gradcam,smoothgrad,occlusion",
+            "metrics": "deletion,insertion,energy",
+            "box": "14,14,50,50",
+            "target": "triangle",
+            "steps": 16,
+            "outputs": "chart",
+        },
+        content=read("triangle.png"),
+        headers={"Content-Type": "image/png"},
+    )
+
+
 def explain():
     """Several methods at once, by name or with parameters of their own."""
     return client.post(
@@ -465,6 +482,7 @@ EXAMPLES = {
     "describe_served_model": describe_served_model,
     "describe_served_version": describe_served_version,
     "describe_server": describe_server,
+    "evaluate": evaluate,
     "explain": explain,
     "explain_instances": explain_instances,
     "get_job": get_job,

@@ -149,6 +149,13 @@ describe_server() {
   call "$URL/v2"
 }
 
+## Three methods for one class, measured by three metrics and ranked.
+evaluate() {
+  call "$URL/v1/models/shapes/evaluate?methods=gradcam,smoothgrad,occlusion&metrics=deletion,insertion,energy&box=14,14,50,50&target=triangle&steps=16&outputs=chart" \
+    --header 'Content-Type: image/png' \
+    --data-binary @"$HERE/triangle.png"
+}
+
 ## Several methods at once, by name or with parameters of their own.
 explain() {
   call "$URL/v1/models/shapes/explain" --header 'Content-Type: application/json' --data @- <<END

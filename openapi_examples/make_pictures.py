@@ -38,7 +38,7 @@ WITHOUT = ("predict", "concepts", "evaluate")
 
 
 def file_of(family: str, variant: str) -> Path:
-    """Where the picture of a variant lies."""
+    """Names the file of a variant's picture."""
     return PICTURES / f"{family}-{variant}.webp"
 
 

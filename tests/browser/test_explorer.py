@@ -20,7 +20,8 @@ from tests.conftest import ROOT, Service, start_service
 Visit = Callable[..., Opened]
 CAT = ROOT / "service" / "web" / "samples" / "cat.jpg"
 TABS = (
-    "activations", "cam", "saliency", "occlusion", "perturbation", "evaluate", "filters", "concepts", "kernels", "model",
+    "activations", "cam", "saliency", "occlusion", "perturbation", "evaluate",
+    "filters", "concepts", "kernels", "model",
 )  # fmt: skip
 SHOWN = {
     "activations": "img.grid", "cam": ".map", "saliency": ".map", "occlusion": ".map", "perturbation": ".map",

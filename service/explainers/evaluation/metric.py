@@ -40,7 +40,8 @@ def _nothing(*_: object) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Metric(Measure):
-    """Those that are `ranked` say whether the network depends on what the map shows; the ranking is made of them.
+    """A measure with its computation. The ranking is made of those that are `ranked`: they say whether the network needs
+    what the map shows.
 
     `estimate` gives the forward passes beside the `shared` ones, those under random sets of cells, which are the same
     for all metrics that are. `check` raises every KerascopeError that `compute` would.
