@@ -7,12 +7,11 @@ from urllib.parse import parse_qsl
 
 import pytest
 
+from service.api.reading.parameters import parse
 from service.explainers import BY_NAME
 from tests.conftest import ROOT
 
 PAGE = ROOT / "docs" / "coming-from.md"
-# `evaluate` and `concepts` answer about maps and sets of pictures; where they are no families, their own tests hold.
-BESIDES = {"evaluate", "concepts"}
 OF_EVERY_METHOD = {"format", "outputs", "arrays", "picture", "quality", "max_side", "top", "preprocess"}
 REQUESTS = re.findall(r"[`/]([a-z]+)\?([^`'\s]+)[`']", PAGE.read_text(encoding="utf-8"))
 
@@ -24,9 +23,6 @@ def test_there_are_requests() -> None:
 
 @pytest.mark.parametrize(("family", "query"), sorted(set(REQUESTS)), ids=lambda text: text)
 def test_a_request_is_valid(family: str, query: str) -> None:
-    if family not in BY_NAME:
-        assert family in BESIDES
-        return
     explainer = BY_NAME[family]
     sent = dict(parse_qsl(query.replace("gradcam++", "gradcam%2B%2B"), strict_parsing=True))
     own = {name: value for name, value in sent.items() if name not in OF_EVERY_METHOD and value != "…"}
@@ -36,4 +32,7 @@ def test_a_request_is_valid(family: str, query: str) -> None:
         assert own["method"] in {variant.name for variant in explainer.variants}
     if family == "maximization":  # A row names what it is about, not what is maximized.
         own = {"layer": "conv2d"} | own if "target" not in own else own
-    explainer.Params.model_validate(own)
+    if explainer.metrics:
+        parse(explainer, own)
+    else:
+        explainer.Params.model_validate(own)

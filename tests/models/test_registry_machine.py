@@ -98,6 +98,11 @@ class Warm(RuleBasedStateMachine):
         fixed = {held for held, _, _ in self.held} | self.pinned
         assert self.registry.warm_bytes <= max(BUDGET, sum(SIZES[name] for name in fixed) + max(SIZES.values()))
 
+    def teardown(self) -> None:
+        # What is left to the collector ends at any moment, in the midst of another machine's locks too.
+        for _, use, _ in getattr(self, "held", ()):
+            use.__exit__(None, None, None)
+
 
 TestWarm = Warm.TestCase
 TestWarm.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

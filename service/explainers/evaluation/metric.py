@@ -40,8 +40,8 @@ def _nothing(*_: object) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Metric(Measure):
-    """A measure with its computation. The ranking is made of those that are `ranked`: they say whether the network needs
-    what the map shows.
+    """A measure with its computation. The ranking is made of those that are `ranked`: they say whether the network
+    needs what the map shows.
 
     `estimate` gives the forward passes beside the `shared` ones, those under random sets of cells, which are the same
     for all metrics that are. `check` raises every KerascopeError that `compute` would.
