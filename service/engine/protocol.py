@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -121,6 +122,16 @@ class NotTaken(Exception):
     def __init__(self, message_id: str, reason: str) -> None:
         super().__init__(reason)
         self.id = message_id
+
+
+def id_of(frames: Sequence[Frame]) -> str | None:
+    """The ID of a message that cannot be read otherwise; None where even that cannot."""
+    try:
+        header = json.loads(bytes(frames[0]))
+    except (ValueError, IndexError):
+        return None
+    found = header.get("id") if isinstance(header, dict) else None
+    return found if isinstance(found, str) else None
 
 
 def no_segments(segment: str) -> memoryview:

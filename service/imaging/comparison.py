@@ -14,7 +14,7 @@ from service.imaging.text import printable, shortened
 
 _BAR, _BEST, _RULE, _FAINT = "#b9d4e6", "#0072b2", "#e6e6e6", "#777777"
 _TITLE_PX, _RANK_PX = 15, 16
-THUMB_PX = 56
+THUMB_PX, MOST_THUMB_PX = 56, 96
 _ROW_PX, _NAME_PX, _COLUMN_PX, _MARGIN_PX = THUMB_PX + 8, 150, 118, 16
 
 
@@ -28,8 +28,8 @@ class Column:
 
 @dataclass(frozen=True)
 class Line:
-    """A row: its rank, None where there is none, its name, its picture (56, 56, 3), and a number a column, None where
-    there is none."""
+    """A row: its rank, None where there is none, its name, its picture (56, up to 96, 3), and a number a column, None
+    where there is none."""
 
     rank: int | None
     name: str
@@ -40,7 +40,8 @@ class Line:
 def comparison(lines: Sequence[Line], columns: Sequence[Column], title: str) -> npt.NDArray[np.uint8]:
     """The table: (H, W, 3) uint8 RGB. A bar is as long as its number's magnitude is beside the column's largest; the
     best of a column is darker."""
-    left = _MARGIN_PX + 28 + THUMB_PX + 10 + _NAME_PX
+    thumb = max(line.picture.shape[1] for line in lines)
+    left = _MARGIN_PX + 28 + thumb + 10 + _NAME_PX
     width = left + _COLUMN_PX * len(columns) + _MARGIN_PX
     top = _MARGIN_PX + LINE_PX + 12 + 2 * LINE_PX
     paper = Paper((width, top + _ROW_PX * len(lines) + 8))
@@ -59,7 +60,7 @@ def comparison(lines: Sequence[Line], columns: Sequence[Column], title: str) -> 
             paper.text((_MARGIN_PX + 10, middle), str(line.rank), "mm", _RANK_PX)
         paper.picture((_MARGIN_PX + 28, round(middle - THUMB_PX / 2)), line.picture)
         name = shortened(printable(line.name), _NAME_PX - 12, paper.width)
-        paper.text((_MARGIN_PX + 28 + THUMB_PX + 10, middle), name, "lm")
+        paper.text((_MARGIN_PX + 28 + thumb + 10, middle), name, "lm")
     return paper.pixels()
 
 

@@ -9,8 +9,9 @@ import io
 import stat
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import count
 from pathlib import PurePosixPath
 
 from service.errors import ImageTooLarge, InvalidParameter, KerascopeError, TooLarge, UndecodableImage
@@ -45,12 +46,16 @@ class Taken:
 def zipped(files: Iterable[tuple[str, bytes]]) -> bytes:
     """Files as a zip that is the same for the same files; of several with one name, the later ones get a number."""
     stream = io.BytesIO()
-    known: dict[str, int] = {}
+    known: set[str] = set()
     with zipfile.ZipFile(stream, "w") as archive:
         for name, data in files:
-            short = PurePosixPath(name.replace("\\", "/")).name or "picture"
-            known[short] = known.get(short, 0) + 1
-            own = short if known[short] == 1 else f"{known[short]} {short}"
+            # A name in another encoding than UTF-8 has characters that none has.
+            plain = name.encode("utf-8", "replace").decode("utf-8").replace("\\", "/").replace("\0", "")
+            short = PurePosixPath(plain).name
+            short = "picture" if short in ("", "..") else short
+            numbered = (f"{number} {short}" for number in count(2))
+            own = short if short not in known else next(each for each in numbered if each not in known)
+            known.add(own)
             archive.writestr(zipfile.ZipInfo(own, _NO_DATE), data)
     return stream.getvalue()
 
@@ -80,12 +85,17 @@ def pictures_in(data: bytes, limits: DecodeLimits) -> Taken:
     return Taken(tuple(taken), tuple(left_out))
 
 
-def pictures_of(data: bytes, names: Iterable[str], limits: DecodeLimits) -> Iterator[DecodedImage]:
-    """Decodes the pictures of these names, one at a time. Raises what `pictures_in` does, and for a bad one too."""
-    with _opened(data) as archive:
-        members = {member.filename: member for member in _members(archive)}
-        for name in names:
-            yield _picture(archive, members[name], limits)
+class OpenZip:
+    """A zip whose pictures are decoded one at a time; its directory is read once. Raises what `pictures_in` does."""
+
+    def __init__(self, data: bytes, limits: DecodeLimits) -> None:
+        self._archive = _opened(data)
+        self._members = {member.filename: member for member in _members(self._archive)}
+        self._limits = limits
+
+    def picture(self, name: str) -> DecodedImage:
+        """The picture of that name. Raises what `pictures_in` does, and for a bad one too."""
+        return _picture(self._archive, self._members[name], self._limits)
 
 
 def _opened(data: bytes) -> zipfile.ZipFile:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import groupby
+from itertools import cycle, groupby
 from math import ceil, floor, log10
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -29,9 +30,10 @@ def line_plot(
     y_label: str,
     size: tuple[int, int] = (480, 320),
     over: tuple[float, float] | None = None,
+    colours: Mapping[str, str] = MappingProxyType({}),
 ) -> npt.NDArray[np.uint8]:
     """Lines through each series' values at 1, 2, 3, ..., or at equal distances `over` from the first to the last:
-    (H, W, 3) uint8 RGB, where `size` is (W, H) in pixels.
+    (H, W, 3) uint8 RGB, where `size` is (W, H) in pixels. `colours` holds those of series that are not of the palette.
 
     A title that is too wide goes on in a second and a third line; what does not fit there, a label or a series' name
     that is too long, ends in ….
@@ -71,8 +73,9 @@ def line_plot(
     label = shortened(printable(x_label), right - left, paper.width)
     paper.text(((left + right) / 2, size[1] - 0.6 * LINE_PX), label, "mm")
     paper.text_upwards((0.7 * LINE_PX, (top + bottom) / 2), shortened(printable(y_label), bottom - top, paper.width))
-    for index, line in enumerate(series.values()):
-        colour = COLOURS[index % len(COLOURS)]
+    palette = cycle(COLOURS)
+    for index, (series_name, line) in enumerate(series.items()):
+        colour = colours.get(series_name) or next(palette)
         places = np.linspace(*over, len(line)) if over else range(1, len(line) + 1)
         points = zip(map(float, places), line, strict=True)
         for finite, run in groupby(points, lambda point: abs(point[1]) < _MAX_ABS):

@@ -25,7 +25,13 @@ LINE_LEFT_PX = MARGIN_PX + NUMBERS_PX
 SMALLEST_P = 1e-4
 LINEAR = "linear_behind"
 # What the method warns of where its score is not to be believed.
-DOUBTS = {"not_significant", "near_chance", "no_direction"}
+DOUBTS = {
+    LINEAR: "the network is linear behind this layer",
+    "not_significant": "not beyond what random directions do",
+    "near_chance": "the layer hardly knows the concept",
+    "no_direction": "some pictures are all the same",
+}
+POOR = "poor_reconstruction"
 
 
 def concept_sheet(said: MethodResult, arrays: Arrays) -> Pixels:
@@ -40,6 +46,8 @@ def _of_craft(said: MethodResult, arrays: Arrays) -> Pixels:
     crops_left = MARGIN_PX + NUMBERS_PX
     pictures_left = crops_left + CROPS_A_ROW * (CROP_PX + GAP_PX) + MARGIN_PX
     sheet.text((MARGIN_PX, 30), said.titles["sheet"], 19, INK, most_px=WIDTH_PX - 2 * MARGIN_PX)
+    if missed := next((warning.detail for warning in said.warnings if warning.code == POOR), None):
+        sheet.text((MARGIN_PX, 54), missed, 13, RED, most_px=WIDTH_PX - 2 * MARGIN_PX)
     for left, text in (
         (MARGIN_PX, "importance"),
         (crops_left, "most typical crops"),
@@ -86,13 +94,14 @@ def _of_tcav(said: MethodResult, arrays: Arrays) -> Pixels:
         strips += [("raises the score most", arrays["most"]), ("least, or lowers it", arrays["least"])]
     sheet = Sheet(WIDTH_PX, HEAD_PX + PLOT_PX + len(strips) * (STRIP_PX + 3 * GAP_PX) + MARGIN_PX)
     sheet.text((MARGIN_PX, 30), said.titles["sheet"], 19, INK, most_px=WIDTH_PX - 2 * MARGIN_PX)
-    believed = not DOUBTS & {warning.code for warning in said.warnings}
+    doubts = [DOUBTS[warning.code] for warning in said.warnings if warning.code in DOUBTS]
+    believed = not doubts
     effect = "raises" if result["score"] > result["random_score"] else "lowers"
-    verdict = f"the concept {effect} the score" if believed else "not to be trusted"
+    verdict = f"the concept {effect} the score" if believed else f"not to be trusted, {'; '.join(doubts)}"
     p_value = result["p_value"]
     shown = f"p = {p_value:.2g}" if p_value >= SMALLEST_P else f"p < {SMALLEST_P:g}"
-    told = f"{verdict}:  {shown},  {100 * result['accuracy']:.0f} % of unseen pictures told right"
-    sheet.text((MARGIN_PX, 62), told, 15, BLUE if believed else RED)
+    told = f"{verdict}  ({shown}; {100 * result['accuracy']:.0f} % of unseen pictures told right)"
+    sheet.text((MARGIN_PX, 62), told, 15, BLUE if believed else RED, most_px=WIDTH_PX - 2 * MARGIN_PX)
     _scores(sheet, arrays, result)
     for number, (name, pictures) in enumerate(strips):
         top = HEAD_PX + PLOT_PX + number * (STRIP_PX + 3 * GAP_PX)

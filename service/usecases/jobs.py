@@ -15,6 +15,8 @@ from service.contract.jobs import JobRequest, JobResult
 from service.engine.host.pool import EnginePool
 from service.engine.host.queue import Deadline
 from service.errors import JobWithoutResult
+from service.explainers import BY_NAME
+from service.explainers.planes import parts_of
 from service.imaging.decode import DecodeLimits
 from service.jobs.job import Job, JobEvent, JobState
 from service.jobs.jobs import Jobs
@@ -160,5 +162,7 @@ def _told(request: JobRequest) -> JsonObject | None:
     """The parameters of a request of one method, to be told with every look at its job; None where too long."""
     if request.many:
         return None
-    params = request.methods[0].params
+    method = request.methods[0]
+    planes = parts_of(BY_NAME[method.name].Params)
+    params = {name: value for name, value in method.params.items() if name not in planes}
     return params if len(orjson.dumps(params)) <= MAX_TOLD_BYTES else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from service.arrays import Array
@@ -10,7 +10,7 @@ from service.contract.jobs import SetTaken
 from service.errors import FieldError, InvalidParameter, TooLarge
 from service.explainers.picture_sets import SetAsked
 from service.imaging.decode import DecodeLimits
-from service.imaging.picture_zip import pictures_in, pictures_of
+from service.imaging.picture_zip import OpenZip, pictures_in
 from service.usecases.request import ExplainRequest, SentSet
 
 
@@ -44,9 +44,13 @@ def _taken(asked: SetAsked, sent: SentSet | None, limits: DecodeLimits) -> SentS
     if not asked.least <= len(found.pictures) <= asked.most:
         bad = f"; {len(found.left_out)} were left out" if found.left_out else ""
         first = f", such as {found.left_out[0][0]!r}: {found.left_out[0][1]}" if found.left_out else ""
-        said = f"{name!r} has {len(found.pictures)} good pictures, and takes {asked.least} to {asked.most}{bad}{first}"
+        said = f"{name!r} has {_counted(len(found.pictures))}, and takes {asked.least} to {asked.most}{bad}{first}"
         raise _invalid(name, said)
     return replace(sent, taken=SetTaken(pictures=found.pictures, left_out=found.left_out))
+
+
+def _counted(count: int) -> str:
+    return "1 good picture" if count == 1 else f"{count} good pictures"
 
 
 def _invalid(name: str, detail: str) -> InvalidParameter:
@@ -56,7 +60,7 @@ def _invalid(name: str, detail: str) -> InvalidParameter:
 def first_pictures(request: ExplainRequest, limits: DecodeLimits) -> dict[str, Array]:
     """The first picture of each set, as the array that it travels as: what a check needs."""
     return {
-        f"{name}/0": next(pictures_of(sent.data, sent.taken.pictures[:1], limits)).pixels
+        f"{name}/0": OpenZip(sent.data, limits).picture(sent.taken.pictures[0]).pixels
         for name, sent in request.sets.items()
     }
 
@@ -65,9 +69,11 @@ class SetArrays(Mapping[str, Array]):
     """The pictures of a request's sets as arrays named `<set>/<place>`, each decoded when it is asked for and not kept,
     so that one at a time is there at its own size."""
 
-    def __init__(self, request: ExplainRequest, limits: DecodeLimits) -> None:
+    def __init__(self, request: ExplainRequest, limits: DecodeLimits, before_each: Callable[[], None]) -> None:
+        """`before_each` is called before a picture is decoded, and may raise to stop."""
         self._sets = request.sets
-        self._limits = limits
+        self._zips = {name: OpenZip(sent.data, limits) for name, sent in request.sets.items()}
+        self._before_each = before_each
         self._names = [
             f"{name}/{place}" for name, sent in request.sets.items() for place in range(len(sent.taken.pictures))
         ]
@@ -76,9 +82,9 @@ class SetArrays(Mapping[str, Array]):
     def __getitem__(self, key: str) -> Array:
         if key not in self._known:
             raise KeyError(key)
+        self._before_each()
         name, _, place = key.rpartition("/")
-        sent = self._sets[name]
-        return next(pictures_of(sent.data, [sent.taken.pictures[int(place)]], self._limits)).pixels
+        return self._zips[name].picture(self._sets[name].taken.pictures[int(place)]).pixels
 
     def __contains__(self, key: object) -> bool:
         return key in self._known

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 from service.arrays import Arrays
 from service.contract.jobs import JobRequest, JobResult
@@ -34,8 +35,11 @@ class RunJob:
         started = time.perf_counter()
         job = JobRequest.model_validate(document)
         request = from_job(job, context.blob(IMAGE), {name: context.blob(name) or b"" for name in job.sets})
-        arrays = SetArrays(request, self._limits) if job.sets else decode_input(request, self._limits).arrays
         progress = JobProgress(context, request)
+        if job.sets:
+            arrays: Arrays = SetArrays(request, self._limits, partial(progress, 0, 1))
+        else:
+            arrays = decode_input(request, self._limits).arrays
         reply, found = self._compute(engine_question(request, background=True), arrays, progress)
         progress.complete()
         seconds = time.perf_counter() - started

@@ -218,7 +218,7 @@ def test_a_service_without_folders(service: Service) -> None:
 GOOD = drawn("triangle", 2)
 REFUSED: list[tuple[dict[str, Any], int, str, list[str]]] = [
     ({}, 422, "invalid-parameter", ["'images' is missing", "pictures of the class"]),
-    ({"files": parts("images", GOOD[:1])}, 422, "invalid-parameter", ["1 good pictures, and takes 2"]),
+    ({"files": parts("images", GOOD[:1])}, 422, "invalid-parameter", ["1 good picture, and takes 2"]),
     (
         {"files": [*parts("images", GOOD[:1]), ("images", ("b.png", b"bad"))]}, 422, "invalid-parameter",
         ["1 were left out", "'b.png'"],

@@ -67,7 +67,8 @@ def test_pictures_and_arrays(pencils: Service) -> None:
     assert shown.height > 200
     arrays = np.load(io.BytesIO(sent(pencils, format="npz").content))
     assert {name: arrays[name].shape for name in arrays} == {
-        "heatmaps": (4, 2, 3), "deletion": (4, 7), "insertion": (4, 7),
+        "heatmaps": (4, 2, 3), "deletion": (4, 7), "insertion": (4, 7), "deletion_numbers": (4,),
+        "insertion_numbers": (4,), "energy_numbers": (4,), "complexity_numbers": (4,),
     }  # fmt: skip
     curve = np.load(io.BytesIO(sent(pencils, format="npy").content))
     np.testing.assert_array_equal(curve, arrays["heatmaps"])
@@ -102,7 +103,7 @@ def test_as_a_job(pencils: Service) -> None:
     [
         ({"methods": "gradient,nothing"}, "there is no method 'nothing'"),
         ({"methods": "activations"}, "'activations' gives no map of the image"),
-        ({"methods": "gradient,evaluate"}, "there is no method 'evaluate'"),
+        ({"methods": "gradient,evaluate"}, "'evaluate' cannot be one of several methods"),
         ({"metrics": "deletion,speed"}, "speed"),
         ({"box": "1,2,3"}, "top,left,bottom,right"),
         ({"own_map": b"no picture"}, "own_map"),
@@ -113,9 +114,9 @@ def test_as_a_job(pencils: Service) -> None:
 def test_what_is_refused(pencils: Service, params: dict[str, Any], said: str) -> None:
     answer = sent(pencils, **params)
     kind = "unknown-method" if answer.status_code == 404 else "invalid-parameter"
-    assert said in problem(answer, 404 if "no method" in said else 422, kind)["detail"]
+    assert said in problem(answer, 404 if "method '" in said or "several methods" in said else 422, kind)["detail"]
 
 
 def test_it_is_no_method_among_several(pencils: Service) -> None:
     answer = pencils.client.post("/v1/models/pencil/explain", files={"image": IMAGE}, data={"methods": "evaluate"})
-    assert problem(answer, 404, "unknown-method")["detail"].startswith("there is no method 'evaluate'")
+    assert problem(answer, 404, "unknown-method")["detail"].startswith("'evaluate' cannot be one of several methods")

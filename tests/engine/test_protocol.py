@@ -18,7 +18,18 @@ from service import errors
 from service.configuration import jobs_config
 from service.contract.questions import Compute, DescribeLayer, Fitted
 from service.contract.results import Prediction
-from service.engine.protocol import ArrayHeader, Call, DType, EngineConfig, Reply, error_of, fault_of, pack, unpack
+from service.engine.protocol import (
+    ArrayHeader,
+    Call,
+    DType,
+    EngineConfig,
+    Reply,
+    error_of,
+    fault_of,
+    id_of,
+    pack,
+    unpack,
+)
 from service.errors import FieldError, KerascopeError
 from service.settings import Settings
 
@@ -265,3 +276,9 @@ def test_no_pickle(path: Path) -> None:
             assert node.value.value is False
     found = modules & {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve", "joblib", "multiprocessing"}
     assert found == ({"pickle"} if path == UNPICKLES else set())
+
+
+def test_the_id_of_a_message_that_cannot_be_read() -> None:
+    assert id_of([b'{"id": "a1", "question": {"op": "no such"}}']) == "a1"
+    for frames in ([], [b"no json"], [b"[1]"], [b"{}"], [b'{"id": 3}'], [b"\xff"]):
+        assert id_of(frames) is None

@@ -17,7 +17,7 @@ from PIL import Image
 from service.errors import InvalidParameter, KerascopeError, TooLarge
 from service.imaging import picture_zip
 from service.imaging.decode import DecodeLimits
-from service.imaging.picture_zip import Taken, pictures_in, pictures_of, zipped
+from service.imaging.picture_zip import OpenZip, Taken, pictures_in, zipped
 from tests.checks import png_header, saved, triangle
 
 LIMITS = DecodeLimits(max_pixels=100_000, max_side_px=1000)
@@ -42,9 +42,27 @@ def test_pictures_in_the_order_of_their_names() -> None:
     found = pictures_in(packed(members), LIMITS)
     assert found.pictures == ("a.jpg", "b/1.png", "b/2.png")
     assert found.left_out == ()
-    first, second = pictures_of(packed(members), ["b/2.png", "a.jpg"], LIMITS)
+    opened = OpenZip(packed(members), LIMITS)
+    first, second = opened.picture("b/2.png"), opened.picture("a.jpg")
     np.testing.assert_array_equal(first.pixels, np.asarray(triangle()))
     assert second.pixels.shape == (10, 20, 3)
+
+
+def test_files_of_any_names_become_members_of_names_of_their_own() -> None:
+    names = [
+        "a.png",
+        "a.png",
+        "2 a.png",
+        "..",
+        "",
+        "dir/a.png",
+        b"\xff\xfe.png".decode("utf-8", "surrogateescape"),
+        "\0",
+    ]
+    found = pictures_in(zipped([(name, GOOD) for name in names]), LIMITS)
+    assert len(found.pictures) == len(names)
+    assert found.left_out == ()
+    assert {"a.png", "2 a.png", "2 2 a.png", "3 a.png", "picture", "2 picture"} <= set(found.pictures)
 
 
 def test_what_file_managers_leave_behind_is_passed_over() -> None:

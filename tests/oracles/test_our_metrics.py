@@ -15,7 +15,7 @@ from service.explainers import BY_NAME
 from service.explainers.base import Progress
 from service.explainers.evaluation.alikeness import correlation, entropy, spearman
 from service.explainers.evaluation.comparison import Comparison, Sets
-from service.explainers.evaluation.fidelity import scaled_error
+from service.explainers.evaluation.fidelity import scaled_errors
 from service.explainers.evaluation.road import SHARES, imputed
 from service.explainers.perturbation.masks import SegmentMasks
 from service.explainers.perturbation.segments import grid_labels
@@ -94,7 +94,7 @@ def test_faithfulness_correlation(name: str) -> None:
 def test_infidelity() -> None:
     noise, values = kept("infidelity_noise").astype(np.float64), kept("map_gradient").astype(np.float64)
     falls = scores(image()[None]) - scores(image() + noise)
-    close(scaled_error(-(noise * values).sum(axis=(1, 2, 3)), falls), "captum_infidelity_scaled")
+    close(scaled_errors(-(noise * values).sum(axis=(1, 2, 3)), falls).mean(), "captum_infidelity_scaled")
 
 
 def test_road() -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from service.api.reading.planes import with_planes
+from service.api.reading.planes import PART_NAMES, with_planes
 from service.contract.options import ANIMATED, PICTURES, AnswerOptions, ArrayEncoding, Format, PictureFormat
 from service.errors import FieldError, InvalidParameter, UnknownMethod, nearest
 from service.errors.validation import MOST_TOLD, field_errors, in_one, short
@@ -81,6 +81,8 @@ def forms_of(explainer: Explainer) -> tuple[Format, ...]:
 
 # More than there are, so that a call may ask for all.
 MAX_METHODS = 48
+# A plane is decoded for each, which takes a third of a second where it is as large as one may be.
+MOST_WITH_PLANES = 4
 # What answers and the catalogue call a method's definition.
 VARIANT = "variant"
 
@@ -167,8 +169,8 @@ def parse_many(given: Fields) -> tuple[tuple[MethodCall, ...], RequestOptions]:
 def _as_compared(value: Json) -> Json:
     """`methods` of an evaluation as its parameters hold them: each entry parsed as one of several methods is."""
     entries = _method_entries(value)
-    if not isinstance(entries, list) or not entries:
-        raise InvalidParameter("'methods' must be a list of names, or of objects with a 'method'")
+    if not isinstance(entries, list) or not 1 <= len(entries) <= MAX_METHODS:
+        raise InvalidParameter("'methods' must be a list of 1 to 24 names, or of objects with a 'method'")
     return [
         {
             "called": call.name,
@@ -181,11 +183,17 @@ def _as_compared(value: Json) -> Json:
 
 def _method_calls(entries: list[Json], for_all: Fields) -> list[MethodCall]:
     """Each as its own call; a name that is there twice is followed by its place."""
+    with_files = sum(isinstance(entry, dict) and not entry.keys().isdisjoint(PART_NAMES) for entry in entries)
+    if with_files > MOST_WITH_PLANES:
+        raise InvalidParameter(
+            f"{with_files} of 'methods' have a plane of their own, and {MOST_WITH_PLANES} of one call may"
+        )
     calls: list[MethodCall] = []
+    known: set[str] = set()
     for place, entry in enumerate(entries):
         call = _method_call(place, {"method": entry} if isinstance(entry, str) else entry, for_all)
-        known = [earlier.name for earlier in calls]
         calls.append(replace(call, name=f"{call.name}#{place + 1}") if call.name in known else call)
+        known.add(calls[-1].name)
     return calls
 
 
@@ -202,6 +210,8 @@ def _method_call(place: int, values: Json, for_all: Fields) -> MethodCall:
     if not isinstance(values, dict) or not isinstance(values.get("method"), str):
         raise InvalidParameter("each of 'methods' must be a name, or an object with a 'method' and its parameters")
     name = values["method"]
+    if name in BY_NAME and name not in callable_names():
+        raise UnknownMethod(f"{name!r} cannot be one of several methods; it has a route of its own")
     if name not in callable_names():
         raise UnknownMethod(f"there is no method {name!r}{nearest(name, callable_names())}")
     misplaced = sorted(set(values) & set(RequestOptions.model_fields))

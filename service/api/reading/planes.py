@@ -17,6 +17,7 @@ from service.json_types import Fields, JsonObject
 # Every name that a file beside the image may have.
 PART_NAMES = tuple(dict.fromkeys(name for explainer in EXPLAINERS for name in parts_of(explainer.Params)))
 LIMITS = DecodeLimits(max_pixels=4096**2, max_side_px=8192)
+LARGEST = 1e30
 EXACT = ("png", "gif", "bmp")
 
 
@@ -28,6 +29,8 @@ def with_planes(params: type[ExplainerParams], given: Fields) -> JsonObject:
         if value is None:
             continue
         try:
+            if isinstance(value, list):
+                raise InvalidParameter("it is sent twice; send it once")
             if not isinstance(value, str):
                 raise InvalidParameter("send it as a file part, or as the base64 of a PNG or of an npy file")
             data = decode_base64(value)
@@ -61,7 +64,12 @@ def _values(data: bytes) -> Array:
     array = decode_npy(data, LIMITS)
     if array.shape[2] != 1:
         raise InvalidParameter(f"a map is an array (height, width) of numbers, not {array.shape}")
-    return _within(array[..., 0].astype(np.float32))
+    found = _within(array[..., 0].astype(np.float32))
+    if np.abs(found).max() > LARGEST:
+        raise InvalidParameter(
+            f"its numbers reach beyond {LARGEST:g}, where differences overflow; divide it by its largest"
+        )
+    return found
 
 
 def _within(plane: Array) -> Array:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TypeVar
 
 from fastapi import Depends, Request, Response
 
@@ -25,20 +28,31 @@ from service.api.guarding.scopes import GuardedRouter, operation_of
 from service.api.reading import body
 from service.api.reading.parameters import FORMS_OF_MANY, RequestOptions, forms_of, parse, parse_many
 from service.api.reading.picture_sets import SetReader
+from service.api.reading.planes import PART_NAMES
 from service.explainers import BY_NAME, EXPLAINERS
 from service.explainers.base import Explainer, Photograph
+from service.json_types import Fields
 from service.usecases.request import ExplainRequest, MethodCall
 
+T = TypeVar("T")
 KERNELS = BY_NAME["kernels"]
 NOT_FOR_KERNELS = ("layer", "preprocess", "priority")
 EXPLAIN_STATUSES = (400, 401, 404, 406, 408, 409, 413, 415, 422, 429, 503, 504)
 router = GuardedRouter(prefix="/v1/models/{model_id}", tags=["methods"], dependencies=[Depends(visible_model)])
 
 
+async def _off_the_loop(parsed: Callable[[Fields], T], given: Fields) -> T:
+    """What `parsed` gives: in a thread where planes are to be decoded or many methods to be read, which would keep all
+    other callers waiting."""
+    if "methods" in given or not given.keys().isdisjoint(PART_NAMES):
+        return await asyncio.to_thread(parsed, given)
+    return parsed(given)
+
+
 def _endpoint(explainer: Explainer) -> Callable[..., Awaitable[Response]]:
     async def explain(model_id: ModelId, request: Request, services: ServicesDep) -> Response:
         sent = await body.read(request, services.fetch, SetReader.of(explainer, services.folders))
-        params, options = parse(explainer, sent.params)
+        params, options = await _off_the_loop(partial(parse, explainer), sent.params)
         form = negotiate.choose(options.format, request.headers.get("accept"), forms_of(explainer))
         call = MethodCall(explainer.name, explainer, params)
         body.check_image(sent.image, [call])
@@ -72,7 +86,7 @@ for _explainer in EXPLAINERS:
 async def explain_many(model_id: ModelId, request: Request, services: ServicesDep) -> Response:
     """Several methods on one image; those that need the same passes share them."""
     sent = await body.read(request, services.fetch)
-    calls, options = parse_many(sent.params)
+    calls, options = await _off_the_loop(parse_many, sent.params)
     form = negotiate.choose(options.format, request.headers.get("accept"), FORMS_OF_MANY)
     body.check_image(sent.image, calls)
     asked = ExplainRequest(model_id, calls, sent.image, options.answer(form), options.preprocess, many=True)

@@ -39,7 +39,7 @@ from service.engine.child.memory import Memory
 from service.engine.child.segments import Segments
 from service.engine.child.turns import Turns
 from service.engine.child.warming import Preload, Warming
-from service.engine.protocol import Call, EngineConfig, Places, Reply, pack, unpack
+from service.engine.protocol import Call, EngineConfig, Places, Reply, fault_of, id_of, pack, unpack
 from service.errors import KerascopeError, OutOfMemory
 from service.explainers.base import Progress
 from service.models.backends.device import DeviceSettings, configure
@@ -138,6 +138,9 @@ class Engine:
             call, arrays = unpack(Call, frames)
         except ValueError:
             log.exception("unreadable call")
+            if (call_id := id_of(frames)) is not None:
+                fault = fault_of(KerascopeError("the engine could not read this call; its log says why"))
+                await router.send_multipart([sender, *pack(Reply(id=call_id, fault=fault), {})], copy=False)
             return
         if call.request_id:
             # Of this task alone, and of the threads it has work done in.

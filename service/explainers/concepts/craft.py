@@ -199,7 +199,7 @@ def _warnings(factors: Factors, negative: float, own: NDArray[np.float64]) -> tu
     if factors.error > POOR:
         detail = (
             f"the concepts miss {100 * factors.error:.0f} % of the activations' length: their importance is that of "
-            "what they catch; ask for more concepts, or for a later layer"
+            "what they catch; ask for more concepts"
         )
         found.append(Warned("poor_reconstruction", detail))
     if not own.any():

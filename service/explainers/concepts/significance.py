@@ -14,28 +14,34 @@ Doubles = NDArray[np.float64]
 MOST_TERMS = 300
 EQUAL = 1e-15
 SIGNIFICANT = 0.05
+BEYOND = 2
 NEAR_CHANCE = 0.6
 SAME = 1e-4
 
 
 def tested(scores: Doubles, found: Directions) -> dict[str, float]:
     """What is said of the scores (2, r) of a concept's directions and of random ones: means, deviations, p and the
-    accuracy of the classifiers behind them."""
+    accuracy of the classifiers behind them.
+
+    `significant` asks for more than a small p, as all repetitions draw from the same pictures: the mean score lies
+    beyond two deviations of the random ones, which more repetitions do not make smaller.
+    """
     probability = p_value(scores[0], scores[1])
+    apart, spread = abs(float(scores[0].mean() - scores[1].mean())), float(scores[1].std(ddof=1))
     return {
         "score": float(scores[0].mean()),
         "score_deviation": float(scores[0].std(ddof=1)),
         "random_score": float(scores[1].mean()),
         "random_score_deviation": float(scores[1].std(ddof=1)),
         "p_value": probability,
-        "significant": probability < SIGNIFICANT,
+        "significant": probability < SIGNIFICANT and apart > BEYOND * spread,
         "accuracy": float(found.accuracies[0].mean()),
         "random_accuracy": float(found.accuracies[1].mean()),
     }
 
 
 def doubts(
-    layer: str, probability: float, accuracy: float, found: Directions, derivatives: NDArray[np.float64]
+    layer: str, result: dict[str, float], found: Directions, derivatives: NDArray[np.float64]
 ) -> tuple[Warned, ...]:
     """Says why scores along directions are not to be trusted; the derivatives (2, r, n) are those that they count."""
     said = []
@@ -45,16 +51,17 @@ def doubts(
             "direction has the score 0 or 1; name an earlier layer"
         )
         said.append(Warned("linear_behind", detail))
-    if probability >= SIGNIFICANT:
+    if not result["significant"]:
         detail = (
-            f"p is {probability:.2g}: the scores of the concept do not differ from those of random directions, so it "
-            "is not to be trusted that the concept counts at all"
+            f"the score of the concept is {result['score']:.2f} and those of random directions are "
+            f"{result['random_score']:.2f} ± {result['random_score_deviation']:.2f} (p = {result['p_value']:.2g}): it "
+            f"does not lie beyond {BEYOND} of their deviations, so it is not to be trusted that the concept counts"
         )
         said.append(Warned("not_significant", detail))
-    if accuracy < NEAR_CHANCE:
+    if result["accuracy"] < NEAR_CHANCE:
         detail = (
-            f"the classifiers tell {100 * accuracy:.0f} % of the pictures right that they have not seen, and chance is "
-            "50 %: the layer hardly knows the concept, and the score is not to be trusted"
+            f"the classifiers tell {100 * result['accuracy']:.0f} % of the pictures right that they have not seen, and "
+            "chance is 50 %: the layer hardly knows the concept, and the score is not to be trusted"
         )
         said.append(Warned("near_chance", detail))
     if found.flat:

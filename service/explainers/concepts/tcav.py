@@ -79,10 +79,12 @@ def _passes(subject: Subject, params: ConceptsParams) -> float:
     "https://arxiv.org/abs/1711.11279",
     "1 forward a picture of the concept and of random; 2 forwards, and a backward from the layer on, a picture of the "
     "class",
-    "A direction can always be found: believe a score only where p is below 0.05 and the classifier is right on "
-    "pictures that it has not seen. All repetitions draw from the same pictures, so that p is smaller than with fresh "
-    "ones, and with small sets often below 0.05 for no reason. The score counts signs, not sizes, and says nothing of "
-    "what else tells the concept's pictures from the random ones, such as their background.",
+    "A direction can always be found. Believe a score only where `significant` is true, which asks for p below 0.05 "
+    "and for a score beyond two deviations of the random ones, and where the classifier is right on pictures that it "
+    "has not seen; and try other random pictures, as all repetitions draw from the same ones. Where the network is "
+    "linear behind the layer, as behind the last convolution of most, every score is 0 or 1 and says nothing. It "
+    "counts signs, not sizes, and says nothing of what else tells the concept's pictures from the random ones, such as "
+    "their background.",
     sets=(IMAGES, CONCEPT, RANDOM),
     estimate=_passes,
     check=_check,
@@ -140,7 +142,7 @@ def tcav(subject: Subject, params: ConceptsParams) -> Explanation:
     return Explanation(
         arrays, "scores", mean_scores, resolved, (), said,
         titles={"sheet": title}, statistics={"test": result, "images": rows},
-        warnings=doubts(layer.path, result["p_value"], result["accuracy"], found, derivatives),
+        warnings=doubts(layer.path, result, found, derivatives),
     )  # fmt: skip
 
 

@@ -8,17 +8,20 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from service.arrays import Array, Floats
 from service.errors import InvalidParameter, KerascopeError, MethodNotValid, all_pass
 from service.explainers.base import Cost, Explainer, Explanation, Picture, Progress
-from service.explainers.evaluation.alikeness import CELLS, OWN, PIXELS, ranks
+from service.explainers.evaluation.alikeness import CELLS, OWN, PIXELS
 from service.explainers.evaluation.compared import FAMILY_OF, Compared, Maker, takes_layer
 from service.explainers.evaluation.comparison import Comparison, Row
-from service.explainers.evaluation.metric import Metric, Work
+from service.explainers.evaluation.localisation import clipped
+from service.explainers.evaluation.metric import Found, Metric, Work
 from service.explainers.evaluation.metrics import METRICS
 from service.explainers.evaluation.params import USUAL_METHODS, EvaluationParams
 from service.explainers.evaluation.road import SHARES
+from service.explainers.heatmaps import saturation_warnings
 from service.explainers.passes import resized
 from service.explainers.perturbation.scoring import NO_PROBABILITY
 from service.explainers.planes import unpacked
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 # Of the map of random cells: as coarse as a class activation map of most networks.
 RANDOM_CELLS = 7
 CHANCE = (PIXELS, CELLS)
+# More than any number: where there is none.
+LAST = 1e300
 BY_NAME = {each.name: each for each in METRICS}
 
 
@@ -62,7 +67,8 @@ class Evaluation(Explainer[EvaluationParams]):
 
     def explain(self, subject: Subject, params: EvaluationParams) -> Explanation:
         """Gives `heatmaps` (rows, h, w) float32 of the input's size, one a row: the methods in their order, `own_map`
-        where one was sent, two of random numbers; and what the metrics have beside their numbers, rows first.
+        where one was sent, two of random numbers; for each metric `<metric>_numbers` (rows,) float32 where every row
+        has one, and what lies behind them, rows first.
 
         The statistics hold a table: a row a map with its numbers, `mean_place` and `rank`; and what each metric means.
         """
@@ -71,13 +77,22 @@ class Evaluation(Explainer[EvaluationParams]):
         rows = len(makers) + (params.own_map is not None) + 2
         comparison = Comparison(subject, params, len(makers) + rows * len(metrics))
         warnings = _add_rows(comparison, makers)
-        found = {}
+        found: dict[str, Found] = {}
         arrays: dict[str, Array] = {}
         for each in metrics:
             measured = each.compute(comparison)
-            found[each.name] = measured.values
+            found[each.name] = measured
             arrays |= measured.arrays
+            if all(value is not None for value in measured.values):
+                arrays[f"{each.name}_numbers"] = np.array(measured.values, np.float32)
         names = [row.name for row in comparison.rows]
+        if comparison.measure == "probability":
+            warnings += saturation_warnings(comparison.targets, comparison.scores)
+        if params.box and params.box != (within := clipped(subject.image, params.box)):
+            said = ",".join(f"{edge:g}" for edge in within)
+            warnings.append(
+                Warned("box_clipped", f"the box reaches beyond what the network sees; {said} is what was taken")
+            )
         places = _mean_places(metrics, found)
         if places:
             warnings += _no_better_than_random(names, places)
@@ -96,7 +111,7 @@ class Evaluation(Explainer[EvaluationParams]):
                 "measured": comparison.clean,
                 "rows": _table(names, found, places),
                 "ranked_by": [each.name for each in metrics if each.ranked],
-                "metrics": [_said(each) for each in metrics],
+                "metrics": [_said(each, found[each.name]) for each in metrics],
                 **({"left_out": left_out} if left_out else {}),
             },
             warnings=tuple(warnings),
@@ -112,7 +127,7 @@ class Evaluation(Explainer[EvaluationParams]):
             )
         if params.measure == "probability" and not subject.targets.has_probability:
             raise MethodNotValid(NO_PROBABILITY)
-        makers, _ = _makers(subject, params, checked=False)
+        makers, _ = _makers(subject, params)
         of_metrics = [partial(BY_NAME[name].check, subject, params) for name in params.metrics]
         all_pass([*(partial(maker.check, subject) for maker in makers), *of_metrics])
 
@@ -153,7 +168,7 @@ def _usual() -> list[Compared]:
     return found
 
 
-def _makers(subject: Subject, params: EvaluationParams, *, checked: bool = True) -> tuple[list[Maker], dict[str, str]]:
+def _makers(subject: Subject, params: EvaluationParams) -> tuple[list[Maker], dict[str, str]]:
     """What makes the maps, and of the usual methods those that the model cannot have, with why.
 
     Raises MethodNotValid where it can have none of them.
@@ -181,7 +196,7 @@ def _add_rows(comparison: Comparison, makers: Sequence[Maker]) -> list[Warned]:
     for maker in makers:
         progress: Progress = comparison.next_part()
         said = maker.explained(replace(subject, progress=progress))
-        warnings += [Warned(each.code, f"{maker.called}: {each.detail}") for each in said.warnings]
+        warnings += [Warned(each.code, _of(maker.called, each.detail)) for each in said.warnings]
         raw = np.asarray(said.arrays[said.maps[0]], np.float32)
         comparison.rows.append(_row(subject, maker.called, raw, maker))
     if params.own_map is not None:
@@ -193,56 +208,66 @@ def _add_rows(comparison: Comparison, makers: Sequence[Maker]) -> list[Warned]:
     return warnings
 
 
+def _of(called: str, detail: str) -> str:
+    return detail if detail.startswith(called) else f"{called}: {detail}"
+
+
 def _row(subject: Subject, name: str, raw: Floats, maker: Maker | None) -> Row:
     values = raw if raw.shape == subject.image.size else resized(subject.backend, raw[None], subject.image.size)[0]
     return Row(name, values.astype(np.float64), raw, maker)
 
 
-def _table(
-    names: Sequence[str], found: dict[str, Sequence[float | None]], places: Sequence[float] | None
-) -> list[dict[str, object]]:
+def _table(names: Sequence[str], found: Mapping[str, Found], places: Sequence[float] | None) -> list[dict[str, object]]:
     """A row a map, in their order: its name, a number a metric, its mean place and its rank, equal ones alike."""
     rows = []
     for place, name in enumerate(names):
-        row: dict[str, object] = {"name": name, **{metric: values[place] for metric, values in found.items()}}
+        row: dict[str, object] = {"name": name, **{metric: each.values[place] for metric, each in found.items()}}
         if places:
             row |= {"mean_place": places[place], "rank": 1 + sum(other < places[place] for other in places)}
         rows.append(row)
     return rows
 
 
-def _said(metric: Metric) -> dict[str, object]:
+def _said(metric: Metric, found: Found) -> dict[str, object]:
     return {
         "name": metric.name,
         "better": metric.better,
         "unit": metric.unit,
+        "within": found.within,
         "meaning": metric.summary,
         "caution": metric.caution,
         "paper": metric.paper,
     }
 
 
-def _mean_places(metrics: Sequence[Metric], found: Mapping[str, Sequence[float | None]]) -> list[float] | None:
-    """The mean place of each row among all, 1 for the best, over the metrics that are ranked; equal numbers share the
-    mean of their places, and a row without a number is last. None where no metric is ranked."""
+def _mean_places(metrics: Sequence[Metric], found: Mapping[str, Found]) -> list[float] | None:
+    """The mean place of each row among all, 1 for the best, over the metrics that are ranked. Numbers that are no
+    further apart than `within` share their places, and a row without a number is last. None where no metric is ranked.
+    """
     ranked = [each for each in metrics if each.ranked]
     if not ranked:
         return None
-    places = []
-    for each in ranked:
-        sign = -1.0 if each.better == "higher" else 1.0
-        places.append(ranks(np.array([np.inf if value is None else sign * value for value in found[each.name]])))
+    places = [_places(each, found[each.name]) for each in ranked]
     return [float(place) for place in np.mean(places, axis=0)]
 
 
+def _places(metric: Metric, found: Found) -> NDArray[np.float64]:
+    """(rows,): one more than the rows that are clearly better, and half a place for each that is not told apart."""
+    sign = -1.0 if metric.better == "higher" else 1.0
+    values = np.array([LAST if value is None else sign * value for value in found.values])
+    apart = values[:, None] - values
+    better, like = apart > found.within, np.abs(apart) <= found.within
+    return np.asarray(1 + better.sum(axis=1) + (like.sum(axis=1) - 1) / 2, np.float64)
+
+
 def _no_better_than_random(names: Sequence[str], places: Sequence[float]) -> list[Warned]:
-    """Warns of each row that is no better than both maps of random numbers."""
-    chance = max(places[names.index(name)] for name in CHANCE)
+    """Warns of each row that does not beat both maps of random numbers."""
+    chance, best = min((places[names.index(name)], name) for name in CHANCE)
     return [
         Warned(
             "no_better_than_random",
-            f"{name} has the mean place {place:g}, and maps of random numbers have {chance:g} or better: on this image "
-            "these metrics find nothing in it",
+            f"{name} has the mean place {place:.3g}, and {best}, a map of random numbers, has {chance:.3g}: over these "
+            "metrics together it does no better than chance",
         )
         for name, place in zip(names, places, strict=True)
         if name not in CHANCE and place >= chance

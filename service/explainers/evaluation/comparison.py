@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from service.arrays import Floats
 from service.errors import MethodNotValid
-from service.explainers.base import Part, Progress
+from service.explainers.base import Progress
 from service.explainers.covers import covering
 from service.explainers.passes import chunks, scores_plan
 from service.explainers.perturbation.masks import Masks, SegmentMasks, masked_plan
@@ -20,12 +20,14 @@ from service.explainers.perturbation.scoring import NO_PROBABILITY, masks_a_step
 from service.explainers.perturbation.segments import grid_labels
 
 if TYPE_CHECKING:
+    from service.explainers.base import Snapshot
     from service.explainers.evaluation.compared import Maker
     from service.explainers.evaluation.params import EvaluationParams
     from service.explainers.subject import Subject
 
 Doubles = NDArray[np.float64]
 USUAL_CELLS = 9
+THOUSANDTHS = 1000
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,20 @@ class Sets:
         return np.asarray(self.covered @ cells, np.float64)
 
 
+class _Share(Progress):
+    """The progress of one of `count` parts, told to the whole's in thousandths, so that steps of parts that have parts
+    themselves are still of one size."""
+
+    def __init__(self, whole: Progress, place: int, count: int) -> None:
+        self._whole, self._place, self._count = whole, place, count
+
+    def __call__(
+        self, done: int, total: int, loss: float | None = None, snapshot: Callable[[], Snapshot] | None = None
+    ) -> None:
+        """Tells the whole."""
+        self._whole(int(THOUSANDTHS * (self._place + done / max(total, 1)) / self._count), THOUSANDTHS)
+
+
 class Comparison:
     """Maps of one score of one image. `subject` has its target resolved; `clean` is what the image itself measures."""
 
@@ -83,7 +99,7 @@ class Comparison:
     def next_part(self) -> Progress:
         """The progress of the next part of the call."""
         self._step = min(self._step + 1, self._steps)
-        return Part(self._whole, self._step - 1, self._steps)
+        return _Share(self._whole, self._step - 1, self._steps)
 
     def under(self, masks: Masks, cover: str, progress: Progress) -> Doubles:
         """(masks,): what is measured under each, `cover` in the place of what it does not keep."""

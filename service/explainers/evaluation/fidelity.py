@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from service.errors import InvalidParameter
+from service.errors import InvalidParameter, MethodNotValid
 from service.explainers.covers import colour_of
 from service.explainers.evaluation.alikeness import correlation, spearman
 from service.explainers.evaluation.comparison import Comparison, Doubles, cells_of
@@ -23,6 +23,8 @@ SETS = ("samples", "cells", "share")
 
 def _check_sets(subject: Subject, params: EvaluationParams) -> None:
     cells = cells_of(params, subject.image.size)
+    if params.cells is None and cells == (1, 1):
+        raise MethodNotValid("the model's input is one pixel, and no set of cells of it could be covered; use deletion")
     require_cells(subject.image.size, cells)
     if params.samples * cells[0] * cells[1] > MOST_NUMBERS:
         raise InvalidParameter(
@@ -54,13 +56,15 @@ def mufidelity(comparison: Comparison) -> Found:
     sums = [sets.sums(row.values) for row in comparison.rows]
     ranks = [spearman(each, sets.drops) for each in sums]
     found = np.array([np.nan if value is None else value for value in ranks], np.float32)
-    return Found([correlation(each, sets.drops) for each in sums], {"mufidelity_spearman": np.nan_to_num(found)})
+    values = [correlation(each, sets.drops) for each in sums]
+    # Two deviations of a correlation of so many independent draws that is 0.
+    return Found(values, {"mufidelity_spearman": np.nan_to_num(found)}, 2 / float(np.sqrt(len(sets.drops))))
 
 
 @metric(
     "infidelity",
     "Mean square, over random sets of cells that `value` covers, of the difference between the map's sum over the set "
-    "and what is lost without it; each map is first multiplied by the one number that makes it least.",
+    "and what is lost without it; each map is first multiplied by the one number, not below 0, that makes it least.",
     "https://arxiv.org/abs/1901.09392",
     "1 forward a set, the same sets for all maps",
     "A constant map does well where every set costs about as much. The number has the unit of the measure squared: "
@@ -74,13 +78,17 @@ def mufidelity(comparison: Comparison) -> Found:
 )
 def infidelity(comparison: Comparison) -> Found:
     """Yeh 2019, definition 2.1 with the removal of sets as the perturbation and the map as what each pixel adds, and
-    the optimal scaling of section 2: β = Σ ab / Σ a²."""
+    the optimal scaling of section 2: β = Σ ab / Σ a², but not below 0, so that a map of the opposite is none."""
     sets = comparison.sets
-    return Found([scaled_error(sets.sums(row.values), sets.drops) for row in comparison.rows])
+    errors = np.stack([scaled_errors(sets.sums(row.values), sets.drops) for row in comparison.rows])
+    # Two standard errors of a difference, the largest between any two maps: all are of the same draws.
+    differences = (errors[:, None] - errors).std(axis=2, ddof=1)
+    within = 2 * float(differences.max()) / float(np.sqrt(errors.shape[1]))
+    return Found([float(each.mean()) for each in errors], within=within)
 
 
-def scaled_error(sums: Doubles, drops: Doubles) -> float:
-    """The mean of (β·sums - drops)² for the β that makes it least; β is 0 where all sums are."""
+def scaled_errors(sums: Doubles, drops: Doubles) -> Doubles:
+    """(samples,): (β·sums - drops)² for the β >= 0 that makes their mean least; β is 0 where all sums are."""
     squares = float(sums @ sums)
-    beta = float(sums @ drops) / squares if squares else 0.0
-    return float(np.square(beta * sums - drops).mean())
+    beta = max(0.0, float(sums @ drops) / squares) if squares else 0.0
+    return np.asarray(np.square(beta * sums - drops), np.float64)

@@ -27,6 +27,12 @@ def inside(image: NetworkInput, box: tuple[float, float, float, float]) -> tuple
     return rows, columns
 
 
+def clipped(image: NetworkInput, box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    """The part of a box that the network sees, in px of the photograph."""
+    top, left, height, width = image.region.top, image.region.left, image.region.height, image.region.width
+    return max(box[0], top), max(box[1], left), min(box[2], top + height), min(box[3], left + width)
+
+
 def _check_box(subject: Subject, params: EvaluationParams) -> None:
     if params.box is None:
         raise InvalidParameter(

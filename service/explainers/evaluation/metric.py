@@ -20,10 +20,11 @@ Better = Literal["lower", "higher", "none"]
 @dataclass(frozen=True)
 class Found:
     """A number a row of the comparison, None where the metric says nothing of that row; `arrays` are what lies behind
-    the numbers, rows first."""
+    the numbers, rows first. Numbers that are no further apart than `within` may differ by chance alone."""
 
     values: Sequence[float | None]
     arrays: Mapping[str, Array] = field(default_factory=dict)
+    within: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
+from service.errors import nearest
 from service.explainers.cam.gradients import gradcam, layercam
 from service.explainers.evaluation.compared import Compared
 from service.explainers.evaluation.metrics import METRICS, USUAL_METRICS
@@ -19,6 +19,7 @@ from service.explainers.saliency.paths import integrated_gradients
 from service.explainers.variants import OneOf, names_of, takers
 
 MOST_METHODS = 24
+FARTHEST_PX = 1_000_000
 USUAL_METHODS = (*names_of((gradcam, layercam, smoothgrad, integrated_gradients, guided_gradcam)), Occlusion.name)
 METHODS = WithJsonSchema(
     {
@@ -44,13 +45,18 @@ def _box(value: object) -> object:
     parts = value.split(",") if isinstance(value, str) else value
     if not isinstance(parts, (list, tuple)) or len(parts) != 4:
         raise ValueError("write top,left,bottom,right in px of the photograph")
-    if not all(re.fullmatch(r"-?\d{1,6}(\.\d{1,9})?", str(part).strip()) for part in parts):
-        raise ValueError("a box is four numbers: top,left,bottom,right in px of the photograph")
-    top, left, bottom, right = (float(str(part)) for part in parts)
+    try:
+        top, left, bottom, right = (float(part) for part in parts)
+    except (TypeError, ValueError):
+        raise ValueError("a box is four numbers: top,left,bottom,right in px of the photograph") from None
+    if not all(abs(edge) <= FARTHEST_PX for edge in (top, left, bottom, right)):
+        raise ValueError(f"an edge of the box is beyond {FARTHEST_PX} px")
     if bottom <= top or right <= left:
         raise ValueError(
             f"the box is empty: bottom {bottom:g} must be below top {top:g}, and right {right:g} beyond left {left:g}"
         )
+    if min(bottom - top, right - left) < 1:
+        raise ValueError("the box is narrower than one pixel: write px of the photograph, not shares of its sides")
     return top, left, bottom, right
 
 
@@ -59,7 +65,18 @@ Box = Annotated[
     BeforeValidator(_box),
     WithJsonSchema({"type": "array", "items": {"type": "number"}, "minItems": 4, "maxItems": 4}),
 ]
-MetricNames = Annotated[tuple[Annotated[str, OneOf(names_of(METRICS))], ...], BeforeValidator(as_list)]
+
+
+def _metric_names(value: object) -> object:
+    names = as_list(value)
+    for name in names if isinstance(names, list) else ():
+        if isinstance(name, str) and name not in names_of(METRICS):
+            known = nearest(name, names_of(METRICS)) or f"; there are {', '.join(names_of(METRICS))}"
+            raise ValueError(f"there is no metric {name[:40]!r}{known}")
+    return names
+
+
+MetricNames = Annotated[tuple[Annotated[str, OneOf(names_of(METRICS))], ...], BeforeValidator(_metric_names)]
 
 
 class EvaluationParams(TargetParams):

@@ -23,13 +23,13 @@ export async function evaluation(host, { details, methods, model, picture, signa
     pending.abort();
     pending = new AbortController();
     const query = parameters();
-    stage.replaceChildren(waiting("Making the maps and measuring them, which takes some seconds …"));
+    stage.replaceChildren(waiting("Making the maps and measuring them, which takes up to a minute …"));
     try {
       const answer = await steadily(path(base, query), { ...options, signal: pending.signal },
         (error) => stage.replaceChildren(waiting(error.message)));
       const result = await answer.json();
       stage.replaceChildren(...shown(result),
-        take(`evaluate-${model}`, () => ({ route: path(base, query), method: "POST", picture }), ["png", "npz"]));
+        take(`evaluate-${model}`, (form) => ({ route: path(base, form === "png" ? { ...query, outputs: "chart,curves" } : query), method: "POST", picture }), ["png", "npz"]));
     } catch (error) {
       if (error.name !== "AbortError") stage.replaceChildren(problem(error, compare));
     }

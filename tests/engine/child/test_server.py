@@ -20,7 +20,7 @@ from service.contract.results import Changed, Explained
 from service.engine.child import memory, server, warming
 from service.engine.child.caller import OpenCall, UntilDeadline
 from service.engine.child.server import Engine
-from service.engine.protocol import Call
+from service.engine.protocol import Call, Reply, unpack
 from service.errors import OutOfMemory
 from service.explainers.base import Progress
 from service.models.backends.plans import OPERATION_BYTES
@@ -262,3 +262,21 @@ def test_a_model_that_is_compiled_for_can_be_unloaded_and_stays_cold(
     engine.warming.compile("shapes", "cam")
     assert unloaded == [True], "a cold model is not loaded for it"
     assert not engine._registry.is_warm("shapes")
+
+
+def test_a_call_that_cannot_be_read_is_answered_at_once(engine: Engine) -> None:
+    """Its caller would wait for an answer until its deadline."""
+    sent: list[list[Any]] = []
+
+    class Router:
+        async def send_multipart(self, frames: list[Any], **_: Any) -> None:
+            sent.append(frames)
+
+    frames = [memoryview(b'{"id": "a1", "question": {"op": "no such question"}, "deadline_s": 1}')]
+    asyncio.run(engine._handle(Router(), b"caller", frames))  # type: ignore[arg-type]
+    reply, _ = unpack(Reply, sent[0][1:])
+    assert (sent[0][0], reply.id) == (b"caller", "a1")
+    assert reply.fault is not None
+    assert reply.fault.detail == "the engine could not read this call; its log says why"
+    asyncio.run(engine._handle(Router(), b"caller", [memoryview(b"nothing")]))  # type: ignore[arg-type]
+    assert len(sent) == 1

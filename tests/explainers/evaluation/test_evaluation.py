@@ -14,12 +14,13 @@ from keras import layers
 from PIL import Image
 
 from service.api.reading.parameters import parse
+from service.contract.questions import MethodAsked
 from service.errors import InvalidParameter, KerascopeError, MethodNotValid
 from service.explainers import BY_NAME
 from service.explainers.base import Explanation, Progress
 from service.explainers.evaluation.alikeness import correlation, entropy, ranks, spearman
 from service.explainers.evaluation.curves import area, removed_counts
-from service.explainers.evaluation.fidelity import scaled_error
+from service.explainers.evaluation.fidelity import scaled_errors
 from service.explainers.evaluation.localisation import inside
 from service.explainers.evaluation.metrics import METRICS
 from service.explainers.evaluation.road import imputed
@@ -111,7 +112,7 @@ def test_fidelity_equals_sets_that_are_covered_one_by_one(request: pytest.Fixtur
         sums = np.array([values[each[cell]].sum() for each in covered])
         assert rows[row]["mufidelity"] == pytest.approx(np.corrcoef(sums, drops)[0, 1], abs=1e-4)
         beta = np.linalg.lstsq(sums[:, None], drops, rcond=None)[0]
-        expected = ((sums * beta - drops) ** 2).mean()
+        expected = ((sums * max(beta[0], 0) - drops) ** 2).mean()
         assert rows[row]["infidelity"] == pytest.approx(expected, rel=1e-3, abs=1e-8)
 
 
@@ -254,8 +255,10 @@ def test_numbers_worked_out_on_paper() -> None:
     assert entropy(np.zeros((2, 2))) is None
     assert area(np.array([1.0, 0.5, 0.0])) == pytest.approx(0.5)
     assert removed_counts(10, 4).tolist() == [0, 2, 5, 8, 10]
-    assert scaled_error(np.array([1.0, 2.0]), np.array([2.0, 4.0])) == pytest.approx(0)
-    assert scaled_error(np.zeros(2), np.array([2.0, 4.0])) == pytest.approx(10)
+    assert scaled_errors(np.array([1.0, 2.0]), np.array([2.0, 4.0])).tolist() == [0, 0]
+    assert scaled_errors(np.zeros(2), np.array([2.0, 4.0])).tolist() == [4, 16]
+    # A map of the opposite explains nothing.
+    assert scaled_errors(np.array([-1.0, -2.0]), np.array([2.0, 4.0])).tolist() == [4, 16]
 
 
 def test_box_and_map_of_ones_own(data: Path) -> None:
@@ -317,12 +320,45 @@ def test_the_ranking_is_of_mean_places_and_warns_of_what_is_no_better_than_rando
     rows, found = evaluated(model, image, methods="gradient,occlusion", metrics="deletion,mufidelity,complexity")
     names = list(rows)
     assert found.statistics["ranked_by"] == ["deletion", "mufidelity"]
+    metrics: Any = found.statistics["metrics"]
+    assert [metric["within"] for metric in metrics] == [0, pytest.approx(2 / np.sqrt(200)), 0]
     falls = ranks(np.array([rows[name]["deletion"] for name in names]))
-    follows = ranks(-np.array([rows[name]["mufidelity"] for name in names]))
+    values = [rows[name]["mufidelity"] for name in names]
+    follows = [
+        1 + sum(other > value + 2 / np.sqrt(200) for other in values)
+        + (sum(abs(other - value) <= 2 / np.sqrt(200) for other in values) - 1) / 2
+        for value in values
+    ]  # fmt: skip
     assert [rows[name]["mean_place"] for name in names] == pytest.approx(list((falls + follows) / 2))
-    chance = max(rows["random_pixels"]["mean_place"], rows["random_cells"]["mean_place"])
+    chance = min(rows["random_pixels"]["mean_place"], rows["random_cells"]["mean_place"])
     warned = {said.detail.split(" ")[0] for said in found.warnings if said.code == "no_better_than_random"}
     assert warned == {name for name in ("gradient", "occlusion") if rows[name]["mean_place"] >= chance}
+
+
+def test_a_box_that_reaches_beyond_the_photograph_is_cut_and_said() -> None:
+    model, image = of_random_net(size=(10, 8))
+    rows, found = evaluated(model, image, methods="gradient", metrics="energy", box="2,3,99,99")
+    inside_rows, _ = evaluated(model, image, methods="gradient", metrics="energy", box="2,3,10,8")
+    assert rows == inside_rows
+    assert [said.code for said in found.warnings] == ["box_clipped"]
+    assert "2,3,10,8" in found.warnings[0].detail
+
+
+def test_steps_of_a_call_are_thousandths_that_never_fall() -> None:
+    model, image = of_random_net()
+    seen: list[tuple[int, int]] = []
+
+    class Watching(Progress):
+        def __call__(self, done: int, total: int, *_: Any, **__: Any) -> None:
+            seen.append((done, total))
+
+    params, _ = parse(BY_NAME["evaluate"], {"methods": "gradcam,rise,occlusion", "metrics": "deletion,randomization"})
+    nets.explain(model, "evaluate", image, Watching(), **params.model_dump(exclude_unset=True))
+    steps = [done for done, _ in seen]
+    assert {total for _, total in seen} == {1000}
+    assert steps == sorted(steps)
+    assert 0 <= steps[0] < 100
+    assert steps[-1] > 800
 
 
 def test_whatever_the_cut_and_the_company_the_numbers_are_the_same() -> None:
@@ -339,13 +375,17 @@ REFUSED: list[tuple[dict[str, Any], type[KerascopeError], str]] = [
     ({"metrics": "energy", "box": "50,50,60,60"}, InvalidParameter, "outside"),
     ({"metrics": "energy", "box": "5,5,5,6"}, InvalidParameter, "empty"),
     ({"metrics": "energy", "box": "a,5,5,6"}, InvalidParameter, "four numbers"),
-    ({"metrics": "speed"}, InvalidParameter, "deletion"),
+    ({"metrics": "speed"}, InvalidParameter, "there is no metric 'speed'; there are deletion"),
+    ({"metrics": "deletoin"}, InvalidParameter, "the closest is 'deletion'"),
+    ({"metrics": "energy", "box": "0.1,0.1,0.5,0.5"}, InvalidParameter, "narrower than one pixel"),
     ({"methods": "activations"}, InvalidParameter, "gives no map of the image"),
     ({"methods": [{"method": "gradcam", "target": "1"}]}, InvalidParameter, "beside 'methods'"),
     ({"methods": [{"method": "gradient", "reduce": "rgb"}]}, InvalidParameter, "a map a colour"),
     ({"methods": []}, InvalidParameter, "must be a list"),
     ({"methods": ["gradient"] * 25}, InvalidParameter, "24"),
-    ({"methods": "evaluate"}, KerascopeError, "no method 'evaluate'"),
+    ({"methods": ["gradient"] * 100_000}, InvalidParameter, "24"),
+    ({"methods": [{"method": "lime", "segment_map": "AAAA"}] * 5}, InvalidParameter, "4 of one call may"),
+    ({"methods": "evaluate"}, KerascopeError, "cannot be one of several methods"),
     ({"methods": "gradient", "layer": "first"}, InvalidParameter, "none of the methods takes it"),
     ({"stages": 3}, InvalidParameter, "randomization"),
     ({"methods": "gradcam,rise", "layer": "flatten", "value": "1,2,300"}, InvalidParameter, "0 to 255"),
@@ -390,3 +430,11 @@ def test_estimates_count_the_passes_of_every_part() -> None:
     assert passes(metrics="mufidelity,infidelity", samples=50) - base == 50
     assert passes(metrics="max_sensitivity", draws=7) - base == 7 * 3
     assert passes(metrics="randomization", stages=4) - base == 5 * 3
+
+
+@pytest.mark.parametrize("box", ["0,0.00001,100,100", "0,0,1.5,2.25", [0, 1e-7, 1e2, 3], "-5,-5,1e3,1000"])
+def test_what_is_asked_is_read_again_as_it_was(box: Any) -> None:
+    """Between the processes and in the job queue a call is JSON."""
+    params, _ = parse(BY_NAME["evaluate"], {"metrics": "energy", "box": box, "methods": "gradcam,rise"})
+    asked = MethodAsked(name="evaluate", params=params)
+    assert MethodAsked.model_validate_json(asked.model_dump_json()) == asked
