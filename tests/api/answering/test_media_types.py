@@ -31,6 +31,8 @@ QUERY = {
     "maximization": {"layer": "conv2d", "channels": "0", "steps": 2, "size": 16, "outputs": "animation"},
     "occlusion": {"patch": 14},
     "explain": {"methods": "predict"},
+    "evaluate": {"methods": "gradcam", "metrics": "complexity"},
+    "concepts": {"concepts": 2, "draws": 8, "examples": 2},
 }
 
 
@@ -60,6 +62,9 @@ def asked(service: Service, method: str, path: str, media: str) -> httpx.Respons
         return service.client.get(path, params=query, headers=headers)
     if name == "maximization":
         return service.client.post(path, params=query, headers=headers | {"Prefer": "wait=60"})
+    if name == "concepts":
+        files = [("images", (f"{place}.png", saved(triangle().rotate(place)))) for place in range(3)]
+        return service.client.post(path, params=query, headers=headers | {"Prefer": "wait=60"}, files=files)
     return service.client.post(path, params=query, headers=headers | PNG, content=PICTURE)
 
 

@@ -219,7 +219,7 @@ class TestRefused:
         [
             ("gradcan", ["no method 'gradcan'", "closest", "'gradcam'"]),
             ("GradCAM", ["no method 'GradCAM'", "'gradcam'"]),
-            ("kernels", ["no method 'kernels'"]),
+            ("kernels", ["'kernels' cannot be one of several methods", "a route of its own"]),
             ("", ["no method ''"]),
             ("gradcam+", ["no method 'gradcam+'", "'gradcam++'"]),
         ],
