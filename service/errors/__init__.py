@@ -251,7 +251,7 @@ class NotAuthenticated(KerascopeError):
 
 
 class NotAllowed(KerascopeError):
-    """That is not allowed."""
+    """The caller is not allowed that."""
 
 
 class UploadsOff(NotAllowed):

@@ -63,7 +63,7 @@ def gini(values: np.ndarray) -> float:
     return float(((2 * np.arange(1, n + 1) - n - 1) * ordered).sum() / (n * ordered.sum()))
 
 
-def close(found: Any, name: str, of: str = "torch", tolerance: float = 1e-4) -> None:
+def assert_close(found: Any, name: str, of: str = "torch", tolerance: float = 1e-4) -> None:
     """Relative to the peer's largest value."""
     theirs = kept(name, of).astype(np.float64).ravel()
     np.testing.assert_allclose(np.ravel(found), theirs, atol=tolerance * max(np.abs(theirs).max(), 1e-3), rtol=0)
@@ -74,8 +74,8 @@ def test_deletion(name: str) -> None:
     order = ranked(name)
     for baseline, value in (("zero", 0.0), ("minimum", image().min())):
         steps = np.stack([without(order[: 16 * k], value) for k in range(1, 37)])
-        close(scores(steps), f"pixel_flipping_{name}_{baseline}_logit")
-        close(probabilities(steps), f"pixel_flipping_{name}_{baseline}_probability")
+        assert_close(scores(steps), f"pixel_flipping_{name}_{baseline}_logit")
+        assert_close(probabilities(steps), f"pixel_flipping_{name}_{baseline}_probability")
     for form, of in (("logit", scores), ("probability", probabilities)):
         for kind in ("deletion", "insertion"):
             counts = kept(f"{kind}_{name}_{form}_pixels", "tensorflow")
@@ -83,8 +83,8 @@ def test_deletion(name: str) -> None:
             cut = [without(order[:count]) for count in counts]
             steps = np.stack([each if kind == "deletion" else image() - each for each in cut])
             found = of(steps)
-            close(found, f"{kind}_{name}_{form}_points", "tensorflow")
-            close((found[1:] + found[:-1]).mean() / 2, f"{kind}_{name}_{form}", "tensorflow")
+            assert_close(found, f"{kind}_{name}_{form}_points", "tensorflow")
+            assert_close((found[1:] + found[:-1]).mean() / 2, f"{kind}_{name}_{form}", "tensorflow")
 
 
 @pytest.mark.parametrize("name", MAPS)
@@ -93,7 +93,7 @@ def test_regions(name: str) -> None:
     sums = kept(f"map_{name}").astype(np.float64).ravel()[squares].sum(axis=1)
     order = squares[np.argsort(-sums)]
     steps = np.stack([without(order[:k].ravel()) for k in range(1, 17)])
-    close(scores(image()[None]) - scores(steps), f"region_perturbation_{name}")
+    assert_close(scores(image()[None]) - scores(steps), f"region_perturbation_{name}")
 
 
 @pytest.mark.parametrize("name", ["gradient", "product"])
@@ -101,14 +101,16 @@ def test_faithfulness_correlation(name: str) -> None:
     masks, values = kept(f"faithfulness_masks_{name}"), kept(f"map_{name}").astype(np.float64)
     values = values if values.ndim == 3 else values[..., None].repeat(3, axis=2)
     falls = scores(image()[None]) - scores(image() * ~masks)
-    close(np.corrcoef(falls, (masks * values).sum(axis=(1, 2, 3)))[0, 1], f"faithfulness_{name}")
+    assert_close(np.corrcoef(falls, (masks * values).sum(axis=(1, 2, 3)))[0, 1], f"faithfulness_{name}")
 
 
 @pytest.mark.parametrize("name", MAPS)
 def test_mu_fidelity(name: str) -> None:
     stays = kept(f"mu_fidelity_{name}_kept", "tensorflow").repeat(3, axis=1).repeat(3, axis=2)
     falls = scores(image()[None]) - scores(image() * stays[..., None])
-    close(spearmanr(falls, (~stays * kept(f"map_{name}")).sum(axis=(1, 2)))[0], f"mu_fidelity_{name}", "tensorflow")
+    assert_close(
+        spearmanr(falls, (~stays * kept(f"map_{name}")).sum(axis=(1, 2)))[0], f"mu_fidelity_{name}", "tensorflow"
+    )
 
 
 def test_infidelity() -> None:
@@ -116,14 +118,14 @@ def test_infidelity() -> None:
     expected = -(noise * values).sum(axis=(1, 2, 3))
     falls = scores(image()[None]) - scores(image() + noise)
     plain = ((expected - falls) ** 2).mean()
-    close(plain, "infidelity")
-    close(plain, "captum_infidelity")
+    assert_close(plain, "infidelity")
+    assert_close(plain, "captum_infidelity")
     share = (expected * falls).sum() / (expected**2).sum()
-    close(((share * expected - falls) ** 2).mean(), "captum_infidelity_scaled")
+    assert_close(((share * expected - falls) ** 2).mean(), "captum_infidelity_scaled")
     squares = np.arange(PIXELS).reshape(4, 6, 4, 6).transpose(0, 2, 1, 3).reshape(16, 36)
     steps = np.stack([without(squares[:k].ravel()) for k in range(1, 17)])
     falls = scores(image()[None]) - scores(steps)
-    close(((((image() - steps) * values).sum(axis=(1, 2, 3)) - falls) ** 2).mean(), "infidelity_squares")
+    assert_close(((((image() - steps) * values).sum(axis=(1, 2, 3)) - falls) ** 2).mean(), "infidelity_squares")
 
 
 def gradient(weights: Any, images: np.ndarray) -> np.ndarray:
@@ -142,8 +144,8 @@ def test_max_sensitivity() -> None:
     given = fixture("given")
     moved, plain = gradient(given, image() + kept("sensitivity_noise")), gradient(given, image()[None])
     found = np.sqrt(((moved - plain) ** 2).sum(axis=(1, 2, 3))).max() / np.sqrt((plain**2).sum())
-    close(found, "max_sensitivity")
-    close(found, "captum_sensitivity_max")
+    assert_close(found, "max_sensitivity")
+    assert_close(found, "captum_sensitivity_max")
 
 
 def test_randomised_parameters() -> None:
@@ -163,10 +165,10 @@ def test_randomised_parameters() -> None:
 def test_where_a_map_lies(name: str) -> None:
     box, values = kept("box"), kept(f"map_{name}").astype(np.float64)
     assert kept(f"pointing_game_{name}")[0] == box.ravel()[ranked(name)[0]]
-    close(box.ravel()[ranked(name)[: box.sum()]].mean(), f"rank_accuracy_{name}")
-    close(values[box].sum() / values.sum(), f"mass_accuracy_{name}")
+    assert_close(box.ravel()[ranked(name)[: box.sum()]].mean(), f"rank_accuracy_{name}")
+    assert_close(values[box].sum() / values.sum(), f"mass_accuracy_{name}")
     positive = np.maximum(values, 0)
-    close(positive[box].sum() / positive.sum(), f"attribution_localisation_{name}")
+    assert_close(positive[box].sum() / positive.sum(), f"attribution_localisation_{name}")
 
 
 @pytest.mark.parametrize("name", MAPS)
@@ -175,8 +177,8 @@ def test_how_concentrated_a_map_is(name: str) -> None:
     shares = values / values.sum()
     entropy = -(shares * np.log(shares + 1e-12)).sum()
     for of in ("torch", "tensorflow"):
-        close(entropy, f"complexity_{name}", of)
-        close(gini(values), f"sparseness_{name}", of)
+        assert_close(entropy, f"complexity_{name}", of)
+        assert_close(gini(values), f"sparseness_{name}", of)
 
 
 def imputed(removed: np.ndarray) -> np.ndarray:
@@ -208,8 +210,8 @@ def test_road() -> None:
         removed = np.zeros(PIXELS, bool)
         removed[order[: PIXELS * share // 100]] = True
         steps.append(imputed(removed.reshape(SIDE, SIDE)))
-    close(np.stack(steps), "road_filled")
-    close(scores(np.stack(steps)), "road_logits")
+    assert_close(np.stack(steps), "road_filled")
+    assert_close(scores(np.stack(steps)), "road_logits")
     assert kept("quantus_road_fails"), "Quantus's ROAD takes images of colour now: its own values can be kept"
 
 
@@ -220,9 +222,9 @@ def test_road_of_grad_cam() -> None:
         removed = [values >= np.percentile(values, each) for each in percentiles]
         return scores(np.stack([imputed(each) for each in removed])) - scores(image()[None])
 
-    close(rises(plane, tuple(100 - share for share in PERCENT)), "grad_cam_road_most")
+    assert_close(rises(plane, tuple(100 - share for share in PERCENT)), "grad_cam_road_most")
     combined = (rises(1 - plane, PERCENT).mean() - rises(plane, PERCENT).mean()) / 2
-    close(combined, "grad_cam_road_combined", tolerance=1e-3)
+    assert_close(combined, "grad_cam_road_combined", tolerance=1e-3)
 
 
 def test_every_value_has_its_note() -> None:

@@ -25,7 +25,7 @@ from service.models.loaded import LoadedModel
 from tests import nets
 from tests.oracles.network import SIDE, keras_net
 from tests.oracles.row import fixture
-from tests.oracles.test_metrics import MAPS, close, image, kept, ranked, scores
+from tests.oracles.test_metrics import MAPS, assert_close, image, kept, ranked, scores
 
 
 @cache
@@ -54,20 +54,20 @@ def judged(name: str, **given: Any) -> tuple[dict[str, Any], dict[str, np.ndarra
 @pytest.mark.parametrize(("measure", "form"), [("score", "logit"), ("probability", "probability")])
 def test_deletion_and_insertion(name: str, measure: str, form: str) -> None:
     _, curves = judged(name, metrics="deletion", measure=measure, steps=36)
-    close(curves["deletion"][1:], f"pixel_flipping_{name}_zero_{form}")
+    assert_close(curves["deletion"][1:], f"pixel_flipping_{name}_zero_{form}")
     row, curves = judged(name, metrics="deletion,insertion", measure=measure, steps=12, canvas="zero")
     for kind in ("deletion", "insertion"):
-        close(curves[kind], f"{kind}_{name}_{form}_points", "tensorflow")
-        close(row[kind], f"{kind}_{name}_{form}", "tensorflow")
+        assert_close(curves[kind], f"{kind}_{name}_{form}_points", "tensorflow")
+        assert_close(row[kind], f"{kind}_{name}_{form}", "tensorflow")
 
 
 @pytest.mark.parametrize("name", MAPS)
 def test_where_a_map_lies_and_how_concentrated_it_is(name: str) -> None:
     row, _ = judged(name, metrics="pointing,energy,complexity", box="6,8,18,20")
     assert row["pointing"] == kept(f"pointing_game_{name}")[0]
-    close(row["energy"], f"attribution_localisation_{name}")
-    close(row["complexity"], f"complexity_{name}")
-    close(entropy(kept(f"map_{name}").astype(np.float64)), f"complexity_{name}", "tensorflow")
+    assert_close(row["energy"], f"attribution_localisation_{name}")
+    assert_close(row["complexity"], f"complexity_{name}")
+    assert_close(entropy(kept(f"map_{name}").astype(np.float64)), f"complexity_{name}", "tensorflow")
 
 
 @pytest.mark.parametrize("name", MAPS)
@@ -80,7 +80,9 @@ def test_mu_fidelity(name: str) -> None:
     labels = grid_labels((SIDE, SIDE), (8, 8))
     under = comparison.under(SegmentMasks(labels, stays.astype(np.float32)), "zero", Progress())
     sets = Sets(labels, ~stays.astype(bool), comparison.clean - under)
-    close(spearman(sets.sums(kept(f"map_{name}").astype(np.float64)), sets.drops), f"mu_fidelity_{name}", "tensorflow")
+    assert_close(
+        spearman(sets.sums(kept(f"map_{name}").astype(np.float64)), sets.drops), f"mu_fidelity_{name}", "tensorflow"
+    )
 
 
 @pytest.mark.parametrize("name", ["gradient", "product"])
@@ -88,13 +90,13 @@ def test_faithfulness_correlation(name: str) -> None:
     masks, values = kept(f"faithfulness_masks_{name}"), kept(f"map_{name}").astype(np.float64)
     values = values if values.ndim == 3 else values[..., None].repeat(3, axis=2)
     falls = scores(image()[None]) - scores(image() * ~masks)
-    close(correlation((masks * values).sum(axis=(1, 2, 3)), falls), f"faithfulness_{name}")
+    assert_close(correlation((masks * values).sum(axis=(1, 2, 3)), falls), f"faithfulness_{name}")
 
 
 def test_infidelity() -> None:
     noise, values = kept("infidelity_noise").astype(np.float64), kept("map_gradient").astype(np.float64)
     falls = scores(image()[None]) - scores(image() + noise)
-    close(scaled_errors(-(noise * values).sum(axis=(1, 2, 3)), falls).mean(), "captum_infidelity_scaled")
+    assert_close(scaled_errors(-(noise * values).sum(axis=(1, 2, 3)), falls).mean(), "captum_infidelity_scaled")
 
 
 def test_road() -> None:
@@ -103,7 +105,7 @@ def test_road() -> None:
         removed = np.zeros(SIDE * SIDE, bool)
         removed[ranked("largest")[: int(SIDE * SIDE * share)]] = True
         filled.append(imputed(image().astype(np.float32), removed.reshape(SIDE, SIDE)))
-    close(np.stack(filled), "road_filled")
+    assert_close(np.stack(filled), "road_filled")
 
 
 def test_ranks_of_maps_of_randomised_networks() -> None:

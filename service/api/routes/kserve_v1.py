@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from functools import partial
 
@@ -47,7 +48,7 @@ async def predict_instances(model_id: ModelId, request: Request, services: Servi
 async def explain_instances(model_id: ModelId, request: Request, services: ServicesDep) -> Response:
     """Each instance explained by `parameters.method`, Grad-CAM when absent, with its raw map as nested lists."""
     sent = await inference.read(InstancesRequest, request)
-    call, options = inference.explanation_call(sent.parameters)
+    call, options = await asyncio.to_thread(inference.explanation_call, sent.parameters)
     instances = await inference.batch(sent.instances, sent.parameters)
     asked = requests_of(model_id, instances, call, replace(options, top=EVERY_CLASS.top))
     return await inference.answered(request, services, asked, partial(inference.explanations, options=options))

@@ -15,14 +15,13 @@ from service.errors import InvalidParameter, KerascopeError, MethodNotValid, all
 from service.explainers.base import Cost, Explainer, Explanation, Picture, Progress
 from service.explainers.evaluation.alikeness import CELLS, OWN, PIXELS
 from service.explainers.evaluation.compared import FAMILY_OF, Compared, Maker, takes_layer
-from service.explainers.evaluation.comparison import Comparison, Row
+from service.explainers.evaluation.comparison import Comparison, Row, laid
 from service.explainers.evaluation.localisation import clipped
 from service.explainers.evaluation.metric import Found, Metric, Work
 from service.explainers.evaluation.metrics import METRICS
 from service.explainers.evaluation.params import USUAL_METHODS, EvaluationParams
 from service.explainers.evaluation.road import SHARES
 from service.explainers.heatmaps import saturation_warnings
-from service.explainers.passes import resized
 from service.explainers.perturbation.scoring import NO_PROBABILITY
 from service.explainers.planes import unpacked
 from service.explainers.variants import Variant, Warned
@@ -213,8 +212,7 @@ def _of(called: str, detail: str) -> str:
 
 
 def _row(subject: Subject, name: str, raw: Floats, maker: Maker | None) -> Row:
-    values = raw if raw.shape == subject.image.size else resized(subject.backend, raw[None], subject.image.size)[0]
-    return Row(name, values.astype(np.float64), raw, maker)
+    return Row(name, laid(raw.astype(np.float64), subject.image.size), raw, maker)
 
 
 def _table(names: Sequence[str], found: Mapping[str, Found], places: Sequence[float] | None) -> list[dict[str, object]]:

@@ -45,7 +45,7 @@ def complexity(comparison: Comparison) -> Found:
 
 
 def entropy(values: Doubles) -> float | None:
-    """In nats, of the absolute values as shares of their sum; None where all are 0."""
+    """Gives the entropy, in nats, of the absolute values as shares of their sum; None where all are 0."""
     amounts = np.abs(values[values != 0])
     if not amounts.size:
         return None

@@ -139,6 +139,22 @@ class Comparison:
         return found[:, 0].astype(np.float64)
 
 
+def laid(values: Doubles, size: tuple[int, int]) -> Doubles:
+    """A map (rows, columns) at the size (h, w) of the input: bilinear between half-pixel centres where it grows, and
+    averaged by a triangle as wide as two of its pixels on both sides where it shrinks. Nothing is compiled for it, as
+    maps that are sent have any size."""
+    down, across = (_shares(old, new) for old, new in zip(values.shape, size, strict=True))
+    return np.asarray(down @ values @ across.T)
+
+
+def _shares(old: int, new: int) -> Doubles:
+    """(new, old): the share of each old pixel of an axis in each new one."""
+    width = max(1.0, old / new)
+    centres = np.clip((np.arange(new) + 0.5) * old / new - 0.5, 0, old - 1)
+    shares = np.maximum(0.0, 1 - np.abs(centres[:, None] - np.arange(old)) / width)
+    return np.asarray(shares / shares.sum(axis=1, keepdims=True))
+
+
 def cells_of(params: EvaluationParams, size: tuple[int, int]) -> tuple[int, int]:
     """Rows and columns of the cells that sets are made of, for an input of that size."""
     return params.cells or (min(USUAL_CELLS, size[0]), min(USUAL_CELLS, size[1]))

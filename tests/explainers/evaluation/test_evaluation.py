@@ -19,6 +19,7 @@ from service.errors import InvalidParameter, KerascopeError, MethodNotValid
 from service.explainers import BY_NAME
 from service.explainers.base import Explanation, Progress
 from service.explainers.evaluation.alikeness import correlation, entropy, ranks, spearman
+from service.explainers.evaluation.comparison import laid
 from service.explainers.evaluation.curves import area, removed_counts
 from service.explainers.evaluation.fidelity import scaled_errors
 from service.explainers.evaluation.localisation import inside
@@ -259,6 +260,26 @@ def test_numbers_worked_out_on_paper() -> None:
     assert scaled_errors(np.zeros(2), np.array([2.0, 4.0])).tolist() == [4, 16]
     # A map of the opposite explains nothing.
     assert scaled_errors(np.array([-1.0, -2.0]), np.array([2.0, 4.0])).tolist() == [4, 16]
+
+
+def test_maps_are_laid_over_the_input_as_keras_enlarges_and_pillow_shrinks_them() -> None:
+    values = np.random.default_rng(0).normal(size=(7, 5))
+    enlarged = np.asarray(keras.ops.image.resize(values[None, ..., None], (28, 31), interpolation="bilinear"))
+    np.testing.assert_allclose(laid(values, (28, 31)), enlarged[0, ..., 0], atol=1e-5)
+    large = np.random.default_rng(0).normal(size=(60, 40)).astype(np.float32)
+    shrunk = np.asarray(Image.fromarray(large).resize((9, 11), Image.Resampling.BILINEAR))
+    # At the rim Pillow's triangle is centred beyond the first pixel's centre, as ours is but for the repeated rim.
+    np.testing.assert_allclose(laid(large.astype(np.float64), (11, 9)), shrunk, atol=1e-5)
+    assert laid(values, (7, 5)).tolist() == values.tolist()
+
+
+def test_maps_of_any_size_compile_nothing() -> None:
+    model, image = of_random_net()
+    evaluated(model, image, methods="gradient", metrics="complexity")
+    before = model.backend.traces
+    for side in (3, 11, 50):
+        evaluated(model, image, methods="gradient", metrics="complexity", own_map=np_base64(np.eye(side)))
+    assert model.backend.traces == before
 
 
 def test_box_and_map_of_ones_own(data: Path) -> None:
