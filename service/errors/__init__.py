@@ -251,7 +251,7 @@ class NotAuthenticated(KerascopeError):
 
 
 class NotAllowed(KerascopeError):
-    """The caller is not allowed that."""
+    """That is not allowed."""
 
 
 class UploadsOff(NotAllowed):
